@@ -1,0 +1,297 @@
+"""Places in a network: their names, and recording what happens there.
+
+    NAME          a short alias of the model, or a dotted module path; `logits` is the output
+    NAME#k        the k-th call, from 0, of a module that is called several times
+    NAME.pre      what goes into the activation function(s) that NAME ends in
+    NAME/a:b      channels a to b - 1
+
+They combine in this order: `layer1.0.relu#1.pre/0:16`. Second stage of the flow: objectives.py
+says which sites it needs, and the forward pass stops after the last of them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor, nn
+
+from featviz.errors import SiteError, did_you_mean
+from featviz.models.spec import SiteAlias
+from featviz.receptive_field import Field
+from featviz.tracing import ActivationWatch, Call, Trace, first_tensor
+
+OUTPUT = "logits"
+_SITE = re.compile(r"(?P<name>.+?)(?:#(?P<call>\d+))?(?P<pre>\.pre)?(?:/(?P<a>\d*):(?P<b>\d*))?\Z")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One call of one module, or its pre-activation."""
+
+    path: str
+    index: int
+    pre: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """A resolved place in a network.
+
+    Attributes:
+        name: As typed.
+        parts: Where to record; several are concatenated along the channels.
+        span: First channel and the one after the last.
+        map_size: Height and width of its map at the traced image size; empty for vectors.
+        field: What each position sees; that of the union of the parts.
+        has_pre: Whether `NAME.pre` exists.
+        order: Rank in the network's order of execution.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    span: tuple[int, int]
+    map_size: tuple[int, ...]
+    field: Field
+    has_pre: bool
+    order: int
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.span[1] - self.span[0]
+
+
+class SiteTable:
+    """All names of places in one network.
+
+    Args:
+        trace: What one pass through the network showed.
+        aliases: The short names of its spec, browsable ones in network order.
+        model_name: For messages.
+    """
+
+    def __init__(self, trace: Trace, aliases: Sequence[SiteAlias], *, model_name: str) -> None:
+        self._trace = trace
+        self._aliases = {alias.name: alias for alias in aliases}
+        self._model_name = model_name
+
+    def names(self, *, every: bool = False) -> list[str]:
+        """Return site names in network order.
+
+        Args:
+            every: Also list what browsing leaves out: with aliases, the module paths; without,
+                norms, dropouts, and modules that only pass on another's output.
+        """
+        browsable = [alias.name for alias in self._aliases.values() if alias.browsable]
+        if browsable and not every:
+            return browsable
+        paths = [self._path_name(call) for call in self._trace.calls if self._listed(call, every)]
+        output = [OUTPUT] if OUTPUT not in self._aliases else []
+        return list(dict.fromkeys([*self._aliases, *paths, *output]))
+
+    def _path_name(self, call: Call) -> str:
+        several = len(self._trace.of(call.path)) > 1
+        return f"{call.path}#{call.index}" if several else call.path
+
+    @staticmethod
+    def _listed(call: Call, every: bool) -> bool:
+        if not call.path or len(call.shape) not in {2, 4}:
+            return False
+        skipped = any(word in call.kind for word in ("Norm", "Dropout", "Identity"))
+        return every or (call.fresh and not skipped) or (skipped and call.has_pre)
+
+    def resolve(self, name: str) -> Site:
+        """Return the site of a name.
+
+        Raises:
+            SiteError: If there is none, it has no pre-activation, its slice is empty, or the
+                module is called several times and the name does not say which call.
+        """
+        match = _SITE.match(name)
+        if match is None:
+            raise SiteError(f"{name!r} is not a site name; see 'featviz sites {self._model_name}'")
+        base, pre = match["name"], bool(match["pre"])
+        if f"{base}.pre" in self._known_paths() and pre:
+            base, pre = f"{base}.pre", False
+        calls = self._calls(name, base, match["call"])
+        if pre and not all(call.has_pre for call in calls):
+            raise SiteError(
+                f"{base!r} in {self._model_name!r} does not end in an activation function, so it "
+                f"has no pre-activation {name!r}; record {base!r} itself"
+            )
+        span = _span(name, match["a"], match["b"], sum(call.shape[1] for call in calls))
+        field = calls[0].field
+        for call in calls[1:]:
+            field = field.union(call.field)
+        return Site(
+            name=name,
+            parts=tuple(Part(call.path, call.index, pre) for call in calls),
+            span=span,
+            map_size=calls[0].shape[2:],
+            field=field,
+            has_pre=not pre and all(call.has_pre for call in calls),
+            order=max(self._trace.calls.index(call) for call in calls),
+        )
+
+    def _known_paths(self) -> set[str]:
+        return {call.path for call in self._trace.calls}
+
+    def _calls(self, name: str, base: str, index: str | None) -> list[Call]:
+        alias = self._aliases.get(base)
+        if alias is None and base == OUTPUT and base not in self._known_paths():
+            alias = SiteAlias(OUTPUT, ("",))
+        paths = alias.parts if alias else (base,)
+        calls = [self._call(name, path, index) for path in paths]
+        for call in calls:
+            if len(call.shape) not in {2, 4}:
+                raise SiteError(
+                    f"{name!r} in {self._model_name!r} gives neither a [b c h w] map nor a [b c] "
+                    f"vector but shape {call.shape}; choose one that "
+                    f"'featviz sites {self._model_name}' lists"
+                )
+        return calls
+
+    def _call(self, name: str, path: str, index: str | None) -> Call:
+        calls = self._trace.of(path)
+        if not calls:
+            known = [*self._aliases, *sorted(self._known_paths()), OUTPUT]
+            raise SiteError(
+                f"unknown site {name!r} in {self._model_name!r}{did_you_mean(name, known)} "
+                f"'featviz sites {self._model_name}' lists all"
+            )
+        if index is None and len(calls) > 1:
+            names = ", ".join(f"{path}#{call.index}" for call in calls)
+            raise SiteError(
+                f"{name!r} in {self._model_name!r} is called {len(calls)} times; choose one of "
+                f"{names}"
+            )
+        if index is not None and int(index) >= len(calls):
+            raise SiteError(
+                f"{name!r} in {self._model_name!r}: the module is called {len(calls)} times, so "
+                f"the last call is {path}#{len(calls) - 1}"
+            )
+        return calls[int(index or 0)]
+
+
+def pre_activation_name(name: str) -> str:
+    """Return the name of the pre-activation of a site: `fire4/0:8` -> `fire4.pre/0:8`."""
+    match = _SITE.match(name)
+    stop = match.end("call") if match and match["call"] else match.end("name") if match else None
+    return name if stop is None else f"{name[:stop]}.pre{name[stop:]}"
+
+
+def _span(name: str, a: str | None, b: str | None, channels: int) -> tuple[int, int]:
+    first, stop = int(a or 0), int(b) if b else channels
+    if not 0 <= first < stop <= channels:
+        raise SiteError(
+            f"slice {first}:{stop} in {name!r} is empty or out of range: there are {channels} "
+            f"channels, so write /a:b with 0 <= a < b <= {channels}"
+        )
+    return first, stop
+
+
+class _LastSiteReachedError(BaseException):
+    """Ends the forward pass; not an Exception, so that no network can swallow it."""
+
+
+class Recorder:
+    """Run a network and keep its activations at some sites; use it in a `with` block.
+
+    One hook a module while the block lasts, none afterwards. The network's mode and gradients
+    are the caller's business.
+
+    Args:
+        network: The module itself, without preprocessing.
+        sites: Resolved sites.
+        watch: Sees the functions of the network; needed for `.pre` sites and for redirected
+            gradients, made when None and needed.
+    """
+
+    def __init__(
+        self, network: nn.Module, sites: Iterable[Site], *, watch: ActivationWatch | None = None
+    ) -> None:
+        self._network = network
+        self._sites = tuple(sites)
+        self._wanted = {part for site in self._sites for part in site.parts}
+        needs_watch = any(part.pre for part in self._wanted)
+        self.watch = watch or (ActivationWatch() if needs_watch else None)
+        self._found: dict[Part, Tensor] = {}
+        self._counts: Counter[str] = Counter()
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+
+    def __enter__(self) -> "Recorder":
+        """Place the hooks."""
+        modules = dict(self._network.named_modules())
+        for path in {part.path for part in self._wanted}:
+            self._handles.append(modules[path].register_forward_hook(self._hook_for(path)))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the hooks and forget the activations."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._found.clear()
+        self._counts.clear()
+        if self.watch:
+            self.watch.clear()
+
+    def _hook_for(self, path: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            index = self._counts[path]
+            self._counts[path] += 1
+            wanted = [p for p in self._wanted if p.path == path and p.index == index]
+            for part in wanted:
+                tensor = first_tensor(output)
+                if part.pre and tensor is not None and self.watch:
+                    tensor = self.watch.pre_activation(tensor)
+                if tensor is None:
+                    raise SiteError(f"{part.path!r} gave no tensor to record in this pass")
+                self._found[part] = tensor
+            if len(self._found) == len(self._wanted):
+                raise _LastSiteReachedError
+            for part in wanted:
+                # A later in-place operation may overwrite what was captured.
+                self._found[part] = self._found[part].clone()
+
+        return hook
+
+    def __call__(self, network_input: Shaped[Tensor, "b *chw"]) -> dict[str, Tensor]:
+        """Run the network up to its last site and return the activation at each site.
+
+        Raises:
+            SiteError: If the pass did not reach one of the sites.
+        """
+        self._forget()
+        try:
+            if self.watch:
+                with self.watch:
+                    self._network(network_input)
+            else:
+                self._network(network_input)
+        except _LastSiteReachedError:
+            pass
+        missing = self._wanted - self._found.keys()
+        if missing:
+            names = ", ".join(sorted(f"{p.path}#{p.index}" for p in missing))
+            raise SiteError(f"the network did not reach {names} in this pass; it chose another way")
+        found = {site.name: self._assemble(site) for site in self._sites}
+        self._forget()
+        return found
+
+    def _assemble(self, site: Site) -> Tensor:
+        parts = [self._found[part] for part in site.parts]
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return whole if site.channels == whole.shape[1] else whole[:, slice(*site.span)]

@@ -1,0 +1,270 @@
+"""Watch a network run: which modules are called, what they give, what each position sees.
+
+`ActivationWatch` sees every torch function that the network calls, so it finds the input of the
+activation function that ends a layer (the pre-activation), and can redirect the gradient of
+blocked ReLUs. `trace` runs a network once and keeps what sites.py needs to name its places.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from featviz import receptive_field
+from featviz.receptive_field import Field
+from featviz.redirected_relu import RELUS, redirect
+
+ACTIVATIONS = RELUS | {
+    "leaky_relu",
+    "leaky_relu_",
+    "elu",
+    "elu_",
+    "gelu",
+    "silu",
+    "hardswish",
+    "mish",
+    "selu",
+    "prelu",
+    "softplus",
+}
+_PASS_THROUGH = {"dropout", "dropout2d", "feature_dropout", "contiguous", "to", "clone"}
+
+
+def first_tensor(output: object) -> Tensor | None:
+    """Return the tensor that a module gives, the first one of a tuple, list or mapping."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        output = tuple(output.values())
+    if isinstance(output, tuple | list):
+        for item in output:
+            if (found := first_tensor(item)) is not None:
+                return found
+    return None
+
+
+class ActivationWatch(TorchFunctionMode):
+    """While active, remember the pre-activation of every tensor an activation function gave.
+
+    Attributes:
+        redirecting: Whether gradients that a ReLU blocks for a whole image are redirected, see
+            redirected_relu.py.
+    """
+
+    def __init__(self, *, redirecting: bool = False) -> None:
+        super().__init__()
+        self.redirecting = redirecting
+        # Values hold the tensors themselves: an id is unique only while its object lives.
+        self._pre: dict[int, tuple[Tensor, list[Tensor]]] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],  # noqa: ARG002 - the protocol fixes the signature
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one torch function, and remember what went into an activation function."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in ACTIVATIONS and args and isinstance(args[0], Tensor):
+            before = args[0]
+            in_place = name.endswith("_") or kwargs.get("inplace") is True
+            kept = before.clone() if in_place else before
+            if self.redirecting and name in RELUS and torch.is_grad_enabled():
+                out = redirect(kept, ceiling=6.0 if name in {"relu6", "hardtanh"} else None)
+                if in_place:
+                    before.copy_(out)
+                    out = before
+            else:
+                out = func(*args, **kwargs)
+            self._pre[id(out)] = (out, [kept])
+            return out
+        out = func(*args, **kwargs)
+        if name == "cat":
+            self._concatenated(out, args, kwargs)
+        elif name in _PASS_THROUGH and args and id(args[0]) in self._pre:
+            self._pre[id(out)] = (out, self._pre[id(args[0])][1])
+        return out
+
+    def _concatenated(self, out: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        parts = args[0] if args else kwargs.get("tensors", ())
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+        if dim in (1, 1 - out.dim()) and all(id(part) in self._pre for part in parts):
+            self._pre[id(out)] = (out, [p for part in parts for p in self._pre[id(part)][1]])
+
+    def pre_activation(self, tensor: Tensor) -> Tensor | None:
+        """Return what went into the activation function(s) a tensor came out of, if any."""
+        entry = self._pre.get(id(tensor))
+        if entry is None:
+            return None
+        return entry[1][0] if len(entry[1]) == 1 else torch.cat(entry[1], dim=1)
+
+    def clear(self) -> None:
+        """Forget the tensors of the last pass."""
+        self._pre.clear()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one module.
+
+    Attributes:
+        path: Dotted module path; empty for the network itself.
+        index: How many calls of this module came before.
+        shape: Shape of the first tensor it gave, with a batch of 1; empty if it gave none.
+        field: What each position of its map sees.
+        has_pre: Whether it ends in an activation function, so that its input has a name.
+        kind: Class name of the module.
+        fresh: Whether this call made the tensor; False where it passes on another module's.
+    """
+
+    path: str
+    index: int
+    shape: tuple[int, ...]
+    field: Field
+    has_pre: bool
+    kind: str
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one pass through a network showed.
+
+    Attributes:
+        calls: Every call in the order in which it ended.
+        foldable: Pairs of paths of a convolution and the batch norm that alone reads it.
+    """
+
+    calls: tuple[Call, ...]
+    foldable: tuple[tuple[str, str], ...]
+
+    def of(self, path: str) -> tuple[Call, ...]:
+        """Return the calls of one module in order; empty if it was never called."""
+        return tuple(call for call in self.calls if call.path == path)
+
+
+class _Tracer(ActivationWatch):
+    """Follows every tensor that depends on the image."""
+
+    def __init__(self, network: nn.Module, image: Tensor) -> None:
+        super().__init__()
+        self.known: dict[int, tuple[Tensor, Field]] = {id(image): (image, receptive_field.IMAGE)}
+        self.readers: Counter[int] = Counter()
+        self.convolved: dict[int, str] = {}
+        self.normalised: list[tuple[int, str]] = []
+        self.runs: Counter[str] = Counter()
+        # Functions see parameters, not modules: know each module by a tensor of its own.
+        self._owners: dict[int, list[str]] = {}
+        for path, module in network.named_modules():
+            if isinstance(module, nn.Conv2d):
+                self._owners.setdefault(id(module.weight), []).append(path)
+            elif isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+                self._owners.setdefault(id(module.running_mean), []).append(path)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one torch function and work out the receptive field of what it gives."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        tensors = list(_tensors_in((args, kwargs)))
+        sources = [t for t in tensors if id(t) in self.known]
+        inputs = [(self.known[id(t)][1], tuple(t.shape)) for t in sources]
+        out = super().__torch_function__(func, types, args, kwargs)
+        outputs = list(_tensors_in((out,)))
+        if not sources or not outputs:
+            return out
+        for source in sources:
+            self.readers[id(source)] += 1
+        for tensor in outputs:
+            field = receptive_field.after_call(name, args, kwargs, inputs, tuple(tensor.shape))
+            self.known[id(tensor)] = (tensor, field)
+        if name in {"conv2d", "batch_norm"}:
+            owners = [path for t in tensors for path in self._owners.get(id(t), ())]
+            if len(owners) == 1:
+                self.runs[owners[0]] += 1
+                if name == "conv2d":
+                    self.convolved[id(outputs[0])] = owners[0]
+                else:
+                    self.normalised.append((id(sources[0]), owners[0]))
+        return out
+
+
+def _tensors_in(values: Iterable[Any]) -> Iterable[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors_in(value)
+        elif isinstance(value, dict):
+            yield from _tensors_in(value.values())
+
+
+def trace(network: nn.Module, network_input: Float[Tensor, "1 c h w"]) -> Trace:
+    """Run a network once without gradients and tell what it called.
+
+    The caller sees to eval mode. Hooks are removed before this returns, also after an error.
+
+    Args:
+        network: The module itself, without preprocessing.
+        network_input: One preprocessed image.
+    """
+    calls: list[Call] = []
+    counts: Counter[str] = Counter()
+    made: set[tuple[int, int]] = set()
+    tracer = _Tracer(network, network_input)
+
+    def hook_for(path: str, module: nn.Module) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            tensor = first_tensor(output)
+            key = id(tensor)
+            # An in-place activation function returns the tensor it was given, in a new version.
+            version = (key, tensor._version if tensor is not None else 0)
+            field = tracer.known[key][1] if key in tracer.known else receptive_field.UNKNOWN
+            calls.append(
+                Call(
+                    path=path,
+                    index=counts[path],
+                    shape=tuple(tensor.shape) if tensor is not None else (),
+                    field=field,
+                    has_pre=tensor is not None and key in tracer._pre,
+                    kind=type(module).__name__,
+                    fresh=version not in made,
+                )
+            )
+            made.add(version)
+            counts[path] += 1
+
+        return hook
+
+    handles = [m.register_forward_hook(hook_for(p, m)) for p, m in network.named_modules()]
+    try:
+        with torch.no_grad(), tracer, warnings.catch_warnings():
+            network(network_input)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Trace(tuple(calls), _foldable(tracer))
+
+
+def _foldable(tracer: _Tracer) -> tuple[tuple[str, str], ...]:
+    """Pair each convolution with the batch norm that is the only reader of its output."""
+    return tuple(
+        (tracer.convolved[source], norm)
+        for source, norm in tracer.normalised
+        if source in tracer.convolved
+        and tracer.readers[source] == 1
+        and tracer.runs[tracer.convolved[source]] == tracer.runs[norm] == 1
+    )

@@ -1,0 +1,117 @@
+"""Slow definitions straight from the papers, against which the package is tested."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def lucid_frequency_scale(h: int, w: int, decay_power: float = 1.0) -> np.ndarray:
+    """Lucid's scale with its sqrt(h w), for its backward-normalised inverse FFT; loops."""
+    scale = np.zeros((h, w // 2 + 1))
+    for i in range(h):
+        for j in range(w // 2 + 1):
+            fy = (i if i < (h + 1) // 2 else i - h) / h
+            fx = j / w
+            f = max(math.hypot(fx, fy), 1.0 / max(h, w))
+            scale[i, j] = math.sqrt(h * w) / f**decay_power
+    return scale
+
+
+def inverse_rfft2(spectrum: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Backward-normalised inverse real FFT in two dimensions, by the definition; even or odd w."""
+    image = np.zeros((h, w))
+    for y in range(h):
+        for x in range(w):
+            total = 0.0
+            for i in range(h):
+                for j in range(w // 2 + 1):
+                    angle = 2 * math.pi * (i * y / h + j * x / w)
+                    wave = complex(math.cos(angle), math.sin(angle))
+                    # Columns other than 0 and Nyquist stand for their conjugates too.
+                    both = 1 if j == 0 or (w % 2 == 0 and j == w // 2) else 2
+                    total += both * (spectrum[i, j] * wave).real
+            image[y, x] = total / (h * w)
+    return image
+
+
+LUCID_COLOR = np.array(
+    [
+        [0.562829, 0.194825, 0.043295],
+        [0.584476, 0.0, -0.108236],
+        [0.584476, -0.194825, 0.064942],
+    ]
+)
+"""Published colour matrix, divided by 0.4619523785, to six decimals."""
+
+
+def lucid_image(spectrum: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Lucid's image of one spectrum [3, h, w // 2 + 1]: scale, iFFT, / 4, colours, sigmoid."""
+    scaled = spectrum * lucid_frequency_scale(h, w)
+    planes = np.stack([inverse_rfft2(plane, h, w) for plane in scaled]) / 4
+    mixed = np.einsum("oc,chw->ohw", LUCID_COLOR, planes)
+    return 1 / (1 + np.exp(-mixed))
+
+
+def bilinear(image: np.ndarray, x: float, y: float, fill: float) -> float:
+    """Sample [h, w] at a pixel position, `fill` outside, weight by weight."""
+    h, w = image.shape
+    x0, y0 = math.floor(x), math.floor(y)
+    total = 0.0
+    for yy, wy in ((y0, 1 - (y - y0)), (y0 + 1, y - y0)):
+        for xx, wx in ((x0, 1 - (x - x0)), (x0 + 1, x - x0)):
+            value = image[yy, xx] if 0 <= yy < h and 0 <= xx < w else fill
+            total += wy * wx * value
+    return total
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, fill: float = 0.5) -> np.ndarray:
+    """Move the content of [h, w] by a 3x3 map of (x, y, 1) from the centre, pixel by pixel."""
+    h, w = image.shape
+    back = np.linalg.inv(matrix)
+    out = np.zeros((h, w))
+    for y in range(h):
+        for x in range(w):
+            sx, sy, _ = back @ np.array([x - (w - 1) / 2, y - (h - 1) / 2, 1.0])
+            out[y, x] = bilinear(image, sx + (w - 1) / 2, sy + (h - 1) / 2, fill)
+    return out
+
+
+def receptive_field(network: nn.Module, site: nn.Module, size: int, channels: int) -> range:
+    """First and last column of the image that the middle column of a site's map depends on.
+
+    By brute force: a NaN in one column after the other, and a look at where it comes out.
+    """
+    found: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, out: Tensor | tuple[Tensor, ...]) -> None:
+        found.append((out[0] if isinstance(out, tuple) else out).detach().clone())
+
+    handle = site.register_forward_hook(keep)
+    seen: list[int] = []
+    with torch.no_grad():
+        for columns in torch.arange(size).split(32):
+            images = torch.rand(len(columns), channels, size, size)
+            images[torch.arange(len(columns)), :, :, columns] = torch.nan
+            found.clear()
+            network(images)
+            middle = found[0][..., found[0].shape[-1] // 2]
+            seen += columns[middle.isnan().flatten(1).any(1)].tolist()
+    handle.remove()
+    return range(seen[0], seen[-1] + 1)
+
+
+def redirected_gradient(x: Tensor, grad: Tensor) -> Tensor:
+    """Lucid's redirected ReLU gradient of a loss, image by image, entry by entry."""
+    out = torch.zeros_like(x)
+    for image in range(len(x)):
+        flat_x, flat_g = x[image].flatten(), grad[image].flatten()
+        plain = [g if v > 0 else 0.0 for v, g in zip(flat_x.tolist(), flat_g.tolist(), strict=True)]
+        if any(g != 0 for g in plain):
+            values = plain
+        else:
+            pairs = zip(flat_x.tolist(), flat_g.tolist(), strict=True)
+            values = [g if v <= 0 and g < 0 else 0.0 for v, g in pairs]
+        out[image] = torch.tensor(values, dtype=x.dtype).view_as(x[image])
+    return out
