@@ -1,0 +1,269 @@
+"""What every objective offers, and their algebra: sums, products and quotients."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from featviz.errors import ObjectiveError
+from featviz.sites import Site
+
+Activations: TypeAlias = Mapping[str, Tensor]
+"""Site name -> float32 activation, [b c h w] or [b c]."""
+
+Score: TypeAlias = Callable[[Activations], Float[Tensor, " b"]]
+
+
+class Objective(ABC):
+    """A score to maximise; see the module docstring."""
+
+    @property
+    @abstractmethod
+    def sites(self) -> tuple[str, ...]:
+        """Names of the sites it reads, each once."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Readable text of the expression."""
+
+    @abstractmethod
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the score of each image, all with this same objective."""
+
+    @abstractmethod
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Raise an error if a site cannot serve it.
+
+        Args:
+            sites: The resolved sites, by name.
+
+        Raises:
+            UnitError: If a channel or position is out of range.
+            ObjectiveError: If a direction has the wrong length.
+        """
+
+    @classmethod
+    def bind_rows(cls, objectives: Sequence["Objective"], device: torch.device) -> Score:
+        """Return a function that scores image k by objective k; subclasses vectorise it."""
+        del device
+
+        def rows(activations: Activations) -> Float[Tensor, " b"]:
+            # unbind, because the backward pass of indexing allocates the whole batch each time
+            split = {name: tensor.unbind(0) for name, tensor in activations.items()}
+            scores = [
+                objective.score({name: split[name][k][None] for name in objective.sites})
+                for k, objective in enumerate(objectives)
+            ]
+            return torch.cat(scores)
+
+        return rows
+
+    def __str__(self) -> str:
+        """Return the label."""
+        return self.label
+
+    def __add__(self, other: "Objective | float") -> "Objective":
+        """Add an objective or a number."""
+        return _sum(self, other, 1.0)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: "Objective | float") -> "Objective":
+        """Subtract an objective or a number."""
+        return _sum(self, other, -1.0)
+
+    def __rsub__(self, other: float) -> "Objective":
+        """Subtract from a number."""
+        return _sum(-self, other, 1.0)
+
+    def __neg__(self) -> "Objective":
+        """Minimise instead."""
+        return self * -1
+
+    def __mul__(self, other: "Objective | float") -> "Objective":
+        """Multiply by an objective or a number."""
+        if isinstance(other, Objective):
+            return Product(self, other)
+        if not _is_number(other):
+            return NotImplemented
+        constant, terms = _as_sum(self)
+        return Sum(float(constant * other), tuple((k * other, term) for k, term in terms))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: "Objective | float") -> "Objective":
+        """Divide by an objective or a number.
+
+        Raises:
+            ObjectiveError: If the number is 0.
+        """
+        if isinstance(other, Objective):
+            return Quotient(self, other)
+        if not _is_number(other):
+            return NotImplemented
+        if other == 0:
+            raise ObjectiveError(f"cannot divide {self.label!r} by 0")
+        return self * (1 / other)
+
+    def __rtruediv__(self, other: float) -> "Objective":
+        """Divide a number by it."""
+        return Quotient(Sum(float(other), ()), self) if _is_number(other) else NotImplemented
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_sum(objective: Objective) -> tuple[float, tuple[tuple[float, Objective], ...]]:
+    if isinstance(objective, Sum):
+        return objective.constant, objective.terms
+    return 0.0, ((1.0, objective),)
+
+
+def _sum(left: Objective, right: Objective | float, sign: float) -> Objective:
+    constant, terms = _as_sum(left)
+    if isinstance(right, Objective):
+        more, right_terms = _as_sum(right)
+        # Flat, not nested: a sum of a thousand terms must not recurse a thousand deep.
+        signed = tuple((sign * k, term) for k, term in right_terms)
+        return Sum(constant + sign * more, terms + signed)
+    if not _is_number(right):
+        return NotImplemented
+    return Sum(constant + sign * right, terms)
+
+
+@dataclass(frozen=True)
+class Sum(Objective):
+    """A weighted sum and a constant; made by + and -."""
+
+    constant: float
+    terms: tuple[tuple[float, Objective], ...]
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Sites of all terms."""
+        return tuple(dict.fromkeys(site for _, term in self.terms for site in term.sites))
+
+    @property
+    def label(self) -> str:
+        """`fire4:5 + 3*fire4:9`."""
+        parts = [_weighted(k, term.label) for k, term in self.terms]
+        if self.constant or not parts:
+            parts.append(f"{'-' if self.constant < 0 else '+'} {abs(self.constant):g}")
+        return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0][0] == "-" else 0)
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Check every term."""
+        for _, term in self.terms:
+            term.check(sites)
+
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the sum."""
+        total = torch.tensor(self.constant)
+        for k, term in self.terms:
+            total = total + k * term.score(activations)
+        return total
+
+    @classmethod
+    def bind_rows(cls, objectives: Sequence[Objective], device: torch.device) -> Score:
+        """Bind term by term where all sums have as many terms."""
+        sums = [objective for objective in objectives if isinstance(objective, cls)]
+        if len({len(s.terms) for s in sums}) > 1 or not sums[0].terms:
+            return super().bind_rows(objectives, device)
+        constants = torch.tensor([s.constant for s in sums], device=device)
+        columns = [
+            (
+                torch.tensor([s.terms[k][0] for s in sums], device=device),
+                bind([s.terms[k][1] for s in sums], device=device),
+            )
+            for k in range(len(sums[0].terms))
+        ]
+
+        def score(activations: Activations) -> Float[Tensor, " b"]:
+            total = constants
+            for weights, term in columns:
+                total = total + weights * term(activations)
+            return total
+
+        return score
+
+
+def _weighted(k: float, label: str) -> str:
+    sign, size = ("-", -k) if k < 0 else ("+", k)
+    return f"{sign} {label}" if size == 1 else f"{sign} {size:g}*{label}"
+
+
+@dataclass(frozen=True)
+class Product(Objective):
+    """The product of two objectives; made by *."""
+
+    left: Objective
+    right: Objective
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Sites of both."""
+        return tuple(dict.fromkeys(self.left.sites + self.right.sites))
+
+    @property
+    def label(self) -> str:
+        """`(fire4:5) * (fire4:9)`."""
+        return f"({self.left.label}) * ({self.right.label})"
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Check both."""
+        self.left.check(sites)
+        self.right.check(sites)
+
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the product."""
+        return self.left.score(activations) * self.right.score(activations)
+
+
+@dataclass(frozen=True)
+class Quotient(Objective):
+    """The quotient of two objectives; made by /."""
+
+    left: Objective
+    right: Objective
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Sites of both."""
+        return tuple(dict.fromkeys(self.left.sites + self.right.sites))
+
+    @property
+    def label(self) -> str:
+        """`(fire4:5) / (fire4:9)`."""
+        return f"({self.left.label}) / ({self.right.label})"
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Check both."""
+        self.left.check(sites)
+        self.right.check(sites)
+
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the quotient; not a number where the divisor is 0."""
+        return self.left.score(activations) / self.right.score(activations)
+
+
+def bind(objectives: Sequence[Objective], *, device: torch.device) -> Score:
+    """Return one function that scores image k by objective k.
+
+    Args:
+        objectives: One an image.
+        device: Where the activations will be.
+    """
+    kinds = {type(objective) for objective in objectives}
+    kind = kinds.pop() if len(kinds) == 1 else Objective
+    return kind.bind_rows(objectives, device)
+
+
+def positions(activation: Tensor) -> Float[Tensor, "b c n"]:
+    """View an activation as vectors at n positions."""
+    return activation.flatten(2) if activation.dim() > 2 else activation[..., None]

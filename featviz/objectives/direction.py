@@ -1,0 +1,100 @@
+"""Objectives for directions in activation space."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from featviz.errors import ObjectiveError
+from featviz.objectives.base import Activations, Objective, Score, positions
+from featviz.sites import Site
+
+COSINE_FLOOR = 0.1  # Lucid 0.3.10, optvis/objectives: keeps a gradient where the cosine is <= 0
+_EPSILON = 1e-4  # ibid., keeps the cosine of a silent map finite
+
+
+@dataclass(frozen=True, eq=False)
+class Direction(Objective):
+    """A direction in activation space; make it with `direction`."""
+
+    site: str
+    vector: Float[Tensor, " c"]
+    cosine_power: float = 0.0
+    name: str = "direction"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The site of the direction."""
+        return (self.site,)
+
+    @property
+    def label(self) -> str:
+        """`direction(fire4)`."""
+        return f"{self.name}({self.site})"
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Raise ObjectiveError if the vector has not one entry a channel."""
+        channels = sites[self.site].channels
+        if len(self.vector) != channels:
+            raise ObjectiveError(
+                f"the direction has {len(self.vector)} entries, {self.site!r} has {channels} "
+                "channels; give one entry a channel"
+            )
+
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the mean over positions of dot * max(0.1, cos) ** p."""
+        activation = positions(activations[self.site])
+        return _dot_cosine(activation, self.vector.to(activation)[None], self.cosine_power)
+
+    @classmethod
+    def bind_rows(cls, objectives: Sequence[Objective], device: torch.device) -> Score:
+        """Score all directions at once."""
+        directions = [objective for objective in objectives if isinstance(objective, cls)]
+        if len({(d.site, d.cosine_power) for d in directions}) > 1:
+            return super().bind_rows(objectives, device)
+        site, power = directions[0].site, directions[0].cosine_power
+        vectors = torch.stack([d.vector for d in directions]).to(device)
+        return lambda activations: _dot_cosine(positions(activations[site]), vectors, power)
+
+
+def _dot_cosine(
+    activation: Float[Tensor, "b c n"], vectors: Float[Tensor, "#b c"], power: float
+) -> Float[Tensor, " b"]:
+    dot = (activation * vectors[..., None]).sum(1)
+    if power == 0:
+        return dot.mean(-1)
+    # norm() has no gradient at 0, where every channel is silent; sqrt of a clamped sum has.
+    lengths = activation.square().sum(1).clamp(min=1e-12).sqrt()
+    cosine = dot / (lengths + _EPSILON) / (vectors.norm(dim=1, keepdim=True) + _EPSILON)
+    return (dot * cosine.clamp(min=COSINE_FLOOR) ** power).mean(-1)
+
+
+def direction(
+    site: str, vector: Shaped[Tensor, "..."] | Sequence[float], *, cosine_power: float = 0.0
+) -> Direction:
+    """Maximise a direction: mean over positions of `dot * max(0.1, cos) ** cosine_power`.
+
+    Args:
+        site: Site name.
+        vector: One entry a channel; copied.
+        cosine_power: 0 for the dot product alone; higher values demand the direction and nothing
+            else, Lucid's atlas uses 2.
+
+    Raises:
+        ObjectiveError: If the vector is not one-dimensional, not finite, or all zero, or the
+            power is negative.
+
+    References:
+        Lucid 0.3.10, optvis/objectives `direction`; https://github.com/tensorflow/lucid/pull/116.
+    """
+    copied = torch.as_tensor(vector, dtype=torch.float32).detach().cpu().clone()
+    if copied.dim() != 1 or not copied.isfinite().all() or not copied.any():
+        raise ObjectiveError(
+            "a direction must be one row of finite numbers, not all zero; got shape "
+            f"{tuple(copied.shape)}"
+        )
+    if cosine_power < 0:
+        raise ObjectiveError(f"cosine_power must be 0 or more, got {cosine_power}")
+    return Direction(site, copied, cosine_power)
