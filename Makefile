@@ -1,0 +1,78 @@
+# Two commands matter: `make demo` shows what featviz does, `make test` shows that it works.
+# Both install what they need into .venv first; only package registries are contacted.
+#
+#   make PYTHON=/path/to/python3.12 setup    choose the interpreter
+#   make test ARGS="-k sites -x"             pass arguments on (test, bench)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON =
+ARGS =
+# Relative paths only: the checkout may lie in a folder with spaces in its name. Tools run as
+# `python -m`, because the scripts in .venv/bin hold the path that they were installed under.
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.featviz-installed
+PIP := $(PY) -m pip --disable-pip-version-check
+
+# Settings of the caller's shell that would send pip or Python somewhere else than .venv.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP CDPATH
+unexport PIP_PREFIX PIP_TARGET PIP_USER PIP_ROOT PIP_PYTHON PIP_REQUIREMENT PIP_NO_DEPS PIP_DRY_RUN
+export PYTHONNOUSERSITE := 1
+
+.PHONY: help setup demo test check bench clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP)  ## install everything into .venv, once, and again when a requirement changes
+
+demo: $(STAMP)  ## render features of the embedded network into out/demo (about 3 minutes)
+	@$(PY) -m featviz demo -o out/demo
+	@printf 'open %s\n' "$$(pwd)/out/demo/index.html"
+
+test: $(STAMP)  ## run the tests (offline, CPU)
+	@$(PY) -m pytest $(ARGS)
+
+check: $(STAMP)  ## ruff format, ruff check, mypy: what CI runs before the tests
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+bench: $(STAMP)  ## compare speed with Lucent in one run; ARGS=--json for a machine
+	@$(PY) -m benchmarks.lucent $(ARGS)
+
+clean:  ## remove caches, build leftovers and out/demo; .venv and your renders stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist out/demo
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first of PYTHON, python3.11 and python3 that runs and is new enough. Each is run, not only
+# looked up: a version manager may have a python3.11 on the PATH that does nothing but fail.
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	    found=; \
+	    for candidate in "$(PYTHON)" python3.11 python3; do \
+	        if [ -n "$$candidate" ] && "$$candidate" -c \
+	            'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	        then found=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	        echo 'featviz needs Python 3.11 or newer, and neither python3.11 nor python3 is one.' \
+	            'Install it, or name one: make PYTHON=/path/to/python3.11 setup' >&2; \
+	        exit 1; \
+	    fi; \
+	    if ! "$$found" -m venv --clear $(VENV); then \
+	        rm -rf $(VENV); \
+	        echo "$$found could not make a virtual environment; on Debian and Ubuntu this needs" \
+	            'the package python3-venv (see the message above)' >&2; \
+	        exit 1; \
+	    fi; \
+	fi
+	@echo 'setup: installing into $(VENV); on Linux, PyTorch with CUDA is a download of about 2.5 GB'
+	@start=$$(date +%s) && \
+	    $(PIP) install --constraint constraints.txt --editable '.[dev]' && \
+	    $(PIP) install --no-deps torch-lucent==0.1.8 && \
+	    echo "setup: installed in $$(( $$(date +%s) - start )) s"
+	@touch $@
