@@ -30,7 +30,7 @@ def decorrelated_to_rgb_matrix() -> Float[Tensor, "3 3"]:
         "Preconditioning and Parameterization"; Lucid 0.3.10, optvis/param/color.
     """
     matrix = torch.tensor(COLOR_CORRELATION_SQRT, dtype=torch.float64)
-    return matrix / matrix.norm(dim=0).max()
+    return torch.div(matrix, matrix.norm(dim=0).max())
 
 
 def decorrelated_to_rgb(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -39,10 +39,10 @@ def decorrelated_to_rgb(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]
     The mean colour that Lucid adds without a sigmoid is left out: featviz always has the sigmoid.
     """
     matrix = decorrelated_to_rgb_matrix().to(x)
-    return (matrix @ x.flatten(2)).view_as(x)
+    return torch.matmul(matrix, x.flatten(2)).view_as(x)
 
 
 def rgb_to_decorrelated(rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Turn RGB before the sigmoid into decorrelated colours: inverse of `decorrelated_to_rgb`."""
     matrix = torch.linalg.inv(decorrelated_to_rgb_matrix()).to(rgb)
-    return (matrix @ rgb.flatten(2)).view_as(rgb)
+    return torch.matmul(matrix, rgb.flatten(2)).view_as(rgb)

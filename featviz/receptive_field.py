@@ -62,7 +62,8 @@ class Field:
         for extent in ("unknown", "global"):
             if extent in (self.extent, other.extent):
                 return UNKNOWN if extent == "unknown" else GLOBAL
-        assert self.y and self.x and other.y and other.x
+        if self.y is None or self.x is None or other.y is None or other.x is None:
+            return UNKNOWN
         if (self.y.stride_px, self.x.stride_px) != (other.y.stride_px, other.x.stride_px):
             return UNKNOWN
         return Field(self.y.union(other.y), self.x.union(other.x))

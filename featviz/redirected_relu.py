@@ -32,9 +32,7 @@ class _RedirectedReLU(torch.autograd.Function):
         return torch.where(blocked, pushed_up, plain), None
 
 
-def redirect(
-    x: Float[Tensor, "b *rest"], *, ceiling: float | None = None
-) -> Float[Tensor, "b *rest"]:
+def redirect(x: Float[Tensor, "..."], *, ceiling: float | None = None) -> Float[Tensor, "..."]:
     """Apply a ReLU that never blocks the whole gradient of an image.
 
     Forward it is a ReLU. Backward too, except for an image none of whose gradient gets through:
@@ -42,12 +40,12 @@ def redirect(
     Gradients are those of a loss, which is minimised. Images do not influence each other.
 
     Args:
-        x: Pre-activations.
+        x: Pre-activations, one image after the other along the first axis.
         ceiling: Upper bound, 6 for a ReLU6; None for a plain ReLU.
 
     References:
         Lucid 0.3.10, misc/redirected_relu_grad. Differs: no step count inside (render.py decides
         how long to redirect); x = 0 counts as closed, as in torch.
     """
-    out: Tensor = _RedirectedReLU.apply(x, ceiling)  # type: ignore[no-untyped-call]
+    out: Tensor = _RedirectedReLU.apply(x, ceiling)
     return out

@@ -268,7 +268,7 @@ class Recorder:
 
         return hook
 
-    def __call__(self, network_input: Shaped[Tensor, "b *chw"]) -> dict[str, Tensor]:
+    def __call__(self, network_input: Shaped[Tensor, "..."]) -> dict[str, Tensor]:
         """Run the network up to its last site and return the activation at each site.
 
         Raises:

@@ -151,7 +151,7 @@ class Rotate(Transform):
 
 def _choose(
     choices: tuple[float, ...], steps: int, *, uniform: bool, generator: torch.Generator
-) -> Float[Tensor, "steps"]:
+) -> Float[Tensor, " steps"]:
     values = torch.tensor(choices, dtype=torch.float64)
     if uniform:
         share = torch.rand(steps, generator=generator, dtype=torch.float64)
@@ -213,11 +213,15 @@ class Transforms:
         """
         maps = torch.eye(3, dtype=torch.float64).repeat(steps, 1, 1)
         for step in self.steps:
-            maps = step.draw(steps, generator=generator) @ maps
+            # A generator of its own for each, so that the moves of the first steps are the same
+            # however many steps there are.
+            seed = int(torch.randint(2**62, (), generator=generator))
+            own = torch.Generator().manual_seed(seed)
+            maps = torch.matmul(step.draw(steps, generator=own), maps)
         out = self.output_size(size)
         half_in = torch.tensor([size[1] / 2, size[0] / 2, 1], dtype=torch.float64)
         half_out = torch.tensor([out[1] / 2, out[0] / 2, 1], dtype=torch.float64)
-        backward = torch.linalg.inv(maps) * half_out[None, None, :] / half_in[None, :, None]
+        backward: Tensor = torch.linalg.inv(maps) * half_out / half_in[:, None]
         return backward[:, :2].float()
 
     def apply(

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from featviz.models.model import Model
+from featviz.models.spec import ModelSpec, Preprocess
+
 
 def seeded(network: nn.Module, seed: int = 0) -> nn.Module:
     """Give every parameter and statistic of a network seeded values, in eval mode."""
@@ -77,3 +80,15 @@ def small_net(channels: int = 3, seed: int = 0) -> SmallNet:
     network = SmallNet(channels)
     seeded(network, seed)
     return network
+
+
+def small_model(channels: int = 3, seed: int = 0, **preprocess: object) -> Model:
+    """Return a Model around a seeded SmallNet."""
+    spec = ModelSpec(
+        name="small",
+        build=lambda: small_net(channels, seed),
+        preprocess=Preprocess(**preprocess),
+        size=(32, 32),
+        channels=channels,
+    )
+    return Model(small_net(channels, seed), spec, weights_origin="seeded")

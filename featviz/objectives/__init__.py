@@ -10,7 +10,7 @@ function, vectorised where they are of one kind.
 
 from featviz.objectives.base import Activations, Objective, Product, Quotient, Score, Sum, bind
 from featviz.objectives.custom import Custom, objective
-from featviz.objectives.direction import Direction, direction
+from featviz.objectives.directions import Direction, direction
 from featviz.objectives.unit import (
     Channel,
     Neuron,

@@ -69,17 +69,17 @@ class Objective(ABC):
 
     def __add__(self, other: "Objective | float") -> "Objective":
         """Add an objective or a number."""
-        return _sum(self, other, 1.0)
+        return _sum(self, other, 1.0) if _is_operand(other) else NotImplemented
 
     __radd__ = __add__
 
     def __sub__(self, other: "Objective | float") -> "Objective":
         """Subtract an objective or a number."""
-        return _sum(self, other, -1.0)
+        return _sum(self, other, -1.0) if _is_operand(other) else NotImplemented
 
     def __rsub__(self, other: float) -> "Objective":
         """Subtract from a number."""
-        return _sum(-self, other, 1.0)
+        return _sum(-self, other, 1.0) if _is_operand(other) else NotImplemented
 
     def __neg__(self) -> "Objective":
         """Minimise instead."""
@@ -112,7 +112,13 @@ class Objective(ABC):
 
     def __rtruediv__(self, other: float) -> "Objective":
         """Divide a number by it."""
-        return Quotient(Sum(float(other), ()), self) if _is_number(other) else NotImplemented
+        if not _is_number(other):
+            return NotImplemented
+        return Quotient(Sum(float(other), ()), self)
+
+
+def _is_operand(value: object) -> bool:
+    return isinstance(value, Objective) or _is_number(value)
 
 
 def _is_number(value: object) -> bool:
@@ -125,15 +131,13 @@ def _as_sum(objective: Objective) -> tuple[float, tuple[tuple[float, Objective],
     return 0.0, ((1.0, objective),)
 
 
-def _sum(left: Objective, right: Objective | float, sign: float) -> Objective:
+def _sum(left: Objective, right: Objective | float, sign: float) -> "Sum":
     constant, terms = _as_sum(left)
     if isinstance(right, Objective):
         more, right_terms = _as_sum(right)
         # Flat, not nested: a sum of a thousand terms must not recurse a thousand deep.
         signed = tuple((sign * k, term) for k, term in right_terms)
         return Sum(constant + sign * more, terms + signed)
-    if not _is_number(right):
-        return NotImplemented
     return Sum(constant + sign * right, terms)
 
 

@@ -68,7 +68,8 @@ def _dot_cosine(
     # norm() has no gradient at 0, where every channel is silent; sqrt of a clamped sum has.
     lengths = activation.square().sum(1).clamp(min=1e-12).sqrt()
     cosine = dot / (lengths + _EPSILON) / (vectors.norm(dim=1, keepdim=True) + _EPSILON)
-    return (dot * cosine.clamp(min=COSINE_FLOOR) ** power).mean(-1)
+    weight = cosine.clamp(min=COSINE_FLOOR).pow(power)
+    return torch.mul(dot, weight).mean(-1)
 
 
 def direction(

@@ -99,7 +99,7 @@ def logits_to_image(
 ) -> Float[Tensor, "b c h w"]:
     """Mix colour channels by a matrix, if there is one, and squash to 0..1 with a sigmoid."""
     if matrix is not None:
-        x = (matrix @ x.flatten(2)).view_as(x)
+        x = torch.matmul(matrix, x.flatten(2)).view_as(x)
     return torch.sigmoid(x)
 
 

@@ -42,7 +42,8 @@ def frequency_scale(size: tuple[int, int], *, decay_power: float) -> Float[Tenso
     fy = torch.fft.fftfreq(h, dtype=torch.float64)[:, None]
     fx = torch.fft.rfftfreq(w, dtype=torch.float64)[None, :]
     f = (fx**2 + fy**2).sqrt().clamp(min=1 / max(h, w))
-    return f**-decay_power
+    scale: Tensor = f**-decay_power
+    return scale
 
 
 class FourierImages(ImageParameters):
@@ -66,6 +67,8 @@ class FourierImages(ImageParameters):
         super().__init__()
         self.spectrum = nn.Parameter(spectrum)
         self.size = size
+        self.scale: Tensor
+        self.matrix: Tensor | None
         self.register_buffer("scale", (scale / LUCID_DIVISOR)[..., None].to(spectrum))
         self.register_buffer("matrix", matrix)
 

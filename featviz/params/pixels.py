@@ -30,6 +30,7 @@ class PixelImages(ImageParameters):
     ) -> None:
         super().__init__()
         self.pixels = nn.Parameter(pixels)
+        self.matrix: Tensor | None
         self.register_buffer("matrix", matrix)
 
     def forward(self) -> Float[Tensor, "b c h w"]:

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from nets import small_net
 
 from featviz.borrowing import borrowed
+from nets import small_net
 
 
 def state(network):

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
-import reference
 
+import reference
 from featviz.color import decorrelated_to_rgb, decorrelated_to_rgb_matrix, rgb_to_decorrelated
 
 

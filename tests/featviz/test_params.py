@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-import reference
 
+import reference
 from featviz.errors import ConfigError
 from featviz.params import PARAMETERISATIONS, Fourier, Pixels, parse_parameterisation
 from featviz.params.fourier import frequency_scale

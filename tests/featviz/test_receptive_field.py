@@ -1,12 +1,12 @@
 import pytest
-import reference
 import torch
-from nets import seeded, small_net
 from torch import nn
 from torchvision.models import get_model
 
+import reference
 from featviz.receptive_field import GLOBAL, IMAGE, UNKNOWN, Axis
 from featviz.tracing import trace
+from nets import seeded, small_net
 
 
 def traced(network, size, channels=3):

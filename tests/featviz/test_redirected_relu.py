@@ -1,7 +1,7 @@
 import pytest
 import torch
-import reference
 
+import reference
 from featviz.redirected_relu import redirect
 
 

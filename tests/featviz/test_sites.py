@@ -1,12 +1,12 @@
 import pytest
 import torch
-from nets import SmallNet, small_net
 from torch import nn
 
 from featviz.errors import SiteError
 from featviz.models.spec import SiteAlias
 from featviz.sites import Recorder, SiteTable, pre_activation_name
 from featviz.tracing import trace
+from nets import SmallNet, small_net
 
 ALIASES = (
     SiteAlias("early", ("act",)),
@@ -102,9 +102,10 @@ def hooks_of(network):
 
 def test_hooks_are_removed_also_after_an_error(network, images):
     sites = [table(network, images).resolve(name) for name in ("act", "late")]
-    with pytest.raises(RuntimeError), Recorder(network, sites) as recorder:
+    with Recorder(network, sites) as recorder:
         assert hooks_of(network) == 2
-        recorder(torch.rand(1, 5, 32, 32))
+        with pytest.raises(RuntimeError):
+            recorder(torch.rand(1, 5, 32, 32))
     assert hooks_of(network) == 0
     with pytest.raises(KeyboardInterrupt), Recorder(network, sites):
         raise KeyboardInterrupt

@@ -2,8 +2,8 @@ import kornia
 import numpy as np
 import pytest
 import torch
-import reference
 
+import reference
 from featviz.errors import ConfigError
 from featviz.transforms import LUCID, Jitter, Pad, Rotate, Scale, Transforms, parse_transforms
 
@@ -22,7 +22,11 @@ def test_fused_map_is_the_composition_of_the_single_ones(size, seed):
     transforms = parse_transforms("lucid")
     drawn = transforms.draw(3, size=size, generator=generator(seed))
     again = generator(seed)
-    single = [step.draw(3, generator=again).numpy() for step in LUCID]
+    seeds = [int(torch.randint(2**62, (), generator=again)) for _ in LUCID]
+    single = [
+        step.draw(3, generator=generator(own)).numpy()
+        for step, own in zip(LUCID, seeds, strict=True)
+    ]
     for k in range(3):
         composed = np.eye(3)
         for maps in single:
@@ -113,6 +117,13 @@ def test_none_leaves_images_alone():
     transforms = parse_transforms("none")
     drawn = transforms.draw(1, size=(5, 5), generator=generator())
     assert transforms.apply(source, drawn) is source
+
+
+@pytest.mark.parametrize("text", ["lucid", "jitter:8,scale:0.9..1.1,rotate:-5..5"])
+def test_first_moves_do_not_depend_on_how_many_follow(text):
+    transforms = parse_transforms(text)
+    few, many = (transforms.draw(n, size=(9, 9), generator=generator()) for n in (5, 300))
+    assert torch.equal(few, many[:5])
 
 
 def test_images_move_independently():

@@ -1,0 +1,130 @@
+"""The one optimisation loop: a batch of images climbs, each towards its own objective."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from featviz.config import RenderConfig
+from featviz.errors import ObjectiveError
+from featviz.inference import InferenceCopy
+from featviz.objectives import Objective, bind
+from featviz.params import ImageParameters, parse_parameterisation
+from featviz.transforms import parse_transforms
+
+# Reading a number from a GPU waits for it; a batch that is lost to NaN may run on for so long.
+_CHECK_EVERY = 32
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """Where a batch of images got to.
+
+    Attributes:
+        images: Values 0..1, on the CPU.
+        history: Score of the transformed images at each step; NaN for steps not done.
+        frames: Threshold -> images after that step.
+        steps_done: How many steps were done.
+        interrupted: Whether the user stopped it.
+    """
+
+    images: Float[Tensor, "b c h w"]
+    history: Float[Tensor, "b steps"]
+    frames: dict[int, Float[Tensor, "b c h w"]]
+    steps_done: int
+    interrupted: bool
+
+
+def image_generator(seed: int, label: str) -> torch.Generator:
+    """Return the random generator of one image, the same whatever else is in the batch.
+
+    Args:
+        seed: The seed of the render.
+        label: The label of the objective.
+    """
+    digest = hashlib.sha256(f"{seed}|{label}".encode()).digest()
+    # Mersenne Twister fills its state well only from seeds of many set bits: use 63 of them.
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def ascend(
+    network: InferenceCopy,
+    objectives: Sequence[Objective],
+    *,
+    config: RenderConfig,
+    channels: int,
+    size: tuple[int, int],
+    device: torch.device,
+    on_step: Callable[[int], None],
+) -> Ascent:
+    """Maximise one objective an image with Adam.
+
+    Images share nothing but the computation: each has its own generator, score and parameters,
+    and the gradient is that of the sum of the scores. All random numbers are drawn before the
+    first step, on the CPU.
+
+    Args:
+        network: Open inference copy.
+        objectives: One an image.
+        config: The settings.
+        channels: Channels of the images.
+        size: Height and width of the images in pixels.
+        device: Where to compute.
+        on_step: Called after each step with the number of steps done.
+
+    Raises:
+        ObjectiveError: If an objective does not depend on the image.
+    """
+    generators = [image_generator(config.seed, objective.label) for objective in objectives]
+    param = parse_parameterisation(config.param)
+    parameters = param.start(channels=channels, size=size, generators=generators, device=device)
+    transforms = parse_transforms(config.transforms)
+    moves = torch.stack(
+        [transforms.draw(config.steps, size=size, generator=g) for g in generators], dim=1
+    ).to(device)
+    score = bind(objectives, device=device)
+    optimiser = torch.optim.Adam(
+        parameters.parameters(), lr=config.learning_rate, fused=device.type in {"cpu", "cuda"}
+    )
+    history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
+    frames: dict[int, Tensor] = {}
+    done, interrupted = 0, False
+    try:
+        for step in range(config.steps):
+            moved = transforms.apply(parameters(), moves[step])
+            activations = network(moved, redirect=step < config.redirect_steps)
+            scores = score(activations)
+            _climb(scores, objectives, optimiser)
+            history[step] = scores.detach()
+            done = step + 1
+            if done in config.thresholds:
+                frames[done] = _snapshot(parameters)
+            on_step(done)
+            if done % _CHECK_EVERY == 0 and not history[step].isfinite().any():
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    return Ascent(_snapshot(parameters), history.T.cpu(), frames, done, interrupted)
+
+
+def _climb(
+    scores: Tensor, objectives: Sequence[Objective], optimiser: torch.optim.Optimizer
+) -> None:
+    if not scores.requires_grad:
+        raise ObjectiveError(
+            f"{objectives[0].label!r} does not depend on the image; use the activations that the "
+            "objective is given, without detach() or torch.no_grad()"
+        )
+    optimiser.zero_grad(set_to_none=True)
+    # Objectives are maximised everywhere; the sign is turned here and nowhere else.
+    (-scores.sum()).backward()
+    optimiser.step()
+
+
+def _snapshot(parameters: ImageParameters) -> Tensor:
+    with torch.no_grad():
+        images: Tensor = parameters()
+    return images.float().cpu()

@@ -1,0 +1,154 @@
+"""Tensors to picture files and back; contact sheets.
+
+Files appear whole or not at all: written beside their place and then renamed.
+"""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from featviz.errors import OutputError, RecordError
+
+TEXT_KEY = "featviz"
+_CAPTION_PX = 13
+_GAP_PX = 6
+
+
+def to_picture(image: Float[Tensor, "c h w"]) -> Image.Image:
+    """Return an 8-bit picture of an image in 0..1.
+
+    One channel gives a grey picture, three an RGB one; any other number gives the channels as
+    grey pictures from left to right, for which there is no other way to show them faithfully.
+    Values are rounded to the nearest of 256 levels; not-a-number becomes 0.
+    """
+    levels = (image.detach().float().nan_to_num(0).clamp(0, 1) * 255).round()
+    array = levels.to("cpu", torch.uint8).numpy()
+    if len(array) == 3:
+        return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)), "RGB")
+    return Image.fromarray(np.concatenate(list(array), axis=1), "L")
+
+
+def png_bytes(picture: Image.Image, *, text: str | None = None) -> bytes:
+    """Return a PNG file, with a text chunk if there is a text."""
+    info = PngImagePlugin.PngInfo()
+    if text is not None:
+        info.add_itxt(TEXT_KEY, text)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def read_text(path: Path) -> str:
+    """Return the text chunk of a PNG file.
+
+    Raises:
+        RecordError: If the file cannot be read or has none.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            text = getattr(picture, "text", {}).get(TEXT_KEY)
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise RecordError(f"cannot read {str(path)!r} as a picture: {error}") from error
+    if text is None:
+        raise RecordError(
+            f"{str(path)!r} carries no featviz record; only PNG files that featviz wrote do"
+        )
+    return str(text)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; choose another folder"
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that can be written to, with its parents.
+
+    Raises:
+        OutputError: If that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {str(folder)!r}: {error.strerror or error}; choose another"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into {str(folder)!r}; choose another folder")
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image],
+    captions: Sequence[str],
+    *,
+    columns: int | None = None,
+    scale: int | None = None,
+) -> Image.Image:
+    """Lay pictures out in rows on white, each with its caption below.
+
+    Args:
+        pictures: All of one size.
+        captions: One a picture; long ones are broken into lines, never cut.
+        columns: Pictures a row; None: as square a sheet as the number allows, 8 at most.
+        scale: Whole-number enlargement of each picture, without smoothing; None: so that the
+            side is 96 px at least.
+    """
+    w, h = pictures[0].size
+    scale = scale or max(1, -(-96 // min(w, h)))
+    w, h = w * scale, h * scale
+    columns = columns or min(8, max(1, round(len(pictures) ** 0.5 + 0.49)))
+    columns = min(columns, len(pictures))
+    font = ImageFont.load_default(_CAPTION_PX)
+    lines = [_broken(caption, w, font) for caption in captions]
+    caption_px = max(len(text) for text in lines) * (_CAPTION_PX + 4) + 2
+    rows = -(-len(pictures) // columns)
+    cell_w, cell_h = w + _GAP_PX, h + caption_px + _GAP_PX
+    sheet = Image.new("RGB", (columns * cell_w + _GAP_PX, rows * cell_h + _GAP_PX), "white")
+    draw = ImageDraw.Draw(sheet)
+    for k, picture in enumerate(pictures):
+        x, y = _GAP_PX + k % columns * cell_w, _GAP_PX + k // columns * cell_h
+        sheet.paste(picture.convert("RGB").resize((w, h), Image.Resampling.NEAREST), (x, y))
+        for n, text in enumerate(lines[k]):
+            draw.text((x, y + h + 2 + n * (_CAPTION_PX + 4)), text, "black", font=font)
+    return sheet
+
+
+def _broken(
+    text: str, width_px: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
+) -> list[str]:
+    """Break a text into lines that fit a width, after a separator where there is one."""
+    lines = [""]
+    for line in text.split("\n"):
+        for character in line:
+            if font.getlength(lines[-1] + character) > width_px:
+                head, cut, tail = _at_separator(lines[-1])
+                lines[-1:] = [head + cut, tail]
+            lines[-1] += character
+        lines.append("")
+    return lines[:-1]
+
+
+def _at_separator(line: str) -> tuple[str, str, str]:
+    places = [line.rfind(mark) for mark in " ./:_-"]
+    place = max(places)
+    return (line[:place], line[place], line[place + 1 :]) if place > 0 else (line, "", "")

@@ -1,0 +1,155 @@
+"""A copy of a network made fast for one render: frozen, folded, in the memory layout that suits.
+
+The user's network is only read. The copy gives the same activations at the sites asked for,
+within rounding; convolutions and norms that are sites themselves are left alone.
+"""
+
+import copy
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from featviz.borrowing import borrowed
+from featviz.errors import ModelError
+from featviz.models.local_response_norm import LocalResponseNorm
+from featviz.models.model import Model
+from featviz.sites import Recorder, Site
+from featviz.tracing import ActivationWatch, Trace
+
+
+class InferenceCopy:
+    """Runs images up to the last site; use it in a `with` block.
+
+    Args:
+        model: The model to copy.
+        sites: Resolved sites.
+        trace: What one pass through the network showed.
+        dtype: What convolutions and matrix products compute in, float32 or bfloat16.
+
+    Attributes:
+        folded: How many batch norms went into their convolutions.
+
+    Raises:
+        ModelError: If the network cannot be copied.
+    """
+
+    def __init__(
+        self, model: Model, sites: Sequence[Site], *, trace: Trace, dtype: torch.dtype
+    ) -> None:
+        self._dtype = dtype
+        self._device = model.device
+        with borrowed(model.module):
+            try:
+                network = copy.deepcopy(model.module)
+            except Exception as error:
+                raise ModelError(
+                    f"cannot copy {model.name!r} for rendering: {error}; detach tensors that the "
+                    "module keeps as attributes, or build it by a factory"
+                ) from error
+            network.requires_grad_(False).float()
+            kept = {part.path for site in sites for part in site.parts}
+            self.folded = _fold(network, trace.foldable, kept)
+            _replace_response_norms(network)
+            if dtype != torch.float32:
+                _cast_products(network, dtype)
+            network.to(memory_format=torch.channels_last)
+        self._redirecting = ActivationWatch(redirecting=True)
+        self._recorder = Recorder(network, sites)
+        self._plain_watch = self._recorder.watch
+        pre = model.spec.preprocess
+        shape = (1, -1, 1, 1)
+        mean, std = torch.tensor(pre.mean).view(shape), torch.tensor(pre.std).view(shape)
+        self._gain = (pre.scale / std).to(self._device)
+        self._offset = (-mean / std).to(self._device)
+        self._flip = pre.channel_order == "BGR"
+
+    def __enter__(self) -> "InferenceCopy":
+        """Place the hooks, on the copy."""
+        self._recorder.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the hooks."""
+        self._recorder.__exit__(kind, error, traceback)
+
+    def __call__(
+        self, images: Float[Tensor, "b c h w"], *, redirect: bool = False
+    ) -> dict[str, Tensor]:
+        """Return the float32 activation at each site.
+
+        Args:
+            images: Values 0..1.
+            redirect: Whether ReLUs let a gradient through for images that they block wholly.
+        """
+        x = (images.flip(1) if self._flip else images) * self._gain + self._offset
+        x = x.to(dtype=self._dtype, memory_format=torch.channels_last)
+        self._recorder.watch = self._redirecting if redirect else self._plain_watch
+        low = self._dtype != torch.float32
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low):
+            found = self._recorder(x)
+        return {name: activation.float() for name, activation in found.items()}
+
+
+def _owner(network: nn.Module, path: str) -> tuple[nn.Module, str]:
+    parent, _, name = path.rpartition(".")
+    return network.get_submodule(parent), name
+
+
+def _fold(network: nn.Module, pairs: Sequence[tuple[str, str]], kept: set[str]) -> int:
+    """Fold batch norms into their convolutions where neither is a site; return how many."""
+    folded = 0
+    for conv_path, norm_path in pairs:
+        conv, norm = network.get_submodule(conv_path), network.get_submodule(norm_path)
+        rest = _without_norm(norm)
+        if conv_path in kept or rest is None or not isinstance(conv, nn.Conv2d):
+            continue
+        fused = fuse_conv_bn_eval(conv, _plain_norm(norm))
+        for path, module in ((conv_path, fused), (norm_path, rest)):
+            parent, name = _owner(network, path)
+            setattr(parent, name, module)
+        folded += 1
+    return folded
+
+
+def _without_norm(norm: nn.Module) -> nn.Module | None:
+    """Return what a norm module does besides normalising; None if that is not known."""
+    if type(norm) is nn.BatchNorm2d:
+        return nn.Identity()
+    if type(norm).__name__ == "BatchNormAct2d":  # timm: norm, dropout, activation in one module
+        parts: Any = norm
+        return nn.Sequential(parts.drop, parts.act)
+    return None
+
+
+def _plain_norm(norm: nn.Module) -> nn.BatchNorm2d:
+    """Return a module that normalises as this one, in eval mode, and does nothing else."""
+    source: Any = norm
+    plain = nn.BatchNorm2d(source.num_features, eps=source.eps, affine=source.affine)
+    plain.running_mean, plain.running_var = source.running_mean, source.running_var
+    plain.weight, plain.bias = source.weight, source.bias
+    return plain.eval()
+
+
+def _replace_response_norms(network: nn.Module) -> None:
+    for path, module in list(network.named_modules()):
+        if type(module) is nn.LocalResponseNorm:
+            parent, name = _owner(network, path)
+            fast = LocalResponseNorm(module.size, module.alpha, module.beta, module.k)
+            setattr(parent, name, fast)
+
+
+def _cast_products(network: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the weights of convolutions and matrix products once, not at every step."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.to(dtype)

@@ -1,0 +1,187 @@
+"""A network ready for use: preprocessing inside, places with names, nothing left behind."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from featviz.borrowing import borrowed
+from featviz.errors import ModelError
+from featviz.models.spec import ModelSpec
+from featviz.sites import Recorder, Site, SiteTable
+from featviz.tracing import Trace, first_tensor, trace
+
+
+class Model(nn.Module):
+    """A network that takes images in 0..1.
+
+    Args:
+        module: The network itself. It is used, not copied, and never changed.
+        spec: What featviz knows about it.
+        weights_origin: Where its weights came from, for records.
+        arguments: What loads this model on the command line, name first; None for a module that
+            was handed over.
+
+    Attributes:
+        module: The network itself.
+        spec: What featviz knows about it.
+        weights_origin: Where its weights came from.
+        arguments: What loads it on the command line, or None.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        spec: ModelSpec,
+        *,
+        weights_origin: str,
+        arguments: tuple[str, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.arguments = arguments
+        self.module = module
+        self.spec = spec
+        self.weights_origin = weights_origin
+        self._traces: dict[tuple[int, int], Trace] = {}
+
+    @property
+    def name(self) -> str:
+        """The name that users type."""
+        return self.spec.name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are; the CPU for a network without any.
+
+        Raises:
+            ModelError: If they are on several devices.
+        """
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        devices = {tensor.device for tensor in tensors}
+        if len(devices) > 1:
+            names = ", ".join(sorted(map(str, devices)))
+            raise ModelError(
+                f"{self.name!r} is spread over several devices ({names}); move it to one with "
+                ".to(device)"
+            )
+        return devices.pop() if devices else torch.device("cpu")
+
+    def network_input(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Turn images in 0..1 into the network's input: preprocessing of its spec, its dtype."""
+        pre = self.spec.preprocess
+        if pre.channel_order == "BGR":
+            images = images.flip(1)
+        mean = images.new_tensor(pre.mean).view(1, -1, 1, 1)
+        std = images.new_tensor(pre.std).view(1, -1, 1, 1)
+        dtype = next((p.dtype for p in self.module.parameters()), images.dtype)
+        return ((images * pre.scale - mean) / std).to(dtype)
+
+    def forward(self, images: Shaped[Tensor, "*shape"]) -> Tensor:
+        """Return the network's output, usually logits.
+
+        Args:
+            images: RGB (or the network's own channels), 0..1, on the network's device.
+
+        Raises:
+            ModelError: If the images have the wrong type, shape, range or device.
+        """
+        self._check_images(images)
+        output = self.module(self.network_input(images))
+        return output if isinstance(output, Tensor) else _only_tensor(output, self.name)
+
+    def record(self, images: Shaped[Tensor, "*shape"], sites: Sequence[str]) -> dict[str, Tensor]:
+        """Return the activation at each site, stopping after the last of them.
+
+        The network runs in eval mode with frozen parameters and is restored afterwards; the
+        activations are differentiable where `images` require gradients.
+
+        Args:
+            images: RGB (or the network's own channels), 0..1, on the network's device.
+            sites: Site names, see sites.py.
+
+        Returns:
+            Site name -> activation, [b c h w] or [b c].
+
+        Raises:
+            ModelError: If the images have the wrong type, shape, range or device.
+            SiteError: If a site is unknown or ambiguous.
+        """
+        if isinstance(sites, str):
+            raise ModelError(f"sites must be a list of names; write [{sites!r}]")
+        self._check_images(images)
+        table = self.site_table()
+        resolved = [table.resolve(name) for name in sites]
+        with borrowed(self.module), Recorder(self.module, resolved) as recorder:
+            return recorder(self.network_input(images))
+
+    def trace(self, size: tuple[int, int] | None = None) -> Trace:
+        """Return what one pass at an image size shows; kept, so the second call is free.
+
+        Args:
+            size: Height and width in pixels; None for the spec's.
+
+        Raises:
+            ModelError: If the network cannot run at this size.
+        """
+        size = size or self.spec.size
+        if size not in self._traces:
+            self._traces[size] = self._run_trace(size)
+        return self._traces[size]
+
+    def _run_trace(self, size: tuple[int, int]) -> Trace:
+        # A fixed texture, not zeros: some networks divide by the spread of their input.
+        ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
+        image = ramp.expand(1, self.spec.channels, *size).to(self.device)
+        image = self.network_input(image)
+        try:
+            with borrowed(self.module):
+                return trace(self.module, image)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(
+                f"{self.name!r} cannot run on a {self.spec.channels}x{size[0]}x{size[1]} image: "
+                f"{reason}; give another size"
+            ) from error
+
+    def site_table(self, size: tuple[int, int] | None = None) -> SiteTable:
+        """Return the names of the network's places; maps and fields are those at `size`."""
+        return SiteTable(self.trace(size), self.spec.sites, model_name=self.name)
+
+    def sites(self, *, every: bool = False) -> list[Site]:
+        """Return the browsable sites in network order.
+
+        Args:
+            every: Also list what browsing leaves out.
+        """
+        table = self.site_table()
+        return [table.resolve(name) for name in table.names(every=every)]
+
+    def _check_images(self, images: Tensor) -> None:
+        expected = f"images must be [b {self.spec.channels} h w], floating point, 0..1"
+        if images.dim() != 4 or images.shape[1] != self.spec.channels:
+            raise ModelError(
+                f"{expected}; got shape {tuple(images.shape)}"
+                + ("; add a batch axis with images[None]" if images.dim() == 3 else "")
+            )
+        if not images.is_floating_point():
+            raise ModelError(f"{expected}; got {images.dtype}; divide by 255")
+        if images.device != self.device:
+            raise ModelError(
+                f"the images are on {images.device}, {self.name!r} is on {self.device}; move one "
+                "with .to(device)"
+            )
+        if images.numel() and images.detach().abs().max() > 2:
+            raise ModelError(
+                f"{expected}; the largest magnitude is {images.detach().abs().max().item():.4g}; "
+                "divide 0..255 images by 255, and do not normalise: featviz does"
+            )
+
+
+def _only_tensor(output: object, name: str) -> Tensor:
+    tensor = first_tensor(output)
+    if tensor is None:
+        raise ModelError(f"{name!r} returned {type(output).__name__}, which holds no tensor")
+    return tensor

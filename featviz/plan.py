@@ -1,0 +1,133 @@
+"""What is to be rendered, checked: sizes, units, sites, and which images belong together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from torch import nn
+
+from featviz.config import RenderConfig
+from featviz.errors import ConfigError, ModelError, UnitError
+from featviz.models.load import load
+from featviz.models.model import Model
+from featviz.objectives import Objective, units_to_objectives
+from featviz.sites import Site, SiteTable
+from featviz.transforms import parse_transforms
+
+Target: TypeAlias = str | Objective
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A render that has been checked and can start.
+
+    Attributes:
+        model: The model.
+        config: The settings.
+        size: Height and width of the images in pixels.
+        objectives: One an image.
+        sites: Sites that they read, by name.
+        texts: The units as they were typed; None if one of the objectives is a Python object.
+    """
+
+    model: Model
+    config: RenderConfig
+    size: tuple[int, int]
+    objectives: tuple[Objective, ...]
+    sites: dict[str, Site]
+    texts: tuple[str, ...] | None
+
+    @property
+    def network_size(self) -> tuple[int, int]:
+        """Height and width of what the network sees."""
+        return parse_transforms(self.config.transforms).output_size(self.size)
+
+    def groups(self) -> list[tuple[list[Site], list[int]]]:
+        """Return sites and the indices of the objectives that read just these, shallow first."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for k, objective in enumerate(self.objectives):
+            found.setdefault(tuple(sorted(objective.sites)), []).append(k)
+        groups = [([self.sites[name] for name in names], ks) for names, ks in found.items()]
+        return sorted(groups, key=lambda group: max(site.order for site in group[0]))
+
+
+def make_plan(
+    model: Model | nn.Module | str, targets: Target | Sequence[Target], config: RenderConfig
+) -> Plan:
+    """Check everything that can be wrong before the first step.
+
+    Args:
+        model: A model, a module (which gets images in 0..1 without normalisation), or a name.
+        targets: Units, objectives, or a list of these.
+        config: The settings.
+
+    Raises:
+        InputError: If the model, an objective or a setting is wrong; see errors.py.
+    """
+    model = _as_model(model, config)
+    size = config.size_px(model.spec.size)
+    network_size = parse_transforms(config.transforms).output_size(size)
+    table = _table(model, network_size)
+    listed = [targets] if isinstance(targets, str | Objective) else list(targets)
+    objectives = [o for target in listed for o in _to_objectives(target, table)]
+    if not objectives:
+        raise UnitError("there is nothing to render: the list of units is empty")
+    sites = {name: table.resolve(name) for o in objectives for name in o.sites}
+    for objective in objectives:
+        if not objective.sites:
+            raise UnitError(f"{objective.label!r} reads no site, so no image can change it")
+        objective.check(sites)
+    texts = tuple(t for t in listed if isinstance(t, str))
+    return Plan(
+        model=model,
+        config=config,
+        size=size,
+        objectives=tuple(objectives),
+        sites=sites,
+        texts=texts if len(texts) == len(listed) else None,
+    )
+
+
+def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
+    if isinstance(target, Objective):
+        return [target]
+    if isinstance(target, str):
+        return units_to_objectives(target, table)
+    raise UnitError(
+        f"cannot render {target!r}; give a unit such as 'fire4:128', an objective, or a list of "
+        "these"
+    )
+
+
+def _as_model(model: Model | nn.Module | str, config: RenderConfig) -> Model:
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, nn.Module):
+        return load(model, size=config.size)
+    return load(model)
+
+
+def _table(model: Model, size: tuple[int, int]) -> SiteTable:
+    """Return the sites at an image size, or say which size would do."""
+    try:
+        return model.site_table(size)
+    except ModelError as error:
+        if not _runs(model, model.spec.size):
+            raise
+        works = max(model.spec.size)
+        low = 0
+        while works - low > 1:
+            middle = (works + low) // 2
+            low, works = (low, middle) if _runs(model, (middle, middle)) else (middle, works)
+        raise ConfigError(
+            f"{error.args[0].removesuffix('; give another size')}; the smallest square that "
+            f"{model.name!r} takes is {works} px, so choose a size from there on"
+        ) from error
+
+
+def _runs(model: Model, size: tuple[int, int]) -> bool:
+    try:
+        model.trace(size)
+    except ModelError:
+        return False
+    return True

@@ -1,0 +1,114 @@
+"""The record that travels with every image, and the command that makes the image again.
+
+A record is JSON: what was rendered, of which weights, with which settings and versions, and how
+it went. It lies beside the image and inside the PNG. It holds no time and no folder, so the same
+command gives the same bytes.
+"""
+
+import json
+import platform
+import shlex
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from featviz.config import RenderConfig
+from featviz.errors import RecordError
+from featviz.images import read_text
+
+SCHEMA = 1
+
+Record = dict[str, Any]
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what the numbers depend on besides the settings."""
+    packages = ("featviz", "torch", "torchvision", "timm", "numpy", "pillow")
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in packages},
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return f"{device.type}: {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def read_record(path: str | Path) -> Record:
+    """Return the record inside a PNG file, or in a JSON file.
+
+    Raises:
+        RecordError: If the file cannot be read or holds no record.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RecordError(f"there is no file {str(path)!r}; give a PNG or JSON file of featviz")
+    if path.suffix.lower() == ".json":
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(f"cannot read {str(path)!r}: {error}") from error
+    else:
+        text = read_text(path)
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"the record of {str(path)!r} is not JSON: {error}") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        found = record.get("schema") if isinstance(record, dict) else None
+        raise RecordError(
+            f"{str(path)!r} holds no featviz record of schema {SCHEMA} (found {found!r}); "
+            "was it made by another version?"
+        )
+    return record
+
+
+def record_to_text(record: Record) -> str:
+    """Return a record as text, the same for the same record."""
+    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def command(record: Record, *, output: str = "out/") -> str | None:
+    """Return the shell command that makes the image of a record again.
+
+    Args:
+        record: From `read_record`.
+        output: Folder in the command.
+
+    Returns:
+        The command, or None where a Python object has no name to give to a shell: an objective
+        that is not a unit, or a module that was handed over.
+    """
+    request = record["request"]
+    if request["arguments"] is None:
+        return None
+    name, *load_options = request["arguments"]
+    options = []
+    defaults = RenderConfig().to_json()
+    for key, value in record["config"].items():
+        if value != defaults[key]:
+            options += [f"--{key.replace('_', '-')}", _option(value)]
+    objectives = list(request["objectives"])
+    # A unit that starts with a minus must not look like an option.
+    dashes = ["--"] if any(text.startswith("-") for text in objectives) else []
+    words = ["featviz", "render", *load_options, *options, "-o", output, *dashes, name, *objectives]
+    return shlex.join(words)
+
+
+def _option(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value)

@@ -1,0 +1,173 @@
+"""What a render gives back: images, scores, records, and how to keep and show them."""
+
+import base64
+import html
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from featviz.config import RenderConfig
+from featviz.errors import OutputError
+from featviz.images import contact_sheet, make_folder, png_bytes, to_picture, write_file
+from featviz.record import Record, record_to_text
+
+
+@dataclass(frozen=True, eq=False)
+class RenderResult:
+    """Images and the evidence about them; image k belongs to label k.
+
+    Attributes:
+        images: Values 0..1, float32, on the CPU.
+        labels: Readable objectives, such as `fire4:128`.
+        score: Objective of the final, untransformed image, by the unchanged network in its own
+            precision.
+        history: Objective of the transformed image at each step; not a number for steps that an
+            interrupt left out.
+        dead: Whether nothing in the image changes the objective: its gradient is zero throughout,
+            as for a unit that never fires. Such an image shows nothing about the unit.
+        failed: Whether the score, or the image, is not a finite number.
+        frames: Step -> copy of the images after it, for the thresholds asked for.
+        record: What was done: `record["images"][k]` is about image k, the rest about all.
+        config: The settings.
+        interrupted: Whether the user stopped it early.
+    """
+
+    images: Float[Tensor, "b c h w"]
+    labels: tuple[str, ...]
+    score: Float[Tensor, " b"]
+    history: Float[Tensor, "b steps"]
+    dead: Bool[Tensor, " b"]
+    failed: Bool[Tensor, " b"]
+    frames: dict[int, Float[Tensor, "b c h w"]]
+    record: Record
+    config: RenderConfig
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        """Return one line that names the images and what is wrong with them."""
+        b, c, h, w = self.images.shape
+        named = ", ".join(self.labels[:3]) + (", ..." if b > 3 else "")
+        problems = [
+            f"{int(flags.sum())} {word}"
+            for word, flags in (("dead", self.dead), ("failed", self.failed))
+            if flags.any()
+        ]
+        notes = "".join(f", {p}" for p in problems) + (", interrupted" * self.interrupted)
+        return f"RenderResult({b} image{'s' * (b != 1)} [{c} {h} {w}]: {named}{notes})"
+
+    def record_of(self, index: int) -> Record:
+        """Return the record of one image: what all share, and `image` with its own."""
+        shared = {key: value for key, value in self.record.items() if key != "images"}
+        return {**shared, "image": self.record["images"][index]}
+
+    def pictures(self) -> list[Image.Image]:
+        """Return the images as 8-bit pictures."""
+        return [to_picture(image) for image in self.images]
+
+    def captions(self) -> list[str]:
+        """Return labels, with a word on what is wrong with an image."""
+        return [
+            label + ("\ndead: never fires" if dead else "") + ("\nfailed: not a number" * failed)
+            for label, dead, failed in zip(
+                self.labels, self.dead.tolist(), self.failed.tolist(), strict=True
+            )
+        ]
+
+    def sheet(self, *, columns: int | None = None) -> Image.Image:
+        """Return all images on one contact sheet.
+
+        Args:
+            columns: Images a row; None: about a square.
+        """
+        return contact_sheet(self.pictures(), self.captions(), columns=columns)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Write a PNG and a JSON record for each image, and a contact sheet for several.
+
+        Images that failed are left out. Each file appears whole or not at all.
+
+        Args:
+            folder: Made if it does not exist.
+            overwrite: Whether to replace files that exist.
+
+        Returns:
+            The PNG files, the contact sheet last.
+
+        Raises:
+            OutputError: If a file exists and may not be replaced, or cannot be written.
+        """
+        folder = Path(folder)
+        name, request = self.record["model"]["name"], self.record["request"]["objectives"]
+        *image_paths, sheet_path = output_paths(folder, name, self.labels, request)
+        kept = [k for k in range(len(self)) if not self.failed[k]]
+        written = [image_paths[k] for k in kept] + ([sheet_path] if len(self) > 1 else [])
+        check_free(written, overwrite=overwrite)
+        make_folder(folder)
+        pictures = self.pictures()
+        for k in kept:
+            path, text = image_paths[k], record_to_text(self.record_of(k))
+            write_file(path, png_bytes(pictures[k], text=text))
+            write_file(path.with_suffix(".json"), text.encode())
+            for step, images in self.frames.items():
+                frame = path.with_name(f"{path.stem}_step{step:05d}.png")
+                write_file(frame, png_bytes(to_picture(images[k])))
+        if len(self) > 1:
+            text = record_to_text(self.record)
+            write_file(sheet_path, png_bytes(self.sheet(), text=text))
+        return written
+
+    def _repr_html_(self) -> str:
+        """Show the images in a notebook."""
+        data = base64.b64encode(png_bytes(self.sheet())).decode()
+        return (
+            f'<figure><img alt="{html.escape(", ".join(self.captions()), quote=True)}" '
+            f'src="data:image/png;base64,{data}">'
+            f"<figcaption>{html.escape(repr(self))}</figcaption></figure>"
+        )
+
+
+def output_paths(
+    folder: Path, model_name: str, labels: Sequence[str], request: Sequence[str]
+) -> list[Path]:
+    """Return where `RenderResult.save` writes: one PNG a label, and the contact sheet last.
+
+    Args:
+        folder: The folder.
+        model_name: Of the model.
+        labels: One an image.
+        request: The units as they were asked for; they name the sheet.
+    """
+    stems: list[str] = []
+    seen: Counter[str] = Counter()
+    for text in [*labels, "_".join(request) + "_sheet"]:
+        stem = _file_stem(f"{model_name}_{text}")
+        seen[stem.lower()] += 1  # some file systems ignore case
+        stems.append(f"{stem}_{seen[stem.lower()]}" if seen[stem.lower()] > 1 else stem)
+    return [folder / f"{stem}.png" for stem in stems]
+
+
+def _file_stem(name: str) -> str:
+    """Return a name that any file system takes, shortened in the middle."""
+    stem = re.sub(r"[^A-Za-z0-9.@=+-]+", "_", name).strip("_.")
+    return stem if len(stem) <= 120 else f"{stem[:70]}__{stem[-46:]}"
+
+
+def check_free(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise OutputError if one of the files exists and may not be replaced."""
+    taken = [path for path in paths if path.exists()]
+    if taken and not overwrite:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise OutputError(
+            f"{str(taken[0])!r} exists{more}; choose another folder or pass --overwrite "
+            "(overwrite=True in Python)"
+        )

@@ -1,0 +1,90 @@
+import pytest
+import torch
+from typecheck import unchecked
+
+from featviz.config import RenderConfig, has_fast_bf16
+from featviz.errors import ConfigError
+from featviz.params import Pixels
+from featviz.transforms import Jitter
+
+CPU = torch.device("cpu")
+
+
+def test_json_round_trip():
+    config = RenderConfig(
+        steps=7,
+        size=(40, 50),
+        param=Pixels(sd=0.5),
+        transforms=[Jitter(3)],
+        thresholds=(2, 7),
+        precision="float32",
+    )
+    values = config.to_json()
+    assert values["param"] == "pixels:sd=0.5"
+    assert values["transforms"] == "jitter:3"
+    again = RenderConfig.from_json(values)
+    assert again.to_json() == values
+    assert again.size == (40, 50)
+    assert RenderConfig.from_json(RenderConfig().to_json()).to_json() == RenderConfig().to_json()
+
+
+@pytest.mark.parametrize(
+    ("size", "native", "expected"),
+    [
+        (None, (224, 224), (128, 128)),
+        (None, (32, 32), (32, 32)),
+        (None, (96, 224), (96, 128)),
+        (77, (224, 224), (77, 77)),
+        ((30, 50), (224, 224), (30, 50)),
+    ],
+)
+def test_size(size, native, expected):
+    assert RenderConfig(size=size).size_px(native) == expected
+
+
+def test_precision(monkeypatch):
+    assert RenderConfig(precision="bf16").dtype_on(CPU) == torch.bfloat16
+    assert RenderConfig(precision="float32").dtype_on(CPU) == torch.float32
+    for flags, dtype in (
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True}, torch.float32),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags, raising=False)
+        assert RenderConfig().dtype_on(CPU) == dtype
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert has_fast_bf16(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert not has_fast_bf16(torch.device("cuda"))
+    assert not has_fast_bf16(torch.device("mps"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "steps must be a whole number, 1 or more, got 0"),
+        ({"steps": -5}, "steps must be a whole number, 1 or more, got -5"),
+        ({"size": 0}, "size must be a whole number, 1 or more, got 0"),
+        ({"size": (64, -1)}, "size must be a whole number, 1 or more, got -1"),
+        ({"batch": 0}, "batch must be a whole number, 1 or more"),
+        ({"redirect_steps": -1}, "redirect_steps must be a whole number, 0 or more"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
+        ({"thresholds": (5, 300)}, r"thresholds must be 1 to 256 \(steps\), got 300"),
+        ({"param": "fouier"}, "unknown parameterisation 'fouier'; did you mean 'fourier'"),
+        ({"transforms": "wobble"}, "unknown transform 'wobble'"),
+    ],
+)
+def test_bad_settings(values, message):
+    with pytest.raises(ConfigError, match=message):
+        RenderConfig(**values)
+
+
+def test_unknown_precision():
+    with unchecked(), pytest.raises(ConfigError, match="must be one of auto, float32, bf16, got"):
+        RenderConfig.from_json({"precision": "fp16"})
+
+
+def test_record_of_a_newer_version():
+    with pytest.raises(ConfigError, match="unknown setting 'glitter' in the record"):
+        RenderConfig.from_json({"glitter": 1})

@@ -1,0 +1,142 @@
+import pytest
+import timm
+import torch
+from torch import nn
+from torchvision.models import get_model
+
+from featviz.errors import ModelError
+from featviz.inference import InferenceCopy
+from featviz.models.model import Model
+from featviz.models.spec import ModelSpec, Preprocess
+from nets import seeded, small_model
+
+
+def wrap(network, size=64):
+    spec = ModelSpec(
+        name="net",
+        build=nn.Identity,
+        preprocess=Preprocess((0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 1.0, "BGR"),
+        size=(size, size),
+    )
+    return Model(network, spec, weights_origin="seeded")
+
+
+def copy_of(model, names, dtype=torch.float32):
+    table = model.site_table()
+    sites = [table.resolve(name) for name in names]
+    return InferenceCopy(model, sites, trace=model.trace(), dtype=dtype)
+
+
+NETWORKS = {
+    "small": (small_model().module, ["block", "late", "logits"], 3),
+    "resnet18": (seeded(get_model("resnet18", weights=None)), ["layer1.1", "layer3.0.pre"], 20),
+    "googlenet": (
+        seeded(get_model("googlenet", weights=None, init_weights=False, aux_logits=False)),
+        ["conv2", "inception3a", "inception4a.branch2.pre"],
+        57,
+    ),
+    "efficientnet_lite0": (
+        seeded(timm.create_model("tf_efficientnet_lite0")),
+        ["bn1", "blocks.1.0", "blocks.2.1.bn1.pre"],
+        49,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_activations_are_those_of_the_network(name):
+    network, names, norms = NETWORKS[name]
+    model = wrap(network)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), copy_of(model, names) as copied:
+        assert copied.folded == norms
+        fast, exact = copied(images), model.record(images, names)
+    for site in names:
+        error = (fast[site] - exact[site]).abs().max() / exact[site].abs().max()
+        assert error < 1e-4, site
+
+
+def test_bf16_is_close():
+    network, names, _ = NETWORKS["resnet18"]
+    model = wrap(network)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), copy_of(model, names, torch.bfloat16) as copied:
+        fast, exact = copied(images), model.record(images, names)
+    for site in names:
+        assert fast[site].dtype == torch.float32
+        difference = (fast[site] - exact[site]).pow(2).mean().sqrt()
+        assert 0 < difference < 0.05 * exact[site].std()
+
+
+@pytest.mark.parametrize("site", ["stem", "norm", "block.conv1", "block.bn1"])
+def test_convolutions_and_norms_can_be_sites(site):
+    model = small_model()
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), copy_of(model, [site, "late"]) as copied:
+        fast, exact = copied(images), model.record(images, [site, "late"])
+    assert torch.allclose(fast[site], exact[site], atol=1e-5)
+    assert torch.allclose(fast["late"], exact["late"], atol=1e-4)
+
+
+def test_a_convolution_with_two_readers_is_not_folded():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return self.norm(x) + x
+
+    model = wrap(seeded(Twice()), size=8)
+    images = torch.rand(1, 3, 8, 8)
+    with torch.no_grad(), copy_of(model, ["logits"]) as copied:
+        assert copied.folded == 0
+        assert torch.allclose(
+            copied(images)["logits"], model.record(images, ["logits"])["logits"], atol=1e-5
+        )
+
+
+def test_the_stock_response_norm_is_replaced_by_an_equal_one():
+    network = nn.Sequential(nn.Conv2d(3, 7, 3), nn.LocalResponseNorm(5, 1e-2, 0.75, 2.0))
+    model = wrap(seeded(network), size=12)
+    images = torch.rand(1, 3, 12, 12)
+    with torch.no_grad(), copy_of(model, ["1"]) as copied:
+        assert torch.allclose(copied(images)["1"], model.record(images, ["1"])["1"], atol=1e-6)
+
+
+def test_the_network_itself_is_not_touched():
+    model = small_model()
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modules = dict(model.named_modules())
+    x = torch.rand(1, 3, 32, 32, requires_grad=True)
+    with copy_of(model, ["late"], torch.bfloat16) as copied:
+        copied(x, redirect=True)["late"].sum().backward()
+        assert not any(m._forward_hooks for m in model.modules())
+    assert dict(model.named_modules()) == modules
+    assert all(m.training for m in model.modules())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+        assert tensor.dtype == before[name].dtype
+
+
+def test_redirection_reaches_a_dead_unit():
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    with torch.no_grad():
+        network[0].bias.copy_(torch.tensor([-100.0, 0.0]))
+    model = wrap(network.eval(), size=8)
+    x = torch.rand(1, 3, 8, 8, requires_grad=True)
+    with copy_of(model, ["1"]) as copied:
+        for redirect in (False, True):
+            loss = -copied(x, redirect=redirect)["1"][:, 0].mean()
+            (gradient,) = torch.autograd.grad(loss, x)
+            assert bool(gradient.abs().sum() > 0) is redirect
+
+
+def test_a_network_that_cannot_be_copied():
+    network = nn.Sequential(nn.Conv2d(3, 2, 1))
+    network.stray = network[0].weight * 2
+    with pytest.raises(ModelError, match="cannot copy 'net' for rendering"):
+        copy_of(wrap(network, size=8), ["0"])
