@@ -1,0 +1,78 @@
+"""The command `featviz`: thin, calls only public functions, imports torch when it must.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 finished with failed units, 130 interrupted. Results
+go to stdout, one JSON document with `--json`; progress and messages go to stderr.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import NoReturn
+
+import click
+
+from featviz.cli.demo import demo
+from featviz.cli.models import models, sites
+from featviz.cli.output import print_json
+from featviz.cli.render import render
+from featviz.cli.show import show
+from featviz.errors import FeatvizError
+
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Own commands, and those that other packages register as `featviz.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        others = entry_points(group="featviz.commands").names
+        return sorted({*super().list_commands(ctx), *others})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        for entry in entry_points(group="featviz.commands", name=cmd_name):
+            command: click.Command = entry.load()
+            return command
+        return None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="featviz", message="featviz %(version)s")
+def app() -> None:
+    """See what any unit of a vision CNN looks for."""
+
+
+for _command in (demo, models, render, show, sites):
+    app.add_command(_command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: Words after the program's name.
+    """
+    as_json = "--json" in arguments
+    try:
+        code = app.main(list(arguments), prog_name="featviz", standalone_mode=False)
+    except click.ClickException as error:
+        if as_json:
+            print_json({"error": error.format_message(), "exit_code": error.exit_code})
+        error.show()
+        return error.exit_code
+    except FeatvizError as error:
+        if as_json:
+            print_json({"error": str(error), "exit_code": error.exit_code})
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))

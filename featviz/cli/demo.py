@@ -1,0 +1,59 @@
+"""`featviz demo`: the main job, on the embedded network, offline."""
+
+import time
+from pathlib import Path
+
+import click
+
+from featviz.cli.output import json_option, print_json
+
+# Units that are easy to recognise, found by looking at all units of these sites.
+DEMO_UNITS = {
+    "fire3": ("fire3:0-7", "edges and lines", "Oriented edges, lines and colour contrasts."),
+    "fire5": ("fire5:0-7", "curves and textures", "Curves, corners, grids and textures."),
+    "fire7": ("fire7:0-7", "parts", "Eyes, spirals and parts of objects."),
+    "fire9": ("fire9:0-7", "objects", "Dog heads, faces and whole objects."),
+}
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out/demo"))
+@click.option("--steps", type=int, default=256, show_default=True)
+@click.option("--size", type=int, default=160, show_default=True, help="Pixels.")
+@json_option
+def demo(output: Path, steps: int, size: int, as_json: bool) -> None:
+    """Render features from four depths of the embedded network, and a page that shows them.
+
+    Files of an earlier demo in the folder are replaced.
+    """
+    import featviz
+    from featviz.images import contact_sheet, png_bytes, write_file
+    from featviz.page import Section, write_page
+
+    started = time.monotonic()
+    model = featviz.load("squeezenet1_1")
+    sections = []
+    for site, (units, heading, text) in DEMO_UNITS.items():
+        result = featviz.render(model, units, steps=steps, size=size, progress=True)
+        paths = result.save(output, overwrite=True)
+        sections.append(Section(f"{site}: {heading}", text, result, paths))
+    pictures = [picture for section in sections for picture in section.result.pictures()]
+    captions = [caption for section in sections for caption in section.result.captions()]
+    sheet = output / "contact_sheet.png"
+    write_file(sheet, png_bytes(contact_sheet(pictures, captions, columns=8)))
+    write_page(
+        output / "index.html",
+        sections,
+        title="What squeezenet1_1 looks for",
+        lead="Each image was optimised, from noise, to excite one channel of the network. Below "
+        "each: the channel, its mean activation, and the record of how the image was made.",
+    )
+    seconds = time.monotonic() - started
+    if as_json:
+        files = [str(path) for section in sections for path in section.paths]
+        page = str(output / "index.html")
+        print_json({"page": page, "sheet": str(sheet), "files": files, "seconds": seconds})
+        return
+    click.echo(f"{len(pictures)} features in {seconds:.0f} s")
+    click.echo(f"contact sheet  {sheet}")
+    click.echo(f"page           {output / 'index.html'}")

@@ -1,0 +1,125 @@
+"""`featviz render`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featviz.cli.loading import Numbers, Size, load_model, model_options
+from featviz.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from featviz.result import RenderResult
+
+FAILED_UNITS = 3
+INTERRUPTED = 130
+
+# One flag a field of RenderConfig; None keeps the default that stands there.
+_CONFIG_OPTIONS = (
+    click.option("--steps", type=int, help="Steps of the optimiser. [256]"),
+    click.option("--size", type=Size(), help="Size of the images. [128, or the network's own]"),
+    click.option("--seed", type=int, help="Decides every random number. [0]"),
+    click.option("--param", metavar="NAME[:KEY=VALUE,...]", help="fourier or pixels. [fourier]"),
+    click.option(
+        "--transforms",
+        metavar="PRESET|LIST",
+        help="lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10. [lucid]",
+    ),
+    click.option("--learning-rate", type=float, help="Of Adam. [0.05]"),
+    click.option(
+        "--redirect-steps", type=int, help="Steps during which blocked ReLUs let through. [16]"
+    ),
+    click.option("--batch", type=int, help="Images at a time. [16 on a CPU, 64 on a GPU]"),
+    click.option(
+        "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the network. [auto]"
+    ),
+    click.option("--thresholds", type=Numbers(), help="Steps after which to keep images too."),
+)
+
+
+def config_options(command: Any) -> Any:
+    """Add one option for each setting of a render."""
+    for option in reversed(_CONFIG_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("model")
+@click.argument("units", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"))
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option(
+    "--objective",
+    type=click.Choice(["channel", "neuron"]),
+    default="channel",
+    show_default=True,
+    help="Whole channels, or the unit at the centre (or at @Y,X).",
+)
+@click.option("--negative", is_flag=True, help="Minimise instead.")
+@config_options
+@model_options
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@json_option
+def render(
+    model: str,
+    units: tuple[str, ...],
+    output: Path,
+    overwrite: bool,
+    objective: str,
+    negative: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Render UNITS of MODEL: one PNG a unit, a contact sheet, records.
+
+    A unit is SITE:CHANNEL, such as fire4:128; fire4:0-15,40 and fire4:* are sets, fire4:17@7,9 is
+    one position. 'featviz sites MODEL' lists the sites.
+    """
+    from featviz.config import RenderConfig
+    from featviz.rendering import list_labels
+    from featviz.rendering import render as render_images
+    from featviz.result import check_free, output_paths
+
+    settings = {key: options.pop(key) for key in RenderConfig.__dataclass_fields__}
+    if settings["thresholds"] is not None:
+        settings["thresholds"] = tuple(int(step) for step in settings["thresholds"])
+    loaded = load_model(model, **options)
+    texts = [_target(text, objective=objective, negative=negative) for text in units]
+    config = RenderConfig(**{key: v for key, v in settings.items() if v is not None})
+    labels = list_labels(loaded, texts, config=config)
+    check_free(output_paths(output, loaded.name, labels, texts), overwrite=overwrite)
+    result = render_images(loaded, texts, config=config, progress=not quiet)
+    paths = result.save(output, overwrite=overwrite)
+    if as_json:
+        print_json({"files": [str(path) for path in paths], **result.record})
+    else:
+        click.echo("\n".join(str(path) for path in paths))
+    return _report(result)
+
+
+def _target(text: str, *, objective: str, negative: bool) -> str:
+    if objective == "neuron" and "@" not in text:
+        text += "@center"
+    return f"-{text}" if negative and not text.startswith("-") else text
+
+
+def _report(result: "RenderResult") -> int:
+    """Tell on stderr what is wrong with the images, and return the exit code."""
+    for flags, words in (
+        (result.dead, "dead: nothing in the image makes them fire"),
+        (result.failed, "failed: not a finite number, so not saved"),
+    ):
+        units = [label for label, flag in zip(result.labels, flags.tolist(), strict=True) if flag]
+        if units:
+            click.echo(f"{len(units)} of {len(result)} {words}: {', '.join(units)}", err=True)
+    if result.interrupted:
+        done = max(entry["steps_done"] for entry in result.record["images"])
+        click.echo(
+            f"Interrupted: saved {len(result)} images after at most {done} of "
+            f"{result.config.steps} steps.",
+            err=True,
+        )
+        return INTERRUPTED
+    return FAILED_UNITS if result.failed.any() else 0

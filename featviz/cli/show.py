@@ -1,0 +1,87 @@
+"""`featviz show`."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featviz.cli.output import json_option, print_json
+from featviz.errors import RecordError
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--reproduce",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Render again into FOLDER and compare the files byte by byte.",
+)
+@json_option
+def show(file: Path, reproduce: Path | None, as_json: bool) -> int:
+    """Print the record of FILE (PNG or JSON), and the command that makes it again."""
+    from featviz.record import command, read_record
+
+    record = read_record(file)
+    line = command(record)
+    if reproduce is None:
+        _print(record, line, as_json=as_json)
+        return 0
+    if line is None:
+        raise RecordError(
+            f"{str(file)!r} was made from Python with objects that have no name; run that script "
+            "again instead"
+        )
+    same = _run_again(record, file, reproduce)
+    if as_json:
+        print_json({"file": str(file), "command": line, "same_bytes": same})
+    else:
+        click.echo("the same bytes" if same else "different bytes")
+    return 0 if same else 1
+
+
+def _run_again(record: dict[str, Any], file: Path, folder: Path) -> bool:
+    from featviz.cli import app
+    from featviz.record import command
+
+    line = command(record, output=str(folder))
+    assert line is not None
+    words = shlex.split(line)[1:]
+    # The list of files that `render` prints would not belong to this command's output.
+    with click.open_file("/dev/null", "w") as nowhere, _stdout_to(nowhere):
+        app.main(words, prog_name="featviz", standalone_mode=False)
+    made = folder / file.with_suffix(".png").name
+    return made.exists() and made.read_bytes() == file.with_suffix(".png").read_bytes()
+
+
+def _stdout_to(stream: Any) -> Any:
+    import contextlib
+
+    return contextlib.redirect_stdout(stream)
+
+
+def _print(record: dict[str, Any], line: str | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json({**record, "command": line})
+        return
+    images = record.get("images") or [record["image"]]
+    click.echo(f"model      {record['model']['name']} ({record['model']['weights']})")
+    click.echo(f"weights    sha256 {record['model']['weights_sha256']}")
+    for image in images:
+        click.echo(f"unit       {_image_line(image)}")
+    for key, value in {**record["config"], **record["ran"]}.items():
+        if key not in {"thresholds"} or value:
+            click.echo(f"{key.replace('_', ' '):<17} {value}")
+    packages = record["environment"]["packages"]
+    click.echo("versions          " + ", ".join(f"{k} {v}" for k, v in packages.items() if v))
+    click.echo(f"device            {record['environment']['device']}")
+    click.echo(f"\n{line}" if line else "\nMade from Python with objects that have no name.")
+
+
+def _image_line(image: dict[str, Any]) -> str:
+    words = [image["unit"]]
+    words.append("no score" if image["score"] is None else f"score {image['score']:.4g}")
+    words.append(f"{image['steps_done']} steps")
+    words += [flag for flag in ("dead", "failed") if image[flag]]
+    return ", ".join(words)
