@@ -52,7 +52,7 @@ class SiteAlias:
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights of a model come from.
+    r"""Where the weights of a model come from.
 
     Attributes:
         origin: One line for people: package and version, or address.
@@ -61,7 +61,7 @@ class WeightsSource:
         load: Reads, verifies and returns the weights as a state dict with the network's keys,
             from a file, or, for None, from the origin (downloading where it must).
         sha256: Digest of the original file, lower-case hex; None where another one serves.
-        git_blob: SHA-1 of `blob SIZE\\0` + content; None where another digest serves.
+        git_blob: SHA-1 of `blob SIZE\0` + content; None where another digest serves.
     """
 
     origin: str
