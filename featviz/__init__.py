@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from featviz.config import RenderConfig
     from featviz.errors import FeatvizError
-    from featviz.models import Model, ModelSpec, Preprocess, list_models, load, register_model
+    from featviz.models import Model, ModelSpec, Preprocess, list_models, register_model
+    from featviz.models.load import load
     from featviz.objectives import (
         Objective,
         channel,
@@ -46,7 +47,7 @@ _HOMES = {
     "class_logit": "objectives",
     "direction": "objectives",
     "list_models": "models",
-    "load": "models",
+    "load": "models.load",
     "neuron": "objectives",
     "objective": "objectives",
     "read_record": "record",

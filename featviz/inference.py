@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from featviz.borrowing import borrowed
@@ -33,6 +34,8 @@ class InferenceCopy:
 
     Attributes:
         folded: How many batch norms went into their convolutions.
+        dtype: What convolutions and matrix products compute in.
+        recorder: Runs preprocessed images through the copy.
 
     Raises:
         ModelError: If the network cannot be copied.
@@ -41,7 +44,7 @@ class InferenceCopy:
     def __init__(
         self, model: Model, sites: Sequence[Site], *, trace: Trace, dtype: torch.dtype
     ) -> None:
-        self._dtype = dtype
+        self.dtype = dtype
         self._device = model.device
         with borrowed(model.module):
             try:
@@ -59,8 +62,8 @@ class InferenceCopy:
                 _cast_products(network, dtype)
             network.to(memory_format=torch.channels_last)
         self._redirecting = ActivationWatch(redirecting=True)
-        self._recorder = Recorder(network, sites)
-        self._plain_watch = self._recorder.watch
+        self.recorder = Recorder(network, sites)
+        self._plain_watch = self.recorder.watch
         pre = model.spec.preprocess
         shape = (1, -1, 1, 1)
         mean, std = torch.tensor(pre.mean).view(shape), torch.tensor(pre.std).view(shape)
@@ -70,7 +73,7 @@ class InferenceCopy:
 
     def __enter__(self) -> "InferenceCopy":
         """Place the hooks, on the copy."""
-        self._recorder.__enter__()
+        self.recorder.__enter__()
         return self
 
     def __exit__(
@@ -80,7 +83,7 @@ class InferenceCopy:
         traceback: TracebackType | None,
     ) -> None:
         """Remove the hooks."""
-        self._recorder.__exit__(kind, error, traceback)
+        self.recorder.__exit__(kind, error, traceback)
 
     def __call__(
         self, images: Float[Tensor, "b c h w"], *, redirect: bool = False
@@ -91,13 +94,38 @@ class InferenceCopy:
             images: Values 0..1.
             redirect: Whether ReLUs let a gradient through for images that they block wholly.
         """
-        x = (images.flip(1) if self._flip else images) * self._gain + self._offset
-        x = x.to(dtype=self._dtype, memory_format=torch.channels_last)
-        self._recorder.watch = self._redirecting if redirect else self._plain_watch
-        low = self._dtype != torch.float32
+        ordered = images.flip(1) if self._flip else images
+        x: Tensor = _NetworkInput.apply(ordered, self._gain, self._offset, self.dtype)
+        self.recorder.watch = self._redirecting if redirect else self._plain_watch
+        low = self.dtype != torch.float32
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low):
-            found = self._recorder(x)
+            found = self.recorder(x)
         return {name: activation.float() for name, activation in found.items()}
+
+
+class _NetworkInput(torch.autograd.Function):
+    """Normalise, cast and change the memory layout in one pass each way.
+
+    Left to autograd, the gradient is cast, scaled and laid out by one copy after the other.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, gain: Tensor, offset: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        ctx.save_for_backward(gain)
+        x = torch.empty(
+            images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last
+        )
+        return torch.addcmul(offset, images, gain, out=x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (gain,) = ctx.saved_tensors
+        (grad,) = grads
+        scaled = torch.empty(grad.shape, dtype=gain.dtype, device=grad.device)
+        return torch.mul(grad, gain, out=scaled), None, None, None
 
 
 def _owner(network: nn.Module, path: str) -> tuple[nn.Module, str]:

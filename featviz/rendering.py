@@ -128,6 +128,8 @@ def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
         desc=plan.model.name,
         unit=" image-steps",
         disable=not shown,
+        # A terminal redraws one line; a log gets a new one, so let it get few.
+        mininterval=0.1 if sys.stderr.isatty() else 10,
         file=sys.stderr,
     ) as bar:
         for sites, members in plan.groups():
@@ -217,11 +219,6 @@ def _result(
             f"{plan.model.name!r} gave no finite number for {some}; check its weights, or try "
             "precision 'float32' or a smaller learning rate"
         )
-    steps = set.intersection(*(set(ascent.frames) for ascent, _ in rows))
-    frames = {
-        step: torch.stack([ascent.frames[step][row] for ascent, row in rows])
-        for step in sorted(steps)
-    }
     labels = tuple(o.label for o in objectives)
     entries = [
         {
@@ -240,11 +237,20 @@ def _result(
         history=history,
         dead=dead & ~failed,
         failed=failed,
-        frames=frames,
+        frames=_frames(rows),
         record=_record(plan, entries, batch=batch, folded=folded, interrupted=interrupted),
         config=plan.config,
         interrupted=interrupted,
     )
+
+
+def _frames(rows: Sequence[tuple[Ascent, int]]) -> dict[int, Tensor]:
+    """Return the thresholds that all images reached, with the images there."""
+    steps = set.intersection(*(set(ascent.frames) for ascent, _ in rows))
+    return {
+        step: torch.stack([ascent.frames[step][row] for ascent, row in rows])
+        for step in sorted(steps)
+    }
 
 
 def _measure(

@@ -45,7 +45,7 @@ STAGES = (
     {"params"},
     {"transforms"},
     {"config", "inference"},
-    {"ascent"},
+    {"ascent", "plan"},
     {"images"},
     {"record"},
     {"page", "result"},

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from featviz.errors import ConfigError
 from featviz.params.base import (
@@ -46,6 +47,31 @@ def frequency_scale(size: tuple[int, int], *, decay_power: float) -> Float[Tenso
     return scale
 
 
+class _ScaledInverseFFT(torch.autograd.Function):
+    """Scale and inverse FFT in one, because autograd's own backward pass reads memory twice over.
+
+    The map is linear, so its gradient is the adjoint: the FFT, times the scale, times 2 for the
+    waves that stand for their conjugates too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, spectrum: Tensor, scale: Tensor, size: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(scale)
+        return torch.fft.irfft2(torch.view_as_complex(spectrum * scale), s=size, norm="ortho")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (scale,) = ctx.saved_tensors
+        (grad,) = grads
+        waves = torch.full_like(scale, 2)
+        waves[:, 0] = 1
+        if grad.shape[-1] % 2 == 0:
+            waves[:, -1] = 1
+        adjoint = torch.view_as_real(torch.fft.rfft2(grad, norm="ortho"))
+        return torch.mul(adjoint, scale * waves), None, None
+
+
 class FourierImages(ImageParameters):
     """Spectra of a batch of images.
 
@@ -74,8 +100,7 @@ class FourierImages(ImageParameters):
 
     def forward(self) -> Float[Tensor, "b c h w"]:
         """Return the images, 0..1."""
-        coefficients = torch.view_as_complex(self.spectrum * self.scale)
-        x = torch.fft.irfft2(coefficients, s=self.size, norm="ortho")
+        x: Tensor = _ScaledInverseFFT.apply(self.spectrum, self.scale, self.size)
         return logits_to_image(x, self.matrix)
 
 

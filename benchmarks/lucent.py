@@ -1,0 +1,226 @@
+"""Seconds per image-step, beside Lucent's default, in turn and in one run.
+
+    python -m benchmarks.lucent [--json] [--device cpu] [--rounds 3]
+
+Both render channels of torchvision's googlenet (seeded random weights: speed does not depend on
+them). featviz renders 16 units in one batch with its defaults; Lucent one unit with its defaults
+at 128 px, where it enlarges the image to 224 by itself, and at 224 px, and 16 units in one call
+as batch objectives. Times are medians over the steps after a warm-up, so neither side's set-up
+counts. "bare" is the truncated forward and backward pass of the same inference copy, and nothing
+else. Lucent's hooks, which it never removes, are cleared between its runs, and the two kornia
+names that have moved since kornia 0.4 are put back: without that it does not run at all.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.models import googlenet
+
+from featviz.ascent import ascend
+from featviz.config import RenderConfig
+from featviz.inference import InferenceCopy
+from featviz.models import Model, load
+from featviz.objectives import bind, channel
+
+BATCH = 16
+SITES = ("inception3b", "inception5b")
+SIZES = (128, 224)
+TARGETS = {
+    ("inception3b", 128): 20.0,
+    ("inception5b", 128): 12.0,
+    ("inception3b", 224): 7.0,
+    ("inception5b", 224): 5.0,
+}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Clock:
+    """Times between calls, in seconds, the first ones left out."""
+
+    def __init__(self, device: torch.device, *, warm_up: int) -> None:
+        self._device, self._warm_up = device, warm_up
+        self._stamps: list[float] = []
+
+    def tick(self, *_: object) -> None:
+        """Note the time."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self._stamps.append(time.perf_counter())
+
+    def median(self) -> float:
+        """Return the median time between two ticks."""
+        kept = self._stamps[self._warm_up :]
+        return statistics.median(b - a for a, b in itertools.pairwise(kept))
+
+
+def network(device: torch.device) -> nn.Module:
+    """Return the network that both render."""
+    torch.manual_seed(0)
+    built: nn.Module = googlenet(
+        weights=None, init_weights=False, aux_logits=False, transform_input=False
+    )
+    return built.eval().to(device)
+
+
+def ours(model: Model, site: str, size: int, *, steps: int) -> tuple[float, float]:
+    """Return seconds per step of a batch, with and without everything around the network."""
+    device = model.device
+    config = RenderConfig(steps=steps, size=size, redirect_steps=0)
+    table = model.site_table((size, size))
+    objectives = [channel(site, k) for k in range(BATCH)]
+    clock = Clock(device, warm_up=4)
+    copy = InferenceCopy(
+        model,
+        [table.resolve(site)],
+        trace=model.trace((size, size)),
+        dtype=config.dtype_on(device),
+    )
+    with copy as running:
+        ascend(
+            running,
+            objectives,
+            config=config,
+            channels=3,
+            size=(size, size),
+            device=device,
+            on_step=clock.tick,
+        )
+        return clock.median(), bare(running, objectives, size=size, device=device, steps=steps)
+
+
+def bare(
+    copy: InferenceCopy, objectives: list[Any], *, size: int, device: torch.device, steps: int
+) -> float:
+    """Return seconds of one truncated forward and backward pass on prepared input."""
+    low = copy.dtype != torch.float32
+    x = torch.rand(BATCH, 3, size, size, device=device).to(
+        dtype=copy.dtype, memory_format=torch.channels_last
+    )
+    x.requires_grad_()
+    score = bind(objectives, device=device)
+    clock = Clock(device, warm_up=4)
+    for _ in range(steps):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
+            found = copy.recorder(x)
+        torch.autograd.grad(score({k: a.float() for k, a in found.items()}).sum(), x)
+        clock.tick()
+    return clock.median()
+
+
+@contextlib.contextmanager
+def lucent_on(device: torch.device) -> Iterator[Callable[..., float]]:
+    """Give a function that returns Lucent's seconds per step, in a process where it can run."""
+    kornia: Any = import_module("kornia")
+    geometry: Any = import_module("kornia.geometry.transform")
+    kornia.get_rotation_matrix2d = geometry.get_rotation_matrix2d
+    kornia.warp_affine = geometry.warp_affine
+    render: Any = import_module("lucent.optvis.render")
+    objectives: Any = import_module("lucent.optvis.objectives")
+    param: Any = import_module("lucent.optvis.param")
+    for name in ("spatial", "color", "lowres"):
+        part: Any = import_module(f"lucent.optvis.param.{name}")
+        part.device = device
+    import_module("lucent.optvis.transform").__dict__["device"] = device
+
+    def seconds(built: nn.Module, site: str, size: int, *, batch: int, steps: int) -> float:
+        clock = Clock(device, warm_up=2)
+        wanted = [objectives.channel(site, k, batch=k if batch > 1 else None) for k in range(batch)]
+
+        def timed(hook: Any) -> Any:
+            clock.tick()
+            return sum(objective(hook) for objective in wanted)
+
+        try:
+            render.render_vis(
+                built,
+                timed,
+                param_f=lambda: param.image(size, batch=batch),
+                thresholds=(steps,),
+                progress=False,
+                show_image=False,
+            )
+        finally:
+            for module in built.modules():
+                module._forward_hooks.clear()
+        return clock.median()
+
+    yield seconds
+
+
+def measure(device: torch.device, *, rounds: int, steps: int) -> list[dict[str, Any]]:
+    """Return a row a site and size, each figure the median over the rounds."""
+    built = network(device)
+    model = load(built, mean=MEAN, std=STD, size=224)
+    rows = []
+    with lucent_on(device) as lucent:
+        for site in SITES:
+            for size in SIZES:
+                found = []
+                for _ in range(rounds):
+                    peer = lucent(built, site, size, batch=1, steps=max(8, steps // 3))
+                    step, core = ours(model, site, size, steps=steps)
+                    found.append((peer, step / BATCH, peer / (step / BATCH), core / step))
+                batched = lucent(built, site, size, batch=BATCH, steps=8) / BATCH
+                rows.append(_row(site, size, found, batched))
+    return rows
+
+
+def _row(
+    site: str, size: int, found: list[tuple[float, float, float, float]], batched: float
+) -> dict[str, Any]:
+    peer, own, ratio, share = (statistics.median(column) for column in zip(*found, strict=True))
+    return {
+        "site": site,
+        "size_px": size,
+        "lucent_ms": peer * 1e3,
+        "lucent_batch16_ms": batched * 1e3,
+        "featviz_ms": own * 1e3,
+        "ratio": ratio,
+        "ratio_to_batch16": batched / own,
+        "target": TARGETS[site, size],
+        "bare_share": share,
+    }
+
+
+def main() -> None:
+    """Run the comparison and print it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=24)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    rows = measure(device, rounds=options.rounds, steps=options.steps)
+    machine = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "precision": str(RenderConfig().dtype_on(device)).removeprefix("torch."),
+    }
+    if options.json:
+        print(json.dumps({"machine": machine, "unit": "ms per image-step", "rows": rows}, indent=2))
+        return
+    print(" ".join(f"{key}={value}" for key, value in machine.items()))
+    print("site          px  lucent  lucent x16  featviz   ratio  (target)  bare share")
+    for row in rows:
+        print(
+            f"{row['site']:<12} {row['size_px']:>3} {row['lucent_ms']:>7.1f} "
+            f"{row['lucent_batch16_ms']:>11.1f} {row['featviz_ms']:>8.2f} {row['ratio']:>6.1f}x "
+            f"{row['target']:>8.0f}x {row['bare_share']:>10.0%}"
+        )
+
+
+if __name__ == "__main__":
+    main()

