@@ -26,8 +26,10 @@ figure { margin: 0; }
 img { width: 100%; display: block; border-radius: 4px; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 .dead img { opacity: .35; }
+.score { opacity: .6; float: right; }
 .flag { color: #b00; font-weight: 600; }
-@media (prefers-color-scheme: dark) { .flag { color: #ff8a80; } }
+@media (prefers-color-scheme: dark) { .score { opacity: .6; float: right; }
+.flag { color: #ff8a80; } }
 pre { font-size: .75rem; overflow: auto; max-height: 24rem; }
 summary { cursor: pointer; }
 </style>
@@ -91,9 +93,14 @@ def _figure(result: RenderResult, index: int, path: Path) -> str:
         f'<figure class="{"dead" if dead else "live"}">'
         f'<img src="{html.escape(path.name, quote=True)}" alt="what {label} looks for" '
         'loading="lazy">'
-        f"<figcaption>{label} <span title='mean activation of the finished image'>"
-        f"{result.score[index].item():.3g}</span>"
+        f'<figcaption>{label} <span class="score" title="score of the finished image">'
+        f"{_readable(result.score[index].item())}</span>"
         + ('<br><span class="flag">dead: never fires</span>' if dead else "")
         + f"<details><summary>record</summary><pre>{html.escape(record)}</pre></details>"
         "</figcaption></figure>"
     )
+
+
+def _readable(score: float) -> str:
+    """Return a score with about three digits and no exponent where it is not needed."""
+    return f"{score:,.0f}" if abs(score) >= 100 else f"{score:.3g}"

@@ -7,12 +7,24 @@ import click
 
 from featviz.cli.output import json_option, print_json
 
-# Units that are easy to recognise, found by looking at all units of these sites.
+# Site -> units, heading, a sentence. Found by looking at all units of the 3x3 halves of the sites.
 DEMO_UNITS = {
-    "fire3": ("fire3:0-7", "edges and lines", "Oriented edges, lines and colour contrasts."),
-    "fire5": ("fire5:0-7", "curves and textures", "Curves, corners, grids and textures."),
-    "fire7": ("fire7:0-7", "parts", "Eyes, spirals and parts of objects."),
-    "fire9": ("fire9:0-7", "objects", "Dog heads, faces and whole objects."),
+    "fire3": ("fire3:74,80,85,104,109,113,119,123", "lines", "Lines, stripes, dots and colours."),
+    "fire5": (
+        "fire5:134,144,150,157,164,176,204,210",
+        "curves and textures",
+        "Curves to either side, zigzags, eye-like rings, weaves, patches of colour.",
+    ),
+    "fire7": (
+        "fire7:199,200,204,216,230,249,267,286",
+        "parts",
+        "Muzzles and eyes, an opening lid, human faces, spirals, bubbles.",
+    ),
+    "fire9": (
+        "fire9:258,269,275,300,305,311,320,328",
+        "objects",
+        "Animals on four legs, birds curled and standing, heads in profile.",
+    ),
 }
 
 

@@ -57,7 +57,9 @@ class _ScaledInverseFFT(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spectrum: Tensor, scale: Tensor, size: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(scale)
-        return torch.fft.irfft2(torch.view_as_complex(spectrum * scale), s=size, norm="ortho")
+        coefficients = torch.view_as_complex(spectrum * scale)
+        image: Tensor = torch.fft.irfft2(coefficients, s=size, norm="ortho")
+        return image
 
     @staticmethod
     @once_differentiable

@@ -135,12 +135,12 @@ def test_fixed_settings_of_a_registered_model() -> None:
 
 def test_a_module_is_used_and_left_alone(tiny_cnn: nn.Module) -> None:
     tiny_cnn.train()
-    tiny_cnn.head.weight.requires_grad_(False)
+    tiny_cnn.fc.weight.requires_grad_(False)
     before = digest(tiny_cnn)
     model = load(tiny_cnn, mean=(0.1, 0.2, 0.3), std=0.5, size=32)
     assert model.module is tiny_cnn
     assert tiny_cnn.training
-    assert not tiny_cnn.head.weight.requires_grad
+    assert not tiny_cnn.fc.weight.requires_grad
     assert tiny_cnn.conv3.weight.requires_grad
     assert digest(tiny_cnn) == before
     assert model.arguments is None
