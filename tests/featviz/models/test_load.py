@@ -141,7 +141,7 @@ def test_a_module_is_used_and_left_alone(tiny_cnn: nn.Module) -> None:
     assert model.module is tiny_cnn
     assert tiny_cnn.training
     assert not tiny_cnn.fc.weight.requires_grad
-    assert tiny_cnn.conv3.weight.requires_grad
+    assert tiny_cnn.late.weight.requires_grad
     assert digest(tiny_cnn) == before
     assert model.arguments is None
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
