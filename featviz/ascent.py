@@ -66,6 +66,10 @@ def ascend(
     and the gradient is that of the sum of the scores. All random numbers are drawn before the
     first step, on the CPU.
 
+    An image that gets no gradient is asleep: as long as it is, ReLUs that block all of its
+    gradient let through what pushes them up. Lucid does so for the first 16 steps; deep units may
+    need longer, and images that are awake are not touched.
+
     Args:
         network: Open inference copy.
         objectives: One an image.
@@ -92,12 +96,21 @@ def ascend(
     history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
     frames: dict[int, Tensor] = {}
     done, interrupted = 0, False
+    asleep = torch.ones(len(objectives), dtype=torch.bool, device=device)
+    waking = config.redirect_steps > 0
     try:
         for step in range(config.steps):
-            moved = transforms.apply(parameters(), moves[step])
-            activations = network(moved, redirect=step < config.redirect_steps)
-            scores = score(activations)
+            # After every `redirect_steps` steps comes one without, to see who is still asleep.
+            looking = waking and (step + 1) % (config.redirect_steps + 1) == 0
+            images = parameters()
+            moved = transforms.apply(images, moves[step])
+            scores = score(network(moved, asleep=asleep if waking and not looking else None))
+            if looking:
+                images.retain_grad()
             _climb(scores, objectives, optimiser)
+            if looking and images.grad is not None:
+                asleep &= (images.grad == 0).flatten(1).all(1)
+                waking = bool(asleep.any())
             history[step] = scores.detach()
             done = step + 1
             if done in config.thresholds:

@@ -29,8 +29,9 @@ class RenderConfig:
         param: Image parameterisation, see params/__init__.py.
         transforms: Robustness transforms, see transforms.py.
         learning_rate: Of Adam.
-        redirect_steps: Steps at the start during which ReLUs that block all of an image's
-            gradient let through what pushes them up.
+        redirect_steps: For so many steps at the start, ReLUs that block all of an image's
+            gradient let through what pushes them up; then again, for images that still get no
+            gradient. 0: never.
         batch: Images rendered together; None: 16 on a CPU, 64 on a GPU. Halved, and retried, when
             memory runs out.
         precision: What the network computes in: `float32`, `bf16`, or `auto`, which is bf16 where

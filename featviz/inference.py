@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -61,7 +61,7 @@ class InferenceCopy:
             if dtype != torch.float32:
                 _cast_products(network, dtype)
             network.to(memory_format=torch.channels_last)
-        self._redirecting = ActivationWatch(redirecting=True)
+        self._redirecting = ActivationWatch()
         self.recorder = Recorder(network, sites)
         self._plain_watch = self.recorder.watch
         pre = model.spec.preprocess
@@ -86,17 +86,19 @@ class InferenceCopy:
         self.recorder.__exit__(kind, error, traceback)
 
     def __call__(
-        self, images: Float[Tensor, "b c h w"], *, redirect: bool = False
+        self, images: Float[Tensor, "b c h w"], *, asleep: Bool[Tensor, " b"] | None = None
     ) -> dict[str, Tensor]:
         """Return the float32 activation at each site.
 
         Args:
             images: Values 0..1.
-            redirect: Whether ReLUs let a gradient through for images that they block wholly.
+            asleep: Images for which ReLUs that block all of the gradient let some through; None
+                for none.
         """
         ordered = images.flip(1) if self._flip else images
         x: Tensor = _NetworkInput.apply(ordered, self._gain, self._offset, self.dtype)
-        self.recorder.watch = self._redirecting if redirect else self._plain_watch
+        self._redirecting.asleep = asleep
+        self.recorder.watch = self._plain_watch if asleep is None else self._redirecting
         low = self.dtype != torch.float32
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low):
             found = self.recorder(x)

@@ -62,7 +62,8 @@ def render(
         param: Image parameterisation.
         transforms: Robustness transforms.
         learning_rate: Of Adam.
-        redirect_steps: Steps during which wholly blocked gradients are redirected.
+        redirect_steps: Steps during which wholly blocked gradients are redirected, and again
+            while an image gets none.
         batch: Images rendered together.
         precision: `auto`, `float32` or `bf16`.
         thresholds: Steps after which images are kept besides.
@@ -211,7 +212,9 @@ def _result(
     images = torch.stack([ascent.images[row] for ascent, row in rows])
     history = torch.stack([ascent.history[row] for ascent, row in rows])
     objectives = [plan.objectives[k] for k in done]
-    score, dead = _measure(plan, objectives, images, batch=batch)
+    score, flat = _measure(plan, objectives, images, batch=batch)
+    # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
+    dead = flat & ~(score > history[:, 0])
     failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
     if failed.all():
         some = ", ".join(o.label for o in objectives[:3])
@@ -256,8 +259,8 @@ def _frames(rows: Sequence[tuple[Ascent, int]]) -> dict[int, Tensor]:
 def _measure(
     plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"], *, batch: int
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
-    """Return score and deadness of untransformed images by the unchanged network."""
-    scores, dead = [], []
+    """Return scores of untransformed images by the unchanged network, and which are flat there."""
+    scores, flat = [], []
     for first in range(0, len(objectives), batch):
         chunk = objectives[first : first + batch]
         shown = images[first : first + batch].to(plan.model.device).requires_grad_()
@@ -269,8 +272,8 @@ def _measure(
             )
             (gradient,) = torch.autograd.grad(score.sum(), shown)
         scores.append(score.detach().cpu())
-        dead.append((gradient == 0).flatten(1).all(1).cpu())
-    return torch.cat(scores), torch.cat(dead)
+        flat.append((gradient == 0).flatten(1).all(1).cpu())
+    return torch.cat(scores), torch.cat(flat)
 
 
 def _record(

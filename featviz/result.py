@@ -29,8 +29,9 @@ class RenderResult:
             precision.
         history: Objective of the transformed image at each step; not a number for steps that an
             interrupt left out.
-        dead: Whether nothing in the image changes the objective: its gradient is zero throughout,
-            as for a unit that never fires. Such an image shows nothing about the unit.
+        dead: Whether the objective never rose and no pixel changes it: the gradient of the final
+            image is zero throughout, as for a unit that never fires. Such an image shows nothing
+            about the unit.
         failed: Whether the score, or the image, is not a finite number.
         frames: Step -> copy of the images after it, for the thresholds asked for.
         record: What was done: `record["images"][k]` is about image k, the rest about all.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -53,13 +53,13 @@ class ActivationWatch(TorchFunctionMode):
     """While active, remember the pre-activation of every tensor an activation function gave.
 
     Attributes:
-        redirecting: Whether gradients that a ReLU blocks for a whole image are redirected, see
-            redirected_relu.py.
+        asleep: Images whose gradient is redirected where ReLUs block all of it, see
+            redirected_relu.py; None for none.
     """
 
-    def __init__(self, *, redirecting: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.redirecting = redirecting
+        self.asleep: Bool[Tensor, " b"] | None = None
         # Values hold the tensors themselves: an id is unique only while its object lives.
         self._pre: dict[int, tuple[Tensor, list[Tensor]]] = {}
 
@@ -77,8 +77,9 @@ class ActivationWatch(TorchFunctionMode):
             before = args[0]
             in_place = name.endswith("_") or kwargs.get("inplace") is True
             kept = before.clone() if in_place else before
-            if self.redirecting and name in RELUS and torch.is_grad_enabled():
-                out = redirect(kept, ceiling=6.0 if name in {"relu6", "hardtanh"} else None)
+            if self.asleep is not None and name in RELUS and torch.is_grad_enabled():
+                ceiling = 6.0 if name in {"relu6", "hardtanh"} else None
+                out = redirect(kept, asleep=self.asleep, ceiling=ceiling)
                 if in_place:
                     before.copy_(out)
                     out = before

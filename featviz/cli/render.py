@@ -108,7 +108,7 @@ def _target(text: str, *, objective: str, negative: bool) -> str:
 def _report(result: "RenderResult") -> int:
     """Tell on stderr what is wrong with the images, and return the exit code."""
     for flags, words in (
-        (result.dead, "dead: nothing in the image makes them fire"),
+        (result.dead, "dead: they never fired, so the image shows nothing; try another --seed"),
         (result.failed, "failed: not a finite number, so not saved"),
     ):
         units = [label for label, flag in zip(result.labels, flags.tolist(), strict=True) if flag]

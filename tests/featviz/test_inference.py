@@ -112,7 +112,7 @@ def test_the_network_itself_is_not_touched():
     modules = dict(model.named_modules())
     x = torch.rand(1, 3, 32, 32, requires_grad=True)
     with copy_of(model, ["late"], torch.bfloat16) as copied:
-        copied(x, redirect=True)["late"].sum().backward()
+        copied(x, asleep=torch.ones(1, dtype=torch.bool))["late"].sum().backward()
         assert not any(m._forward_hooks for m in model.modules())
     assert dict(model.named_modules()) == modules
     assert all(m.training for m in model.modules())
@@ -129,10 +129,10 @@ def test_redirection_reaches_a_dead_unit():
     model = wrap(network.eval(), size=8)
     x = torch.rand(1, 3, 8, 8, requires_grad=True)
     with copy_of(model, ["1"]) as copied:
-        for redirect in (False, True):
-            loss = -copied(x, redirect=redirect)["1"][:, 0].mean()
+        for asleep in (None, torch.tensor([False]), torch.tensor([True])):
+            loss = -copied(x, asleep=asleep)["1"][:, 0].mean()
             (gradient,) = torch.autograd.grad(loss, x)
-            assert bool(gradient.abs().sum() > 0) is redirect
+            assert bool(gradient.abs().sum() > 0) is (asleep is not None and bool(asleep))
 
 
 def test_a_network_that_cannot_be_copied():

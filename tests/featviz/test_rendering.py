@@ -208,6 +208,17 @@ def test_dead_units_are_told_and_living_ones_wake_up():
     assert without.dead.tolist() == [True, True, False]
 
 
+def test_a_saturated_unit_is_not_dead():
+    network = nn.Sequential(nn.Conv2d(3, 1, 1), nn.ReLU6())
+    with torch.no_grad():
+        network[0].weight.fill_(1e4)
+        network[0].bias.fill_(-1e4 * 1.5)
+    model = Model(network.eval(), ModelSpec("six", nn.Identity, size=(8, 8)), weights_origin="-")
+    result = render(model, "1:0", steps=60, transforms="none", progress=False)
+    assert result.score > 3
+    assert not result.dead
+
+
 def test_no_number_at_all_is_an_error():
     model = bias_model([0.0, 0.0], trap=True)
     with pytest.raises(RenderError, match="'bias' gave no finite number for logits:0; check its"):
