@@ -7,7 +7,8 @@ the loop in ascent.py, and measures the finished images with the unchanged netwo
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from featviz.params import Parameterisation
 from featviz.plan import Plan, Target, make_plan
 from featviz.record import SCHEMA, environment
 from featviz.result import RenderResult
+from featviz.sites import Site
 from featviz.transforms import Transform, Transforms
 
 
@@ -117,15 +119,28 @@ def list_labels(
     return [objective.label for objective in plan.objectives]
 
 
+@dataclass
+class _Progress:
+    """What has been rendered so far.
+
+    Attributes:
+        batch: Images rendered together; shrinks when memory runs out.
+        ascents: Index of the objective -> its batch and its row there.
+        folded: Norms folded in the inference copies, at most.
+        interrupted: Whether the user stopped it.
+    """
+
+    batch: int
+    ascents: dict[int, tuple[Ascent, int]] = field(default_factory=dict)
+    folded: int = 0
+    interrupted: bool = False
+
+
 def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
-    config, device = plan.config, plan.model.device
-    outcomes: dict[int, tuple[Ascent, int]] = {}
-    folded: list[int] = []
-    batch = config.batch_on(device)
+    so_far = _Progress(batch=plan.config.batch_on(plan.model.device))
     shown = sys.stderr.isatty() if progress is None else progress
-    interrupted = False
     with tqdm(
-        total=len(plan.objectives) * config.steps,
+        total=len(plan.objectives) * plan.config.steps,
         desc=plan.model.name,
         unit=" image-steps",
         disable=not shown,
@@ -133,41 +148,44 @@ def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
         mininterval=0.1 if sys.stderr.isatty() else 10,
         file=sys.stderr,
     ) as bar:
-        for sites, members in plan.groups():
-            if interrupted:
-                break
-            with InferenceCopy(
-                plan.model,
-                sites,
-                trace=plan.model.trace(plan.network_size),
-                dtype=config.dtype_on(device),
-            ) as network:
-                folded.append(network.folded)
-                waiting = list(members)
-                while waiting and not interrupted:
-                    chunk, done_before = waiting[:batch], bar.n
-                    try:
-                        ascent = _ascend(plan, network, chunk, device, bar)
-                    except (RuntimeError, MemoryError) as error:
-                        batch = _smaller_batch(error, len(chunk), plan)
-                        bar.n = done_before
-                        continue
-                    outcomes.update({k: (ascent, row) for row, k in enumerate(chunk)})
-                    interrupted = ascent.interrupted
-                    waiting = waiting[batch:] if len(chunk) == batch else []
-    return _result(plan, outcomes, batch=batch, folded=max(folded), interrupted=interrupted)
+        try:
+            for sites, members in plan.groups():
+                _render_group(plan, sites, members, so_far, bar)
+        except KeyboardInterrupt:
+            so_far.interrupted = True
+    return _result(plan, so_far)
 
 
-def _ascend(
-    plan: Plan, network: InferenceCopy, chunk: list[int], device: torch.device, bar: "tqdm[Any]"
-) -> Ascent:
+def _render_group(
+    plan: Plan, sites: list[Site], members: list[int], so_far: _Progress, bar: "tqdm[Any]"
+) -> None:
+    """Render the objectives that read the same sites, in batches that fit into memory."""
+    trace, dtype = plan.model.trace(plan.network_size), plan.config.dtype_on(plan.model.device)
+    with InferenceCopy(plan.model, sites, trace=trace, dtype=dtype) as network:
+        so_far.folded = max(so_far.folded, network.folded)
+        waiting = list(members)
+        while waiting:
+            chunk, shown_before = waiting[: so_far.batch], bar.n
+            try:
+                ascent = _ascend(plan, network, chunk, bar)
+            except (RuntimeError, MemoryError) as error:
+                so_far.batch = _smaller_batch(error, len(chunk), plan)
+                bar.n = shown_before
+                continue
+            so_far.ascents.update({k: (ascent, row) for row, k in enumerate(chunk)})
+            if ascent.interrupted:
+                raise KeyboardInterrupt
+            waiting = waiting[len(chunk) :]
+
+
+def _ascend(plan: Plan, network: InferenceCopy, chunk: list[int], bar: "tqdm[Any]") -> Ascent:
     return ascend(
         network,
         [plan.objectives[k] for k in chunk],
         config=plan.config,
         channels=plan.model.spec.channels,
         size=plan.size,
-        device=device,
+        device=plan.model.device,
         on_step=lambda _step: _advance(bar, len(chunk)),
     )
 
@@ -197,22 +215,15 @@ def _smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
     return batch // 2
 
 
-def _result(
-    plan: Plan,
-    outcomes: dict[int, tuple[Ascent, int]],
-    *,
-    batch: int,
-    folded: int,
-    interrupted: bool,
-) -> RenderResult:
-    done = sorted(k for k, (ascent, _) in outcomes.items() if ascent.steps_done)
+def _result(plan: Plan, so_far: _Progress) -> RenderResult:
+    done = sorted(k for k, (ascent, _) in so_far.ascents.items() if ascent.steps_done)
     if not done:
         raise KeyboardInterrupt
-    rows = [outcomes[k] for k in done]
+    rows = [so_far.ascents[k] for k in done]
     images = torch.stack([ascent.images[row] for ascent, row in rows])
     history = torch.stack([ascent.history[row] for ascent, row in rows])
     objectives = [plan.objectives[k] for k in done]
-    score, flat = _measure(plan, objectives, images, batch=batch)
+    score, flat = _measure(plan, objectives, images, batch=so_far.batch)
     # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
     dead = flat & ~(score > history[:, 0])
     failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
@@ -241,9 +252,9 @@ def _result(
         dead=dead & ~failed,
         failed=failed,
         frames=_frames(rows),
-        record=_record(plan, entries, batch=batch, folded=folded, interrupted=interrupted),
+        record=_record(plan, entries, so_far),
         config=plan.config,
-        interrupted=interrupted,
+        interrupted=so_far.interrupted,
     )
 
 
@@ -276,14 +287,7 @@ def _measure(
     return torch.cat(scores), torch.cat(flat)
 
 
-def _record(
-    plan: Plan,
-    images: Iterable[dict[str, Any]],
-    *,
-    batch: int,
-    folded: int,
-    interrupted: bool,
-) -> dict[str, Any]:
+def _record(plan: Plan, images: list[dict[str, Any]], so_far: _Progress) -> dict[str, Any]:
     model, device = plan.model, plan.model.device
     texts, loading = plan.texts, model.arguments
     low = plan.config.dtype_on(device) == torch.bfloat16
@@ -302,11 +306,11 @@ def _record(
         "config": plan.config.to_json(),
         "ran": {
             "size": list(plan.size),
-            "batch": batch,
+            "batch": so_far.batch,
             "precision": "bf16" if low else "float32",
-            "folded_norms": folded,
-            "interrupted": interrupted,
+            "folded_norms": so_far.folded,
+            "interrupted": so_far.interrupted,
         },
         "environment": environment(device),
-        "images": list(images),
+        "images": images,
     }
