@@ -38,11 +38,16 @@ def decorrelated_to_rgb(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]
 
     The mean colour that Lucid adds without a sigmoid is left out: featviz always has the sigmoid.
     """
-    matrix = decorrelated_to_rgb_matrix().to(x)
-    return torch.matmul(matrix, x.flatten(2)).view_as(x)
+    return mix_channels(x, decorrelated_to_rgb_matrix().to(x))
 
 
 def rgb_to_decorrelated(rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Turn RGB before the sigmoid into decorrelated colours: inverse of `decorrelated_to_rgb`."""
-    matrix = torch.linalg.inv(decorrelated_to_rgb_matrix()).to(rgb)
-    return torch.matmul(matrix, rgb.flatten(2)).view_as(rgb)
+    return mix_channels(rgb, torch.linalg.inv(decorrelated_to_rgb_matrix()).to(rgb))
+
+
+def mix_channels(
+    x: Float[Tensor, "b c h w"], matrix: Float[Tensor, "c c"]
+) -> Float[Tensor, "b c h w"]:
+    """Multiply the channels of every pixel by a matrix, as a column vector."""
+    return torch.matmul(matrix, x.flatten(2)).view_as(x)

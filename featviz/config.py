@@ -53,6 +53,9 @@ class RenderConfig:
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
         _at_least("redirect_steps", self.redirect_steps, 0)
+        _at_least("seed", self.seed, 0)
+        for threshold in self.thresholds:
+            _at_least("thresholds", threshold, 1)
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
         if not 0 < self.learning_rate < float("inf"):

@@ -68,11 +68,13 @@ class RenderError(FeatvizError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'a' or 'b'?` for near misses of a word, else an empty string.
+    """Return `; did you mean 'a' or 'b'?` for near misses of a word, else a semicolon alone.
+
+    What to do instead follows, after a space.
 
     Args:
         word: What the user typed.
         known: The names that would have been right.
     """
     near = difflib.get_close_matches(word, list(known), n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ";"

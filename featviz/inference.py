@@ -1,5 +1,7 @@
 """A copy of a network made fast for one render: frozen, folded, in the memory layout that suits.
 
+Hooks that the user placed on the network are copied along and run.
+
 The user's network is only read. The copy gives the same activations at the sites asked for,
 within rounding; convolutions and norms that are sites themselves are left alone.
 """
@@ -49,6 +51,8 @@ class InferenceCopy:
         with borrowed(model.module):
             try:
                 network = copy.deepcopy(model.module)
+            except (torch.OutOfMemoryError, MemoryError):
+                raise
             except Exception as error:
                 raise ModelError(
                     f"cannot copy {model.name!r} for rendering: {error}; detach tensors that the "
@@ -141,7 +145,10 @@ def _fold(network: nn.Module, pairs: Sequence[tuple[str, str]], kept: set[str]) 
     for conv_path, norm_path in pairs:
         conv, norm = network.get_submodule(conv_path), network.get_submodule(norm_path)
         rest = _without_norm(norm)
-        if conv_path in kept or rest is None or not isinstance(conv, nn.Conv2d):
+        if rest is None or not isinstance(conv, nn.Conv2d) or _has_hooks(conv, norm):
+            continue
+        # A site that holds the convolution but not its norm may give what lies between them.
+        if any(_holds(site, conv_path) and not _holds(site, norm_path) for site in kept):
             continue
         fused = fuse_conv_bn_eval(conv, _plain_norm(norm))
         for path, module in ((conv_path, fused), (norm_path, rest)):
@@ -149,6 +156,15 @@ def _fold(network: nn.Module, pairs: Sequence[tuple[str, str]], kept: set[str]) 
             setattr(parent, name, module)
         folded += 1
     return folded
+
+
+def _holds(site: str, path: str) -> bool:
+    return site == path or path.startswith(f"{site}.")
+
+
+def _has_hooks(*modules: nn.Module) -> bool:
+    """Tell whether the user hooked a module: what its hook sees and changes must stay the same."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 
 
 def _without_norm(norm: nn.Module) -> nn.Module | None:

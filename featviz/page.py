@@ -76,7 +76,9 @@ def write_page(path: Path, sections: Sequence[Section], *, title: str, lead: str
 
 def _section(section: Section) -> str:
     result = section.result
-    figures = "\n".join(_figure(result, k, section.paths[k]) for k in range(len(result)))
+    kept = [k for k in range(len(result)) if not result.failed[k]]
+    pictures = zip(kept, section.paths, strict=False)  # the contact sheet comes last
+    figures = "\n".join(_figure(result, k, path) for k, path in pictures)
     line = command(result.record)
     return (
         f"<h2>{html.escape(section.heading)}</h2>\n<p>{html.escape(section.text)}</p>\n"

@@ -68,6 +68,7 @@ def make_plan(
     size = config.size_px(model.spec.size)
     network_size = parse_transforms(config.transforms).output_size(size)
     table = _table(model, network_size)
+    _table(model, size)  # the finished image is measured without its margin
     listed = [targets] if isinstance(targets, str | Objective) else list(targets)
     objectives = [o for target in listed for o in _to_objectives(target, table)]
     if not objectives:
@@ -121,8 +122,14 @@ def _table(model: Model, size: tuple[int, int]) -> SiteTable:
             low, works = (low, middle) if _runs(model, (middle, middle)) else (middle, works)
         raise ConfigError(
             f"{error.args[0].removesuffix('; give another size')}; the smallest square that "
-            f"{model.name!r} takes is {works} px, so choose a size from there on"
+            f"{model.name!r} takes is {works} px, so choose {_range(model, works)}"
         ) from error
+
+
+def _range(model: Model, works: int) -> str:
+    if _runs(model, (works + 1, works + 1)):
+        return "a size from there on"
+    return "that or the network's own size: it does not take just any"
 
 
 def _runs(model: Model, size: tuple[int, int]) -> bool:

@@ -67,7 +67,8 @@ def read_record(path: str | Path) -> Record:
         record = json.loads(text)
     except json.JSONDecodeError as error:
         raise RecordError(f"the record of {str(path)!r} is not JSON: {error}") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    parts = {"schema", "request", "model", "config", "ran", "environment"}
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or parts - record.keys():
         found = record.get("schema") if isinstance(record, dict) else None
         raise RecordError(
             f"{str(path)!r} holds no featviz record of schema {SCHEMA} (found {found!r}); "
@@ -99,7 +100,7 @@ def command(record: Record, *, output: str = "out/") -> str | None:
     options = []
     defaults = RenderConfig().to_json()
     for key, value in record["config"].items():
-        if value != defaults[key]:
+        if key not in defaults or value != defaults[key]:
             options += [f"--{key.replace('_', '-')}", _option(value)]
     objectives = list(request["objectives"])
     # A unit that starts with a minus must not look like an option.

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-RELUS = {"relu", "relu_", "relu6", "hardtanh"}
+RELUS = {"relu", "relu_", "relu6"}
 
 
 class _RedirectedReLU(torch.autograd.Function):

@@ -8,24 +8,20 @@ the loop in ascent.py, and measures the finished images with the unchanged netwo
 import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from featviz.ascent import Ascent, ascend
+from featviz.borrowing import exact_float32, own_randomness
 from featviz.config import Precision, RenderConfig
-from featviz.errors import RenderError
+from featviz.evidence import Progress, make_result, smaller_batch
 from featviz.inference import InferenceCopy
 from featviz.models.model import Model
-from featviz.models.weights import digest
-from featviz.objectives import Objective, bind
 from featviz.params import Parameterisation
 from featviz.plan import Plan, Target, make_plan
-from featviz.record import SCHEMA, environment
 from featviz.result import RenderResult
 from featviz.sites import Site
 from featviz.transforms import Transform, Transforms
@@ -96,7 +92,9 @@ def render(
     }
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     config = dataclasses.replace(config or RenderConfig(), **changed)
-    return _run(make_plan(model, objectives, config), progress=progress)
+    # Notebooks often switch gradients off for everything; here they are needed.
+    with torch.inference_mode(False), torch.enable_grad(), exact_float32():
+        return _run(make_plan(model, objectives, config), progress=progress)
 
 
 def list_labels(
@@ -119,25 +117,8 @@ def list_labels(
     return [objective.label for objective in plan.objectives]
 
 
-@dataclass
-class _Progress:
-    """What has been rendered so far.
-
-    Attributes:
-        batch: Images rendered together; shrinks when memory runs out.
-        ascents: Index of the objective -> its batch and its row there.
-        folded: Norms folded in the inference copies, at most.
-        interrupted: Whether the user stopped it.
-    """
-
-    batch: int
-    ascents: dict[int, tuple[Ascent, int]] = field(default_factory=dict)
-    folded: int = 0
-    interrupted: bool = False
-
-
 def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
-    so_far = _Progress(batch=plan.config.batch_on(plan.model.device))
+    so_far = Progress(batch=plan.config.batch_on(plan.model.device))
     shown = sys.stderr.isatty() if progress is None else progress
     with tqdm(
         total=len(plan.objectives) * plan.config.steps,
@@ -153,11 +134,11 @@ def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
                 _render_group(plan, sites, members, so_far, bar)
         except KeyboardInterrupt:
             so_far.interrupted = True
-    return _result(plan, so_far)
+    return make_result(plan, so_far)
 
 
 def _render_group(
-    plan: Plan, sites: list[Site], members: list[int], so_far: _Progress, bar: "tqdm[Any]"
+    plan: Plan, sites: list[Site], members: list[int], so_far: Progress, bar: "tqdm[Any]"
 ) -> None:
     """Render the objectives that read the same sites, in batches that fit into memory."""
     trace, dtype = plan.model.trace(plan.network_size), plan.config.dtype_on(plan.model.device)
@@ -167,9 +148,10 @@ def _render_group(
         while waiting:
             chunk, shown_before = waiting[: so_far.batch], bar.n
             try:
-                ascent = _ascend(plan, network, chunk, bar)
+                with own_randomness(plan.model.device, seed=plan.config.seed):
+                    ascent = _ascend(plan, network, chunk, bar)
             except (RuntimeError, MemoryError) as error:
-                so_far.batch = _smaller_batch(error, len(chunk), plan)
+                so_far.batch = smaller_batch(error, len(chunk), plan)
                 bar.n = shown_before
                 continue
             so_far.ascents.update({k: (ascent, row) for row, k in enumerate(chunk)})
@@ -192,125 +174,3 @@ def _ascend(plan: Plan, network: InferenceCopy, chunk: list[int], bar: "tqdm[Any
 
 def _advance(bar: "tqdm[Any]", images: int) -> None:
     bar.update(images)
-
-
-def _smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
-    """Return half the batch if memory ran out, else raise the error again."""
-    text = str(error)
-    out_of_memory = (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "DefaultCPUAllocator" in text
-        or "out of memory" in text
-    )
-    if not out_of_memory:
-        raise error
-    if batch == 1:
-        h, w = plan.size
-        raise RenderError(
-            f"memory does not suffice for a single {h}x{w} px image of {plan.model.name!r}; "
-            "choose a smaller size"
-        ) from error
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return batch // 2
-
-
-def _result(plan: Plan, so_far: _Progress) -> RenderResult:
-    done = sorted(k for k, (ascent, _) in so_far.ascents.items() if ascent.steps_done)
-    if not done:
-        raise KeyboardInterrupt
-    rows = [so_far.ascents[k] for k in done]
-    images = torch.stack([ascent.images[row] for ascent, row in rows])
-    history = torch.stack([ascent.history[row] for ascent, row in rows])
-    objectives = [plan.objectives[k] for k in done]
-    score, flat = _measure(plan, objectives, images, batch=so_far.batch)
-    # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
-    dead = flat & ~(score > history[:, 0])
-    failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
-    if failed.all():
-        some = ", ".join(o.label for o in objectives[:3])
-        raise RenderError(
-            f"{plan.model.name!r} gave no finite number for {some}; check its weights, or try "
-            "precision 'float32' or a smaller learning rate"
-        )
-    labels = tuple(o.label for o in objectives)
-    entries = [
-        {
-            "unit": objectives[k].label,
-            "steps_done": ascent.steps_done,
-            "score": score[k].item() if not failed[k] else None,
-            "dead": bool(dead[k]),
-            "failed": bool(failed[k]),
-        }
-        for k, (ascent, _) in enumerate(rows)
-    ]
-    return RenderResult(
-        images=images,
-        labels=labels,
-        score=score,
-        history=history,
-        dead=dead & ~failed,
-        failed=failed,
-        frames=_frames(rows),
-        record=_record(plan, entries, so_far),
-        config=plan.config,
-        interrupted=so_far.interrupted,
-    )
-
-
-def _frames(rows: Sequence[tuple[Ascent, int]]) -> dict[int, Tensor]:
-    """Return the thresholds that all images reached, with the images there."""
-    steps = set.intersection(*(set(ascent.frames) for ascent, _ in rows))
-    return {
-        step: torch.stack([ascent.frames[step][row] for ascent, row in rows])
-        for step in sorted(steps)
-    }
-
-
-def _measure(
-    plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"], *, batch: int
-) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
-    """Return scores of untransformed images by the unchanged network, and which are flat there."""
-    scores, flat = [], []
-    for first in range(0, len(objectives), batch):
-        chunk = objectives[first : first + batch]
-        shown = images[first : first + batch].to(plan.model.device).requires_grad_()
-        names = list(dict.fromkeys(name for o in chunk for name in o.sites))
-        with torch.enable_grad():
-            activations = plan.model.record(shown, names)
-            score = bind(chunk, device=shown.device)(
-                {name: activation.float() for name, activation in activations.items()}
-            )
-            (gradient,) = torch.autograd.grad(score.sum(), shown)
-        scores.append(score.detach().cpu())
-        flat.append((gradient == 0).flatten(1).all(1).cpu())
-    return torch.cat(scores), torch.cat(flat)
-
-
-def _record(plan: Plan, images: list[dict[str, Any]], so_far: _Progress) -> dict[str, Any]:
-    model, device = plan.model, plan.model.device
-    texts, loading = plan.texts, model.arguments
-    low = plan.config.dtype_on(device) == torch.bfloat16
-    return {
-        "schema": SCHEMA,
-        "request": {
-            "objectives": list(texts or (o.label for o in plan.objectives)),
-            "arguments": list(loading) if texts and loading else None,
-        },
-        "model": {
-            "name": model.name,
-            "weights": model.weights_origin,
-            "weights_sha256": digest(model.module),
-            "preprocess": dataclasses.asdict(model.spec.preprocess),
-        },
-        "config": plan.config.to_json(),
-        "ran": {
-            "size": list(plan.size),
-            "batch": so_far.batch,
-            "precision": "bf16" if low else "float32",
-            "folded_norms": so_far.folded,
-            "interrupted": so_far.interrupted,
-        },
-        "environment": environment(device),
-        "images": images,
-    }

@@ -3,7 +3,6 @@
 import base64
 import html
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,11 +75,17 @@ class RenderResult:
         return [to_picture(image) for image in self.images]
 
     def captions(self) -> list[str]:
-        """Return labels, with a word on what is wrong with an image."""
+        """Return labels, class names, and a word on what is wrong with an image."""
+        names = [
+            f"\n{entry['class']}" if "class" in entry else "" for entry in self.record["images"]
+        ]
         return [
-            label + ("\ndead: never fires" if dead else "") + ("\nfailed: not a number" * failed)
-            for label, dead, failed in zip(
-                self.labels, self.dead.tolist(), self.failed.tolist(), strict=True
+            label
+            + name
+            + ("\ndead: never fires" if dead else "")
+            + ("\nfailed: not a number" * failed)
+            for label, name, dead, failed in zip(
+                self.labels, names, self.dead.tolist(), self.failed.tolist(), strict=True
             )
         ]
 
@@ -109,22 +114,24 @@ class RenderResult:
         """
         folder = Path(folder)
         name, request = self.record["model"]["name"], self.record["request"]["objectives"]
-        *image_paths, sheet_path = output_paths(folder, name, self.labels, request)
-        kept = [k for k in range(len(self)) if not self.failed[k]]
-        written = [image_paths[k] for k in kept] + ([sheet_path] if len(self) > 1 else [])
-        check_free(written, overwrite=overwrite)
+        paths = output_paths(folder, name, self.labels, request)
+        steps = list(self.frames)
+        check_free(paths, overwrite=overwrite, thresholds=steps)
         make_folder(folder)
         pictures = self.pictures()
+        kept = [k for k in range(len(self)) if not self.failed[k]]
         for k in kept:
-            path, text = image_paths[k], record_to_text(self.record_of(k))
-            write_file(path, png_bytes(pictures[k], text=text))
-            write_file(path.with_suffix(".json"), text.encode())
-            for step, images in self.frames.items():
-                frame = path.with_name(f"{path.stem}_step{step:05d}.png")
-                write_file(frame, png_bytes(to_picture(images[k])))
+            text = record_to_text(self.record_of(k))
+            write_file(paths[k], png_bytes(pictures[k], text=text))
+            write_file(paths[k].with_suffix(".json"), text.encode())
+            for step in steps:
+                frame = to_picture(self.frames[step][k])
+                write_file(frame_path(paths[k], step), png_bytes(frame))
+        written = [paths[k] for k in kept]
         if len(self) > 1:
             text = record_to_text(self.record)
-            write_file(sheet_path, png_bytes(self.sheet(), text=text))
+            write_file(paths[-1], png_bytes(self.sheet(), text=text))
+            written.append(paths[-1])
         return written
 
     def _repr_html_(self) -> str:
@@ -140,7 +147,9 @@ class RenderResult:
 def output_paths(
     folder: Path, model_name: str, labels: Sequence[str], request: Sequence[str]
 ) -> list[Path]:
-    """Return where `RenderResult.save` writes: one PNG a label, and the contact sheet last.
+    """Return where `RenderResult.save` writes pictures: one a label, then the contact sheet.
+
+    A single image has no sheet, and beside each image lies its record as JSON.
 
     Args:
         folder: The folder.
@@ -148,13 +157,23 @@ def output_paths(
         labels: One an image.
         request: The units as they were asked for; they name the sheet.
     """
+    texts = [*labels, *(["_".join(request) + "_sheet"] if len(labels) > 1 else [])]
     stems: list[str] = []
-    seen: Counter[str] = Counter()
-    for text in [*labels, "_".join(request) + "_sheet"]:
-        stem = _file_stem(f"{model_name}_{text}")
-        seen[stem.lower()] += 1  # some file systems ignore case
-        stems.append(f"{stem}_{seen[stem.lower()]}" if seen[stem.lower()] > 1 else stem)
+    taken: set[str] = set()
+    for text in texts:
+        stem = first = _file_stem(f"{model_name}_{text}")
+        number = 1
+        while stem.lower() in taken:  # some file systems ignore case
+            number += 1
+            stem = f"{first}_{number}"
+        taken.add(stem.lower())
+        stems.append(stem)
     return [folder / f"{stem}.png" for stem in stems]
+
+
+def frame_path(path: Path, step: int) -> Path:
+    """Return where the copy of an image after a step lies."""
+    return path.with_name(f"{path.stem}_step{step:05d}.png")
 
 
 def _file_stem(name: str) -> str:
@@ -163,9 +182,17 @@ def _file_stem(name: str) -> str:
     return stem if len(stem) <= 120 else f"{stem[:70]}__{stem[-46:]}"
 
 
-def check_free(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise OutputError if one of the files exists and may not be replaced."""
-    taken = [path for path in paths if path.exists()]
+def check_free(paths: Sequence[Path], *, overwrite: bool, thresholds: Sequence[int] = ()) -> None:
+    """Raise OutputError if a file to be written exists and may not be replaced.
+
+    Args:
+        paths: Pictures, from `output_paths`.
+        overwrite: Whether files may be replaced.
+        thresholds: Steps whose images are written too.
+    """
+    beside = [path.with_suffix(".json") for path in paths]
+    frames = [frame_path(path, step) for path in paths for step in thresholds]
+    taken = [path for path in [*paths, *beside, *frames] if path.exists()]
     if taken and not overwrite:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         raise OutputError(

@@ -99,7 +99,7 @@ class SiteTable:
 
     @staticmethod
     def _listed(call: Call, every: bool) -> bool:
-        if not call.path or len(call.shape) not in {2, 4}:
+        if not call.path or len(call.shape) not in {2, 4} or call.channels_last:
             return False
         skipped = any(word in call.kind for word in ("Norm", "Dropout", "Identity"))
         return every or (call.fresh and not skipped) or (skipped and call.has_pre)
@@ -147,6 +147,12 @@ class SiteTable:
         paths = alias.parts if alias else (base,)
         calls = [self._call(name, path, index) for path in paths]
         for call in calls:
+            if call.channels_last:
+                raise SiteError(
+                    f"{name!r} in {self._model_name!r} keeps its channels last, [b h w c], which "
+                    "featviz does not read; choose a site that "
+                    f"'featviz sites {self._model_name}' lists"
+                )
             if len(call.shape) not in {2, 4}:
                 raise SiteError(
                     f"{name!r} in {self._model_name!r} gives neither a [b c h w] map nor a [b c] "
@@ -225,9 +231,9 @@ class Recorder:
 
     def __enter__(self) -> "Recorder":
         """Place the hooks."""
-        modules = dict(self._network.named_modules())
         for path in {part.path for part in self._wanted}:
-            self._handles.append(modules[path].register_forward_hook(self._hook_for(path)))
+            module = self._network.get_submodule(path)
+            self._handles.append(module.register_forward_hook(self._hook_for(path)))
         return self
 
     def __exit__(

@@ -21,6 +21,8 @@ from featviz.receptive_field import Field
 from featviz.redirected_relu import RELUS, redirect
 
 ACTIVATIONS = RELUS | {
+    "hardtanh",
+    "hardtanh_",
     "leaky_relu",
     "leaky_relu_",
     "elu",
@@ -61,7 +63,7 @@ class ActivationWatch(TorchFunctionMode):
         super().__init__()
         self.asleep: Bool[Tensor, " b"] | None = None
         # Values hold the tensors themselves: an id is unique only while its object lives.
-        self._pre: dict[int, tuple[Tensor, list[Tensor]]] = {}
+        self._pre: dict[int, tuple[Tensor, int, list[Tensor]]] = {}
 
     def __torch_function__(
         self,
@@ -77,39 +79,60 @@ class ActivationWatch(TorchFunctionMode):
             before = args[0]
             in_place = name.endswith("_") or kwargs.get("inplace") is True
             kept = before.clone() if in_place else before
-            if self.asleep is not None and name in RELUS and torch.is_grad_enabled():
-                ceiling = 6.0 if name in {"relu6", "hardtanh"} else None
+            floor, ceiling = _bounds(name, args, kwargs)
+            if self.asleep is not None and floor == 0 and torch.is_grad_enabled():
                 out = redirect(kept, asleep=self.asleep, ceiling=ceiling)
                 if in_place:
                     before.copy_(out)
                     out = before
             else:
                 out = func(*args, **kwargs)
-            self._pre[id(out)] = (out, [kept])
+            self._keep(out, [kept])
             return out
         out = func(*args, **kwargs)
         if name == "cat":
             self._concatenated(out, args, kwargs)
-        elif name in _PASS_THROUGH and args and id(args[0]) in self._pre:
-            self._pre[id(out)] = (out, self._pre[id(args[0])][1])
+        elif name in _PASS_THROUGH and args and (parts := self._parts(args[0])):
+            self._keep(out, parts)
         return out
+
+    def _keep(self, out: Tensor, parts: list[Tensor]) -> None:
+        self._pre[id(out)] = (out, out._version, parts)
+
+    def _parts(self, tensor: object) -> list[Tensor]:
+        """Return the pre-activations of a tensor; none if an operation has changed it since."""
+        out, version, parts = self._pre.get(id(tensor), (None, 0, []))
+        return parts if out is not None and out._version == version else []
 
     def _concatenated(self, out: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         parts = args[0] if args else kwargs.get("tensors", ())
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
-        if dim in (1, 1 - out.dim()) and all(id(part) in self._pre for part in parts):
-            self._pre[id(out)] = (out, [p for part in parts for p in self._pre[id(part)][1]])
+        found = [self._parts(part) for part in parts]
+        if dim in (1, 1 - out.dim()) and all(found):
+            self._keep(out, [tensor for inputs in found for tensor in inputs])
 
     def pre_activation(self, tensor: Tensor) -> Tensor | None:
         """Return what went into the activation function(s) a tensor came out of, if any."""
-        entry = self._pre.get(id(tensor))
-        if entry is None:
+        parts = self._parts(tensor)
+        if not parts:
             return None
-        return entry[1][0] if len(entry[1]) == 1 else torch.cat(entry[1], dim=1)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def clear(self) -> None:
         """Forget the tensors of the last pass."""
         self._pre.clear()
+
+
+def _bounds(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[float | None, float | None]:
+    """Return the floor and the ceiling of a clipping activation function; None for no bound."""
+    if name in {"hardtanh", "hardtanh_"}:
+        floor = kwargs.get("min_val", args[1] if len(args) > 1 else -1.0)
+        return floor, kwargs.get("max_val", args[2] if len(args) > 2 else 1.0)
+    if name in RELUS:
+        return 0.0, 6.0 if name == "relu6" else None
+    return None, None
 
 
 @dataclass(frozen=True)
@@ -124,6 +147,7 @@ class Call:
         has_pre: Whether it ends in an activation function, so that its input has a name.
         kind: Class name of the module.
         fresh: Whether this call made the tensor; False where it passes on another module's.
+        channels_last: Whether the map is [b h w c], as inside ConvNeXt and Swin blocks.
     """
 
     path: str
@@ -133,6 +157,7 @@ class Call:
     has_pre: bool
     kind: str
     fresh: bool
+    channels_last: bool
 
 
 @dataclass(frozen=True)
@@ -162,6 +187,7 @@ class _Tracer(ActivationWatch):
         self.convolved: dict[int, str] = {}
         self.normalised: list[tuple[int, str]] = []
         self.runs: Counter[str] = Counter()
+        self.turned: set[int] = set()
         # Functions see parameters, not modules: know each module by a tensor of its own.
         self._owners: dict[int, list[str]] = {}
         for path, module in network.named_modules():
@@ -189,6 +215,7 @@ class _Tracer(ActivationWatch):
             return out
         for source in sources:
             self.readers[id(source)] += 1
+        self._follow_layout(name, args, kwargs, sources, outputs)
         for tensor in outputs:
             field = receptive_field.after_call(name, args, kwargs, inputs, tuple(tensor.shape))
             self.known[id(tensor)] = (tensor, field)
@@ -201,6 +228,25 @@ class _Tracer(ActivationWatch):
                 else:
                     self.normalised.append((id(sources[0]), owners[0]))
         return out
+
+    def _follow_layout(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        sources: list[Tensor],
+        outputs: list[Tensor],
+    ) -> None:
+        """Keep track of maps whose channels were moved to the last axis."""
+        for out in outputs:
+            if name == "permute" and out.dim() == 4:
+                order = kwargs.get("dims", args[1:])
+                turned = list(order) in ([0, 2, 3, 1], [(0, 2, 3, 1)], [[0, 2, 3, 1]])
+            else:
+                shapes = [s.shape[1:3] for s in sources if id(s) in self.turned]
+                turned = out.dim() == 4 and out.shape[1:3] in shapes
+            if turned:
+                self.turned.add(id(out))
 
 
 def _tensors_in(values: Iterable[Any]) -> Iterable[Tensor]:
@@ -240,9 +286,10 @@ def trace(network: nn.Module, network_input: Float[Tensor, "1 c h w"]) -> Trace:
                     index=counts[path],
                     shape=tuple(tensor.shape) if tensor is not None else (),
                     field=field,
-                    has_pre=tensor is not None and key in tracer._pre,
+                    has_pre=tensor is not None and tracer.pre_activation(tensor) is not None,
                     kind=type(module).__name__,
                     fresh=version not in made,
+                    channels_last=key in tracer.turned,
                 )
             )
             made.add(version)
@@ -250,8 +297,10 @@ def trace(network: nn.Module, network_input: Float[Tensor, "1 c h w"]) -> Trace:
 
         return hook
 
-    handles = [m.register_forward_hook(hook_for(p, m)) for p, m in network.named_modules()]
+    handles = []
     try:
+        for path, module in network.named_modules():
+            handles.append(module.register_forward_hook(hook_for(path, module)))
         with torch.no_grad(), tracer, warnings.catch_warnings():
             network(network_input)
     finally:

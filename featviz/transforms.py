@@ -63,7 +63,9 @@ class Pad(Transform):
 
 @dataclass(frozen=True)
 class Jitter(Transform):
-    """Shift by a whole number of pixels, uniform in -reach_px / 2 .. reach_px / 2 on each axis.
+    """Shift by a whole number of pixels on each axis, all within a reach equally likely.
+
+    From -reach_px // 2 on, so that an odd reach goes one pixel further to the right and down.
 
     Attributes:
         reach_px: Difference between the largest and the smallest shift; the `d` of Lucid's crop.
@@ -102,7 +104,7 @@ class Scale(Transform):
     uniform: bool = False
 
     def __post_init__(self) -> None:
-        if not self.choices or min(self.choices) <= 0:
+        if not self.choices or not all(0 < choice < math.inf for choice in self.choices):
             raise ConfigError(f"scale factors must be above 0, got {self.choices}")
 
     def draw(self, steps: int, *, generator: torch.Generator) -> Float[Tensor, "steps 3 3"]:
@@ -131,8 +133,8 @@ class Rotate(Transform):
     uniform: bool = False
 
     def __post_init__(self) -> None:
-        if not self.choices_deg:
-            raise ConfigError("rotate needs at least one angle")
+        if not self.choices_deg or not all(map(math.isfinite, self.choices_deg)):
+            raise ConfigError(f"rotate needs finite angles, at least one, got {self.choices_deg}")
 
     def draw(self, steps: int, *, generator: torch.Generator) -> Float[Tensor, "steps 3 3"]:
         """Return rotations."""
@@ -160,7 +162,7 @@ def _choose(
 
 
 def _numbers(values: tuple[float, ...], *, uniform: bool) -> str:
-    return (".." if uniform else "/").join(f"{v:g}" for v in values)
+    return (".." if uniform else "/").join(repr(v).removesuffix(".0") for v in values)
 
 
 # Lucid's standard list without its first entry, pad 12 with constant 0.5: the crops that follow
@@ -285,7 +287,7 @@ def _parse_one(item: str, text: str) -> Transform:
     known = {"pad", "jitter", "scale", "rotate"}
     if name not in known:
         raise ConfigError(
-            f"unknown transform {name!r} in {text!r}{did_you_mean(name, known | set(PRESETS))}; "
+            f"unknown transform {name!r} in {text!r}{did_you_mean(name, known | set(PRESETS))} "
             f"write a preset ({', '.join(PRESETS)}) or a list such as "
             "'jitter:8,scale:0.9..1.1,rotate:-10..10'"
         )

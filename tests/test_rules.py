@@ -49,6 +49,7 @@ STAGES = (
     {"images"},
     {"record"},
     {"page", "result"},
+    {"evidence"},
     {"rendering"},
     {""},
     {"cli"},

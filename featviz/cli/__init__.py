@@ -13,12 +13,10 @@ import click
 
 from featviz.cli.demo import demo
 from featviz.cli.models import models, sites
-from featviz.cli.output import print_json
+from featviz.cli.output import INTERRUPTED, print_json
 from featviz.cli.render import render
 from featviz.cli.show import show
 from featviz.errors import FeatvizError
-
-INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -68,6 +66,8 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(f"Error: {error}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
+        if as_json:
+            print_json({"error": "interrupted", "exit_code": INTERRUPTED})
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     return code if isinstance(code, int) else 0

@@ -47,6 +47,8 @@ def demo(output: Path, steps: int, size: int, as_json: bool) -> None:
     sections = []
     for site, (units, heading, text) in DEMO_UNITS.items():
         result = featviz.render(model, units, steps=steps, size=size, progress=True)
+        if result.interrupted:
+            raise KeyboardInterrupt
         paths = result.save(output, overwrite=True)
         sections.append(Section(f"{site}: {heading}", text, result, paths))
     pictures = [picture for section in sections for picture in section.result.pictures()]

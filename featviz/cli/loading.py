@@ -89,11 +89,14 @@ def load_model(
     from featviz.models import load
 
     # Factories are looked up from where the user is, as `python -m` would.
-    if str(Path.cwd()) not in sys.path:
+    family, colon, _ = name.partition(":")
+    if colon and family not in {"torchvision", "timm"} and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     model = load(name, weights=weights, mean=mean, std=std, size=input_size, channels=channels)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif model.arguments:
+        model.arguments = (*model.arguments, "--device", device)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:

@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it."""
+
 json_option: Callable[..., Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
 )

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featviz.cli.loading import Numbers, Size, load_model, model_options
-from featviz.cli.output import json_option, print_json
+from featviz.cli.output import INTERRUPTED, json_option, print_json
 
 if TYPE_CHECKING:
     from featviz.result import RenderResult
 
 FAILED_UNITS = 3
-INTERRUPTED = 130
 
 # One flag a field of RenderConfig; None keeps the default that stands there.
 _CONFIG_OPTIONS = (
@@ -78,18 +77,23 @@ def render(
     one position. 'featviz sites MODEL' lists the sites.
     """
     from featviz.config import RenderConfig
+    from featviz.images import make_folder
     from featviz.rendering import list_labels
     from featviz.rendering import render as render_images
     from featviz.result import check_free, output_paths
 
     settings = {key: options.pop(key) for key in RenderConfig.__dataclass_fields__}
     if settings["thresholds"] is not None:
-        settings["thresholds"] = tuple(int(step) for step in settings["thresholds"])
+        settings["thresholds"] = tuple(
+            int(step) if step.is_integer() else step for step in settings["thresholds"]
+        )
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
     config = RenderConfig(**{key: v for key, v in settings.items() if v is not None})
     labels = list_labels(loaded, texts, config=config)
-    check_free(output_paths(output, loaded.name, labels, texts), overwrite=overwrite)
+    paths = output_paths(output, loaded.name, labels, texts)
+    check_free(paths, overwrite=overwrite, thresholds=config.thresholds)
+    make_folder(output)
     result = render_images(loaded, texts, config=config, progress=not quiet)
     paths = result.save(output, overwrite=overwrite)
     if as_json:

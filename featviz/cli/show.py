@@ -1,5 +1,7 @@
 """`featviz show`."""
 
+import contextlib
+import io
 import shlex
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,10 @@ def show(file: Path, reproduce: Path | None, as_json: bool) -> int:
     if reproduce is None:
         _print(record, line, as_json=as_json)
         return 0
+    if record["ran"]["interrupted"]:
+        raise RecordError(
+            f"{str(file)!r} was interrupted, so no command makes it again; the full render: {line}"
+        )
     if line is None:
         raise RecordError(
             f"{str(file)!r} was made from Python with objects that have no name; run that script "
@@ -49,16 +55,10 @@ def _run_again(record: dict[str, Any], file: Path, folder: Path) -> bool:
     assert line is not None
     words = shlex.split(line)[1:]
     # The list of files that `render` prints would not belong to this command's output.
-    with click.open_file("/dev/null", "w") as nowhere, _stdout_to(nowhere):
+    with contextlib.redirect_stdout(io.StringIO()):
         app.main(words, prog_name="featviz", standalone_mode=False)
     made = folder / file.with_suffix(".png").name
     return made.exists() and made.read_bytes() == file.with_suffix(".png").read_bytes()
-
-
-def _stdout_to(stream: Any) -> Any:
-    import contextlib
-
-    return contextlib.redirect_stdout(stream)
 
 
 def _print(record: dict[str, Any], line: str | None, *, as_json: bool) -> None:

@@ -39,7 +39,7 @@ def import_factory(name: str) -> Callable[[], object]:
     if factory is None:
         near = did_you_mean(attribute, vars(module))
         raise ModelError(
-            f"module {module_name!r} has no {attribute!r}{near or ';'} give the name of a "
+            f"module {module_name!r} has no {attribute!r}{near} give the name of a "
             "function that returns the network"
         )
     if not callable(factory):

@@ -12,6 +12,8 @@ from featviz.models.spec import ModelSpec
 from featviz.sites import Recorder, Site, SiteTable
 from featviz.tracing import Trace, first_tensor, trace
 
+_TRACES_KEPT = 8
+
 
 class Model(nn.Module):
     """A network that takes images in 0..1.
@@ -43,7 +45,7 @@ class Model(nn.Module):
         self.module = module
         self.spec = spec
         self.weights_origin = weights_origin
-        self._traces: dict[tuple[int, int], Trace] = {}
+        self._traces: dict[tuple[object, ...], Trace] = {}
 
     @property
     def name(self) -> str:
@@ -110,13 +112,13 @@ class Model(nn.Module):
         if isinstance(sites, str):
             raise ModelError(f"sites must be a list of names; write [{sites!r}]")
         self._check_images(images)
-        table = self.site_table()
+        table = self.site_table((images.shape[2], images.shape[3]))
         resolved = [table.resolve(name) for name in sites]
         with borrowed(self.module), Recorder(self.module, resolved) as recorder:
             return recorder(self.network_input(images))
 
     def trace(self, size: tuple[int, int] | None = None) -> Trace:
-        """Return what one pass at an image size shows; kept, so the second call is free.
+        """Return what one pass at an image size shows; the last ones are kept.
 
         Args:
             size: Height and width in pixels; None for the spec's.
@@ -125,9 +127,13 @@ class Model(nn.Module):
             ModelError: If the network cannot run at this size.
         """
         size = size or self.spec.size
-        if size not in self._traces:
-            self._traces[size] = self._run_trace(size)
-        return self._traces[size]
+        # The modules belong to the key, so that an edited network is traced anew.
+        key = (*size, *map(id, self.module.modules()))
+        if key not in self._traces:
+            while len(self._traces) >= _TRACES_KEPT:
+                del self._traces[next(iter(self._traces))]
+            self._traces[key] = self._run_trace(size)
+        return self._traces[key]
 
     def _run_trace(self, size: tuple[int, int]) -> Trace:
         # A fixed texture, not zeros: some networks divide by the spread of their input.

@@ -33,6 +33,17 @@ class Preprocess:
     scale: float = 1.0
     channel_order: Literal["RGB", "BGR"] = "RGB"
 
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Smallest and largest value that the network gets from images in 0..1."""
+        ends = [
+            (value - mean) / std
+            for value in (0.0, self.scale)
+            for mean in self.mean
+            for std in self.std
+        ]
+        return min(ends), max(ends)
+
 
 @dataclass(frozen=True)
 class SiteAlias:

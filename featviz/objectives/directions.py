@@ -1,5 +1,6 @@
 """Objectives for directions in activation space."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,6 @@ class Direction(Objective):
     site: str
     vector: Float[Tensor, " c"]
     cosine_power: float = 0.0
-    name: str = "direction"
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -31,8 +31,10 @@ class Direction(Objective):
 
     @property
     def label(self) -> str:
-        """`direction(fire4)`."""
-        return f"{self.name}({self.site})"
+        """`direction(fire4, 1f3a9c)`: the vector's hash tells directions of a site apart."""
+        digest = hashlib.sha256(self.vector.numpy().tobytes()).hexdigest()[:6]
+        power = f", power {self.cosine_power:g}" if self.cosine_power else ""
+        return f"direction({self.site}, {digest}{power})"
 
     def check(self, sites: Mapping[str, Site]) -> None:
         """Raise ObjectiveError if the vector has not one entry a channel."""

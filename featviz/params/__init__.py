@@ -14,11 +14,15 @@ PARAMETERISATIONS: dict[str, type[Parameterisation]] = {
 }
 
 
+# Lucid's settings are the defaults of Fourier: scale, / 4, start values, colours, sigmoid.
+PRESETS: dict[str, Parameterisation] = {"lucid": Fourier()}
+
+
 def parse_parameterisation(text: str | Parameterisation) -> Parameterisation:
-    """Return the parameterisation of `NAME` or `NAME:key=value,key=value`.
+    """Return the parameterisation of a preset, of `NAME`, or of `NAME:key=value,key=value`.
 
     Args:
-        text: Such as `fourier` or `fourier:decay_power=1.5,sd=0.05`; settings that are one
+        text: Such as `lucid`, `fourier` or `fourier:decay_power=1.5,sd=0.05`; settings that are one
             already are returned as they are.
 
     Raises:
@@ -26,10 +30,12 @@ def parse_parameterisation(text: str | Parameterisation) -> Parameterisation:
     """
     if isinstance(text, Parameterisation):
         return text
+    if text in PRESETS:
+        return PRESETS[text]
     name, _, options = text.partition(":")
     if name not in PARAMETERISATIONS:
         raise ConfigError(
-            f"unknown parameterisation {name!r}{did_you_mean(name, PARAMETERISATIONS)}; "
+            f"unknown parameterisation {name!r}{did_you_mean(name, PARAMETERISATIONS)} "
             f"featviz has {', '.join(sorted(PARAMETERISATIONS))}"
         )
     return PARAMETERISATIONS[name].from_text(options)
@@ -37,6 +43,7 @@ def parse_parameterisation(text: str | Parameterisation) -> Parameterisation:
 
 __all__ = [
     "PARAMETERISATIONS",
+    "PRESETS",
     "Fourier",
     "ImageParameters",
     "Parameterisation",

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from featviz.color import decorrelated_to_rgb_matrix
+from featviz.color import decorrelated_to_rgb_matrix, mix_channels
 from featviz.errors import ConfigError, did_you_mean
 
 
@@ -63,7 +63,7 @@ class Parameterisation(ABC):
             key, _, value = item.partition("=")
             if key not in fields:
                 raise ConfigError(
-                    f"unknown option {key!r} of {cls.name!r}{did_you_mean(key, fields)}; "
+                    f"unknown option {key!r} of {cls.name!r}{did_you_mean(key, fields)} "
                     f"it has {', '.join(fields)}"
                 )
             values[key] = _read(cls.name, key, value, type(fields[key].default))
@@ -98,9 +98,7 @@ def logits_to_image(
     x: Float[Tensor, "b c h w"], matrix: Float[Tensor, "c c"] | None
 ) -> Float[Tensor, "b c h w"]:
     """Mix colour channels by a matrix, if there is one, and squash to 0..1 with a sigmoid."""
-    if matrix is not None:
-        x = torch.matmul(matrix, x.flatten(2)).view_as(x)
-    return torch.sigmoid(x)
+    return torch.sigmoid(x if matrix is None else mix_channels(x, matrix))
 
 
 def color_matrix(name: str, *, decorrelate: bool, channels: int) -> Tensor | None:

@@ -222,7 +222,8 @@ def test_existing_files_are_found_before_the_work(weights, tmp_path):
 
 def test_a_folder_that_is_a_file(weights, tmp_path):
     (tmp_path / "out").write_text("")
-    code, _, err = command("render", FACTORY, "late:0", "--weights", weights, *QUICK)
+    words = ["render", FACTORY, "late:0", "--weights", weights, "--steps", "1000000", "-q"]
+    code, _, err = command(*words, "--size", "32")
     assert code == 2
     assert "cannot make the folder 'out'" in err
 
@@ -241,6 +242,21 @@ def test_interrupt(weights, monkeypatch):
     assert code == 130
     assert "Interrupted: saved 1 images after at most 3 of 50 steps" in err
     assert read_record(out.split("\n")[0])["image"]["steps_done"] == 3
+    code, _, err = command("show", out.split("\n")[0], "--reproduce", "again")
+    assert code == 2
+    assert "was interrupted, so no command makes it again" in err
+
+
+def test_interrupt_before_anything_is_there(weights, monkeypatch):
+    def stop(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("featviz.rendering.InferenceCopy", stop)
+    words = ["render", FACTORY, "late:0", "--weights", weights, "--json", *QUICK]
+    code, out, err = command(*words)
+    assert code == 130
+    assert json.loads(out) == {"error": "interrupted", "exit_code": 130}
+    assert "Interrupted." in err
 
 
 def test_failed_units(weights, monkeypatch):

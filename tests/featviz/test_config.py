@@ -71,12 +71,15 @@ def test_precision(monkeypatch):
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
         ({"thresholds": (5, 300)}, r"thresholds must be 1 to 256 \(steps\), got 300"),
+        ({"thresholds": (2.5,)}, "thresholds must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more"),
+        ({"size": (1, 2, 3)}, r"size must be one number or \(height, width\)"),
         ({"param": "fouier"}, "unknown parameterisation 'fouier'; did you mean 'fourier'"),
         ({"transforms": "wobble"}, "unknown transform 'wobble'"),
     ],
 )
 def test_bad_settings(values, message):
-    with pytest.raises(ConfigError, match=message):
+    with unchecked(), pytest.raises(ConfigError, match=message):
         RenderConfig(**values)
 
 

@@ -122,6 +122,54 @@ def test_the_network_itself_is_not_touched():
         assert tensor.dtype == before[name].dtype
 
 
+def test_a_container_that_ends_in_the_convolution_is_a_site():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.feat, self.norm = nn.Sequential(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            return self.norm(self.feat(x)).relu()
+
+    model = wrap(seeded(Net()), size=12)
+    images = torch.rand(1, 3, 12, 12)
+    with torch.no_grad(), copy_of(model, ["feat"]) as copied:
+        exact = model.record(images, ["feat"])["feat"]
+        assert torch.allclose(copied(images)["feat"], exact, atol=1e-5)
+
+
+def test_hooks_of_the_user_count():
+    model = small_model()
+    images = torch.rand(1, 3, 32, 32)
+    handle = model.module.norm.register_forward_hook(lambda _m, _i, out: out * 0)
+    with torch.no_grad(), copy_of(model, ["act"]) as copied:
+        assert not copied(images)["act"].any()
+    assert len(model.module.norm._forward_hooks) == 1
+    handle.remove()
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_gradients_are_those_of_the_network(order):
+    model = small_model(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0), scale=3.0, channel_order=order)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 3, 32, 32, generator=generator, requires_grad=True)
+    with copy_of(model, ["late"]) as copied:
+        (fast,) = torch.autograd.grad(copied(x)["late"].pow(2).sum(), x)
+    (exact,) = torch.autograd.grad(model.record(x, ["late"])["late"].pow(2).sum(), x)
+    assert exact.abs().max() > 0
+    assert torch.allclose(fast, exact, rtol=1e-3, atol=1e-5 * exact.abs().max().item())
+
+
+def test_only_a_clip_from_zero_is_redirected():
+    x = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 3
+    model = wrap(nn.Sequential(nn.Hardtanh(), nn.Hardtanh(0, 2)).eval(), size=8)
+    asleep = torch.ones(1, dtype=torch.bool)
+    with copy_of(model, ["0", "1"]) as copied:
+        plain, redirected = copied(x.requires_grad_()), copied(x, asleep=asleep)
+    for site in plain:
+        assert torch.equal(plain[site], redirected[site])
+
+
 def test_redirection_reaches_a_dead_unit():
     network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     with torch.no_grad():

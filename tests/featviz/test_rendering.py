@@ -1,3 +1,4 @@
+import dataclasses
 import gc
 import resource
 
@@ -286,6 +287,79 @@ def test_batches_shrink_when_memory_runs_out(model, monkeypatch, error):
     assert sizes == [4] + [2] * 12
     assert result.record["ran"]["batch"] == 2
     assert torch.allclose(result.images, render(model, "late:0-3", **QUICK).images, atol=1e-4)
+
+
+def test_measuring_shrinks_too_when_memory_runs_out(model, monkeypatch):
+    record = Model.record
+
+    def limited(self, images, sites):
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return record(self, images, sites)
+
+    expected = render(model, "late:0-3", **QUICK)
+    monkeypatch.setattr(Model, "record", limited)
+    assert torch.allclose(render(model, "late:0-3", **QUICK).score, expected.score, atol=1e-6)
+
+
+def test_networks_that_draw_numbers_give_the_same_image():
+    class Noisy(SmallNet):
+        def forward(self, x):
+            return super().forward(x + 0.1 * torch.randn_like(x))
+
+    network = Noisy().eval()
+    network.load_state_dict(small_net().state_dict())
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = render(network, "late:0", size=32, **QUICK)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(first.images, render(network, "late:0", size=32, **QUICK).images)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_switched_off_around_it(model, off):
+    expected = render(model, "late:0", **QUICK)
+    with off():
+        assert torch.equal(render(model, "late:0", **QUICK).images, expected.images)
+
+
+def test_a_network_that_takes_one_size_only():
+    network = nn.Sequential(
+        nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 4)
+    )
+    result = render(network, "1:0", size=16, **QUICK)
+    assert result.images.shape[-1] == 16
+    with pytest.raises(ConfigError, match=r"takes is 16 px, so choose that or the network's own"):
+        render(featviz.load(network, size=16), "1:0", size=20, **QUICK)
+    with pytest.raises(ConfigError, match="cannot run on a 3x12x12 image"):
+        render(featviz.load(network, size=16), "1:0", size=12, transforms="pad:2", **QUICK)
+
+
+def test_classes_have_names():
+    model = small_model()
+    labelled = dataclasses.replace(model.spec, labels=lambda: tuple("abcdef"))
+    result = render(
+        Model(model.module, labelled, weights_origin="-"), ["logits:2", "late:0"], **QUICK
+    )
+    assert [entry.get("class") for entry in result.record["images"]] == ["c", None]
+    assert result.captions() == ["logits:2\nc", "late:0"]
+
+
+def test_interrupt_between_two_groups(model, monkeypatch):
+    build = rendering.InferenceCopy
+
+    def only_once(*args, **options):
+        monkeypatch.setattr(rendering, "InferenceCopy", stop)
+        return build(*args, **options)
+
+    def stop(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rendering, "InferenceCopy", only_once)
+    result = render(model, ["block:0", "late:0"], **QUICK)
+    assert result.interrupted
+    assert result.labels == ("block:0",)
 
 
 def test_not_even_one_image_fits(model, monkeypatch):

@@ -66,9 +66,19 @@ def test_existing_files_are_kept(model, tmp_path):
     result = render(model, "late:0-1", **QUICK)
     first, *_ = result.save(tmp_path)
     first.write_bytes(b"precious")
-    with pytest.raises(OutputError, match=r"small_late_0\.png' exists and 2 more; .*--overwrite"):
+    with pytest.raises(OutputError, match=r"small_late_0\.png' exists and 4 more; .*--overwrite"):
         result.save(tmp_path)
     assert first.read_bytes() == b"precious"
+    first.unlink()
+    with pytest.raises(OutputError, match=r"small_late_1\.png' exists"):
+        result.save(tmp_path)
+    result.save(tmp_path, overwrite=True)
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    with pytest.raises(OutputError, match=r"small_late_0\.json' exists"):
+        result.save(tmp_path)
+    result.save(tmp_path, overwrite=True)
+    first.write_bytes(b"precious")
     result.save(tmp_path, overwrite=True)
     assert first.read_bytes() != b"precious"
 
@@ -99,6 +109,8 @@ def test_commands(model):
 
 
 def test_names_are_safe_distinct_and_short(tmp_path):
+    clash = output_paths(tmp_path, "m", ["a:1", "a 1", "a_1:2"], ["*"])
+    assert len({p.name for p in clash}) == 4
     labels = ["a/b:1", "a b:1", "A_b:1", "-x.pre:3", "y" * 300]
     paths = output_paths(tmp_path, "timm:net", labels, ["*"])
     names = [p.name for p in paths]
@@ -133,6 +145,7 @@ def test_repr_names_what_is_there(model):
         ("none.png", None, "there is no file .*none.png"),
         ("a.json", "{", "the record of .*a.json' is not JSON"),
         ("a.json", "[1]", "holds no featviz record of schema 1"),
+        ("a.json", '{"schema": 1}', "holds no featviz record of schema 1"),
         ("a.json", '{"schema": 9}', r"holds no featviz record of schema 1 \(found 9\)"),
         ("a.json", b"\xff\xfe\x00", "cannot read"),
         ("a.png", b"x", "cannot read"),

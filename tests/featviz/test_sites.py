@@ -203,3 +203,37 @@ def test_gradients_flow_through_a_recorded_pre_activation(in_place, images):
     y = images.clone().requires_grad_()
     network[0](y).sum().backward()
     assert torch.allclose(x.grad, y.grad)
+
+
+def test_a_pre_activation_that_was_overwritten_has_no_name(images):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            y = torch.relu_(self.conv(x))
+            y += x
+            return y
+
+    with pytest.raises(SiteError, match="does not end in an activation function"):
+        table(Net(), images).resolve("logits.pre")
+
+
+def test_maps_with_channels_last_are_refused(images):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.linear = nn.LayerNorm(3), nn.Linear(3, 5)
+            self.conv = nn.Conv2d(5, 2, 1)
+
+        def forward(self, x):
+            return self.conv(self.linear(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2))
+
+    names = table(Net(), images)
+    assert names.names() == ["conv", "logits"]
+    with pytest.raises(
+        SiteError, match=r"'linear' in 'small' keeps its channels last, \[b h w c\]"
+    ):
+        names.resolve("linear")
+    assert names.resolve("conv").channels == 2

@@ -162,6 +162,8 @@ def test_text_round_trip(text):
         ("jitter:-1", "jitter must reach 0 px or more, got -1"),
         ("pad:-1", "pad must be 0 px or more, got -1"),
         ("scale:0", "scale factors must be above 0"),
+        ("scale:nan", "scale factors must be above 0"),
+        ("rotate:inf", "rotate needs finite angles"),
         ("scale:2..1", "bad range '2..1' of 'scale'"),
         ("rotate:1..2..3", "bad value|bad range"),
         ("rotate:", "bad value '' of 'rotate'"),
@@ -174,7 +176,7 @@ def test_bad_text(text, message):
 
 
 def test_no_angles():
-    with pytest.raises(ConfigError, match="at least one angle"):
+    with pytest.raises(ConfigError, match="needs finite angles, at least one"):
         Rotate(())
 
 

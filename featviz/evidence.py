@@ -1,0 +1,201 @@
+"""What is known about finished images: scores by the unchanged network, flags, the record."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from featviz.ascent import Ascent
+from featviz.errors import RenderError
+from featviz.models.model import Model
+from featviz.models.weights import digest
+from featviz.objectives import Channel, Objective, bind
+from featviz.plan import Plan
+from featviz.record import SCHEMA, environment
+from featviz.result import RenderResult
+from featviz.sites import OUTPUT
+
+
+@dataclass
+class Progress:
+    """What has been rendered so far.
+
+    Attributes:
+        batch: Images rendered together; shrinks when memory runs out.
+        ascents: Index of the objective -> its batch and its row there.
+        folded: Norms folded in the inference copies, at most.
+        interrupted: Whether the user stopped it.
+    """
+
+    batch: int
+    ascents: dict[int, tuple[Ascent, int]] = field(default_factory=dict)
+    folded: int = 0
+    interrupted: bool = False
+
+
+def make_result(plan: Plan, so_far: Progress) -> RenderResult:
+    """Measure the images of a render and put the result together.
+
+    Args:
+        plan: What was to be rendered.
+        so_far: What was.
+
+    Raises:
+        KeyboardInterrupt: If nothing was rendered before the user stopped it.
+        RenderError: If no image is finite.
+    """
+    done = sorted(k for k, (ascent, _) in so_far.ascents.items() if ascent.steps_done)
+    if not done:
+        raise KeyboardInterrupt
+    rows = [so_far.ascents[k] for k in done]
+    images = torch.stack([ascent.images[row] for ascent, row in rows])
+    history = torch.stack([ascent.history[row] for ascent, row in rows])
+    objectives = [plan.objectives[k] for k in done]
+    score, flat = _measure(plan, objectives, images, batch=so_far.batch)
+    # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
+    dead = flat & ~(score > history[:, 0])
+    failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
+    if failed.all():
+        some = ", ".join(o.label for o in objectives[:3])
+        raise RenderError(
+            f"{plan.model.name!r} gave no finite number for {some}; check its weights, or try "
+            "precision 'float32' or a smaller learning rate"
+        )
+    labels = tuple(o.label for o in objectives)
+    entries = [
+        {
+            "unit": objectives[k].label,
+            "steps_done": ascent.steps_done,
+            "score": score[k].item() if not failed[k] else None,
+            "dead": bool(dead[k]),
+            "failed": bool(failed[k]),
+            **_class_name(plan.model, objectives[k]),
+        }
+        for k, (ascent, _) in enumerate(rows)
+    ]
+    return RenderResult(
+        images=images,
+        labels=labels,
+        score=score,
+        history=history,
+        dead=dead & ~failed,
+        failed=failed,
+        frames=_frames(rows),
+        record=_record(plan, entries, so_far),
+        config=plan.config,
+        interrupted=so_far.interrupted,
+    )
+
+
+def _class_name(model: Model, objective: Objective) -> dict[str, str]:
+    """Return the name of the class whose logit is maximised, where there is one."""
+    if not isinstance(objective, Channel) or objective.site != OUTPUT or not model.spec.labels:
+        return {}
+    return {"class": model.spec.labels()[objective.index]}
+
+
+def _frames(rows: Sequence[tuple[Ascent, int]]) -> dict[int, Tensor]:
+    """Return the thresholds that all images reached, with the images there."""
+    steps = set.intersection(*(set(ascent.frames) for ascent, _ in rows))
+    return {
+        step: torch.stack([ascent.frames[step][row] for ascent, row in rows])
+        for step in sorted(steps)
+    }
+
+
+def _measure(
+    plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"], *, batch: int
+) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
+    """Return scores of untransformed images by the unchanged network, and which are flat there."""
+    scores: list[Tensor] = []
+    flat: list[Tensor] = []
+    first = 0
+    while first < len(objectives):
+        try:
+            score, is_flat = _measure_batch(
+                plan, objectives[first : first + batch], images[first : first + batch]
+            )
+        except (RuntimeError, MemoryError) as error:
+            batch = smaller_batch(error, min(batch, len(objectives) - first), plan)
+            continue
+        scores.append(score)
+        flat.append(is_flat)
+        first += batch
+    return torch.cat(scores), torch.cat(flat)
+
+
+def _measure_batch(
+    plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
+) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
+    shown = images.to(plan.model.device).requires_grad_()
+    names = list(dict.fromkeys(name for o in objectives for name in o.sites))
+    activations = plan.model.record(shown, names)
+    score = bind(objectives, device=shown.device)(
+        {name: activation.float() for name, activation in activations.items()}
+    )
+    (gradient,) = torch.autograd.grad(score.sum(), shown)
+    return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
+
+
+def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[str, Any]:
+    model, device = plan.model, plan.model.device
+    texts, loading = plan.texts, model.arguments
+    low = plan.config.dtype_on(device) == torch.bfloat16
+    return {
+        "schema": SCHEMA,
+        "request": {
+            "objectives": list(texts or (o.label for o in plan.objectives)),
+            "arguments": list(loading) if texts and loading else None,
+        },
+        "model": {
+            "name": model.name,
+            "summary": model.spec.summary,
+            "weights": model.weights_origin,
+            "weights_sha256": digest(model.module),
+            "preprocess": dataclasses.asdict(model.spec.preprocess),
+        },
+        "config": plan.config.to_json(),
+        "ran": {
+            "size": list(plan.size),
+            "batch": so_far.batch,
+            "precision": "bf16" if low else "float32",
+            "folded_norms": so_far.folded,
+            "interrupted": so_far.interrupted,
+        },
+        "environment": environment(device),
+        "images": images,
+    }
+
+
+def smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
+    """Return half the batch if memory ran out, else raise the error again.
+
+    Args:
+        error: What a batch ended with.
+        batch: Its size.
+        plan: What is being rendered, for the message.
+
+    Raises:
+        RenderError: If memory does not suffice for a single image.
+    """
+    text = str(error)
+    out_of_memory = (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "DefaultCPUAllocator" in text
+        or "out of memory" in text
+    )
+    if not out_of_memory:
+        raise error
+    if batch == 1:
+        h, w = plan.size
+        raise RenderError(
+            f"memory does not suffice for a single {h}x{w} px image of {plan.model.name!r}; "
+            "choose a smaller size"
+        ) from error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return batch // 2
