@@ -126,7 +126,8 @@ class RenderResult:
             write_file(paths[k].with_suffix(".json"), text.encode())
             for step in steps:
                 frame = to_picture(self.frames[step][k])
-                write_file(frame_path(paths[k], step), png_bytes(frame))
+                after = record_to_text({**self.record_of(k), "after_step": step})
+                write_file(frame_path(paths[k], step), png_bytes(frame, text=after))
         written = [paths[k] for k in kept]
         if len(self) > 1:
             text = record_to_text(self.record)

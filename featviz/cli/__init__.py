@@ -4,7 +4,9 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 finished with failed units, 130 int
 go to stdout, one JSON document with `--json`; progress and messages go to stderr.
 """
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import NoReturn
@@ -70,6 +72,14 @@ def run(arguments: Sequence[str]) -> int:
             print_json({"error": "interrupted", "exit_code": INTERRUPTED})
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the outer edge: a network may raise anything
+        text = f"{type(error).__name__}: {error}"
+        if as_json:
+            print_json({"error": text, "exit_code": 1})
+        if os.environ.get("FEATVIZ_DEBUG"):
+            traceback.print_exc()
+        click.echo(f"Error: {text}\n(FEATVIZ_DEBUG=1 shows where it comes from)", err=True)
+        return 1
     return code if isinstance(code, int) else 0
 
 

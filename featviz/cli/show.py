@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from featviz.cli.output import json_option, print_json
+from featviz.cli.output import INTERRUPTED, json_option, print_json
 from featviz.errors import RecordError
 
 
@@ -20,8 +20,13 @@ from featviz.errors import RecordError
     metavar="FOLDER",
     help="Render again into FOLDER and compare the files byte by byte.",
 )
+@click.option(
+    "--allow-factory",
+    is_flag=True,
+    help="Let --reproduce import the module.path:factory that the record names: it runs its code.",
+)
 @json_option
-def show(file: Path, reproduce: Path | None, as_json: bool) -> int:
+def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool) -> int:
     """Print the record of FILE (PNG or JSON), and the command that makes it again."""
     from featviz.record import command, read_record
 
@@ -39,6 +44,7 @@ def show(file: Path, reproduce: Path | None, as_json: bool) -> int:
             f"{str(file)!r} was made from Python with objects that have no name; run that script "
             "again instead"
         )
+    _check_trust(record, allow_factory=allow_factory)
     same = _run_again(record, file, reproduce)
     if as_json:
         print_json({"file": str(file), "command": line, "same_bytes": same})
@@ -47,17 +53,38 @@ def show(file: Path, reproduce: Path | None, as_json: bool) -> int:
     return 0 if same else 1
 
 
+_LOADING = {"--weights", "--mean", "--std", "--input-size", "--channels", "--device"}
+
+
+def _check_trust(record: dict[str, Any], *, allow_factory: bool) -> None:
+    """Refuse records that would run code, or options that have no place in them."""
+    name, *options = record["request"]["arguments"]
+    if name.startswith("-") or set(options[::2]) - _LOADING:
+        raise RecordError(f"the record asks for {name!r} with {options}, which no featviz wrote")
+    family, colon, _ = name.partition(":")
+    if colon and family not in {"torchvision", "timm"} and not allow_factory:
+        raise RecordError(
+            f"the record names the factory {name!r}, whose code would run; if you trust it, add "
+            "--allow-factory"
+        )
+
+
 def _run_again(record: dict[str, Any], file: Path, folder: Path) -> bool:
     from featviz.cli import app
     from featviz.record import command
+    from featviz.result import output_paths
 
     line = command(record, output=str(folder))
     assert line is not None
     words = shlex.split(line)[1:]
     # The list of files that `render` prints would not belong to this command's output.
     with contextlib.redirect_stdout(io.StringIO()):
-        app.main(words, prog_name="featviz", standalone_mode=False)
+        code = app.main(words, prog_name="featviz", standalone_mode=False)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     made = folder / file.with_suffix(".png").name
+    if "image" in record:  # the file may have been renamed since
+        (made,) = output_paths(folder, record["model"]["name"], [record["image"]["unit"]], [])
     return made.exists() and made.read_bytes() == file.with_suffix(".png").read_bytes()
 
 

@@ -80,7 +80,7 @@ class Model(nn.Module):
         return ((images * pre.scale - mean) / std).to(dtype)
 
     def forward(self, images: Shaped[Tensor, "*shape"]) -> Tensor:
-        """Return the network's output, usually logits.
+        """Return the network's output, usually logits, in eval mode with frozen parameters.
 
         Args:
             images: RGB (or the network's own channels), 0..1, on the network's device.
@@ -89,7 +89,8 @@ class Model(nn.Module):
             ModelError: If the images have the wrong type, shape, range or device.
         """
         self._check_images(images)
-        output = self.module(self.network_input(images))
+        with borrowed(self.module):
+            output = self.module(self.network_input(images))
         return output if isinstance(output, Tensor) else _only_tensor(output, self.name)
 
     def record(self, images: Shaped[Tensor, "*shape"], sites: Sequence[str]) -> dict[str, Tensor]:
@@ -137,14 +138,12 @@ class Model(nn.Module):
 
     def _run_trace(self, size: tuple[int, int]) -> Trace:
         # A fixed texture, not zeros: some networks divide by the spread of their input.
-        ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
-        image = ramp.expand(1, self.spec.channels, *size).to(self.device)
-        image = self.network_input(image)
+        device = self.device
         try:
+            ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
+            image = self.network_input(ramp.expand(1, self.spec.channels, *size).to(device))
             with borrowed(self.module):
                 return trace(self.module, image)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(

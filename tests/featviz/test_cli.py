@@ -105,11 +105,17 @@ def test_render_and_show(tmp_path, weights):
 
 def test_the_same_bytes_again(tmp_path, weights):
     _, out, _ = command("render", FACTORY, "late:0", "--weights", weights, *QUICK)
-    code, answer, _ = command("show", out.split("\n")[0], "--reproduce", tmp_path / "again")
+    code, _, err = command("show", out.split("\n")[0], "--reproduce", tmp_path / "again")
+    assert code == 2
+    assert "names the factory 'nets:SmallNet', whose code would run" in err
+    renamed = (tmp_path / out.split("\n")[0]).rename(tmp_path / "mine.png")
+    again = ["--allow-factory", "--reproduce", tmp_path / "again"]
+    code, answer, _ = command("show", renamed, *again)
     assert (code, answer.strip()) == (0, "the same bytes")
     torch.manual_seed(1)
     save_file(SmallNet().state_dict(), weights)
-    code, answer, _ = command("show", out.split("\n")[0], "--reproduce", tmp_path / "third")
+    again = ["--allow-factory", "--reproduce", tmp_path / "third"]
+    code, answer, _ = command("show", renamed, *again)
     assert (code, answer.strip()) == (1, "different bytes")
 
 
@@ -257,6 +263,28 @@ def test_interrupt_before_anything_is_there(weights, monkeypatch):
     assert code == 130
     assert json.loads(out) == {"error": "interrupted", "exit_code": 130}
     assert "Interrupted." in err
+
+
+def test_options_smuggled_into_a_record(weights, tmp_path):
+    _, out, _ = command("render", FACTORY, "late:0", "--weights", weights, *QUICK)
+    record = read_record(out.split("\n")[0])
+    record["request"]["arguments"] = ["squeezenet1_1", "--overwrite", "x"]
+    (tmp_path / "bad.json").write_text(json.dumps(record))
+    code, _, err = command("show", "bad.json", "--reproduce", "again")
+    assert code == 2
+    assert "which no featviz wrote" in err
+
+
+def test_an_error_of_the_network_is_one_line(weights, monkeypatch):
+    def broken(*_args, **_options):
+        raise RuntimeError("batch must be 1")
+
+    monkeypatch.setattr("featviz.ascent.InferenceCopy.__call__", broken)
+    words = ["render", FACTORY, "late:0", "--weights", weights, "--json", *QUICK]
+    code, out, err = command(*words)
+    assert code == 1
+    assert json.loads(out) == {"error": "RuntimeError: batch must be 1", "exit_code": 1}
+    assert "Traceback" not in err
 
 
 def test_failed_units(weights, monkeypatch):

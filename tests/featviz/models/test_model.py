@@ -53,6 +53,18 @@ def test_record_of_a_training_network_is_that_of_eval_mode(images):
         assert torch.equal(model.record(images, ["late"])["late"], expected)
 
 
+def test_logits_of_a_training_network_are_those_of_eval_mode(images):
+    model = small_model()
+    with torch.no_grad():
+        expected = model(images)
+    model.train()
+    statistics = model.module.norm.running_mean.clone()
+    assert torch.equal(model(images), expected)
+    assert torch.equal(model.module.norm.running_mean, statistics)
+    assert model.training
+    assert model.module.norm.training
+
+
 def test_half_precision_networks_take_float_images(images):
     model = small_model().double()
     assert model.record(images, ["act"])["act"].dtype == torch.float64
