@@ -56,9 +56,9 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
     history = torch.stack([ascent.history[row] for ascent, row in rows])
     objectives = [plan.objectives[k] for k in done]
     score, flat = _measure(plan, objectives, images, batch=so_far.batch)
-    # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
-    dead = flat & ~(score > history[:, 0])
     failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
+    # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
+    dead = flat & ~(score > history[:, 0]) & ~failed
     if failed.all():
         some = ", ".join(o.label for o in objectives[:3])
         raise RenderError(
@@ -68,21 +68,21 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
     labels = tuple(o.label for o in objectives)
     entries = [
         {
-            "unit": objectives[k].label,
+            "unit": objective.label,
             "steps_done": ascent.steps_done,
             "score": score[k].item() if not failed[k] else None,
             "dead": bool(dead[k]),
             "failed": bool(failed[k]),
-            **_class_name(plan.model, objectives[k]),
+            **_class_name(plan.model, objective),
         }
-        for k, (ascent, _) in enumerate(rows)
+        for k, (objective, (ascent, _)) in enumerate(zip(objectives, rows, strict=True))
     ]
     return RenderResult(
         images=images,
         labels=labels,
         score=score,
         history=history,
-        dead=dead & ~failed,
+        dead=dead,
         failed=failed,
         frames=_frames(rows),
         record=_record(plan, entries, so_far),

@@ -203,8 +203,8 @@ def _weighted(k: float, label: str) -> str:
 
 
 @dataclass(frozen=True)
-class Product(Objective):
-    """The product of two objectives; made by *."""
+class _Pair(Objective):
+    """Two objectives that belong together."""
 
     left: Objective
     right: Objective
@@ -213,43 +213,33 @@ class Product(Objective):
     def sites(self) -> tuple[str, ...]:
         """Sites of both."""
         return tuple(dict.fromkeys(self.left.sites + self.right.sites))
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Check both."""
+        self.left.check(sites)
+        self.right.check(sites)
+
+
+class Product(_Pair):
+    """The product of two objectives; made by *."""
 
     @property
     def label(self) -> str:
         """`(fire4:5) * (fire4:9)`."""
         return f"({self.left.label}) * ({self.right.label})"
 
-    def check(self, sites: Mapping[str, Site]) -> None:
-        """Check both."""
-        self.left.check(sites)
-        self.right.check(sites)
-
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the product."""
         return self.left.score(activations) * self.right.score(activations)
 
 
-@dataclass(frozen=True)
-class Quotient(Objective):
+class Quotient(_Pair):
     """The quotient of two objectives; made by /."""
-
-    left: Objective
-    right: Objective
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """Sites of both."""
-        return tuple(dict.fromkeys(self.left.sites + self.right.sites))
 
     @property
     def label(self) -> str:
         """`(fire4:5) / (fire4:9)`."""
         return f"({self.left.label}) / ({self.right.label})"
-
-    def check(self, sites: Mapping[str, Site]) -> None:
-        """Check both."""
-        self.left.check(sites)
-        self.right.check(sites)
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the quotient; not a number where the divisor is 0."""
