@@ -21,6 +21,7 @@ from featviz.borrowing import borrowed
 from featviz.errors import ModelError
 from featviz.models.local_response_norm import LocalResponseNorm
 from featviz.models.model import Model
+from featviz.pixel_blocks import PixelBlockConv2d, suits
 from featviz.sites import Recorder, Site
 from featviz.tracing import ActivationWatch, Trace
 
@@ -62,6 +63,8 @@ class InferenceCopy:
             kept = {part.path for site in sites for part in site.parts}
             self.folded = _fold(network, trace.foldable, kept)
             _replace_response_norms(network)
+            if self._device.type == "cpu":
+                _replace_strided_stems(network, trace)
             if dtype != torch.float32:
                 _cast_products(network, dtype)
             network.to(memory_format=torch.channels_last)
@@ -194,8 +197,16 @@ def _replace_response_norms(network: nn.Module) -> None:
             setattr(parent, name, fast)
 
 
+def _replace_strided_stems(network: nn.Module, trace: Trace) -> None:
+    for path, module in list(network.named_modules()):
+        # One that is not called is there for its weights alone.
+        if suits(module) and not _has_hooks(module) and trace.of(path):
+            parent, name = _owner(network, path)
+            setattr(parent, name, PixelBlockConv2d(module))
+
+
 def _cast_products(network: nn.Module, dtype: torch.dtype) -> None:
     """Cast the weights of convolutions and matrix products once, not at every step."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear | PixelBlockConv2d):
             module.to(dtype)

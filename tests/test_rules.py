@@ -37,7 +37,15 @@ ONLY_APP = "streamlit"
 # itself, the public API.
 STAGES = (
     {"errors"},
-    {"borrowing", "color", "receptive_field", "redirected_relu", "tracing", "units"},
+    {
+        "borrowing",
+        "color",
+        "pixel_blocks",
+        "receptive_field",
+        "redirected_relu",
+        "tracing",
+        "units",
+    },
     {"models.spec"},
     {"sites"},
     {"models"},
