@@ -29,6 +29,7 @@ from torchvision.models import googlenet
 from featviz.ascent import ascend
 from featviz.config import RenderConfig
 from featviz.inference import InferenceCopy
+from featviz.kept_memory import kept_memory
 from featviz.models import Model, load
 from featviz.objectives import bind, channel
 
@@ -98,6 +99,7 @@ def ours(model: Model, site: str, size: int, *, steps: int) -> tuple[float, floa
         return clock.median(), bare(running, objectives, size=size, device=device, steps=steps)
 
 
+@kept_memory()
 def bare(
     copy: InferenceCopy, objectives: list[Any], *, size: int, device: torch.device, steps: int
 ) -> float:

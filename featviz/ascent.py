@@ -11,6 +11,7 @@ from torch import Tensor
 from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError
 from featviz.inference import InferenceCopy
+from featviz.kept_memory import kept_memory
 from featviz.objectives import Objective, bind
 from featviz.params import ImageParameters, parse_parameterisation
 from featviz.transforms import parse_transforms
@@ -50,6 +51,7 @@ def image_generator(seed: int, label: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+@kept_memory()
 def ascend(
     network: InferenceCopy,
     objectives: Sequence[Objective],

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import ConfigError, did_you_mean
-
-GREY = 0.5
+from featviz.resampling import affine_grid, resample
 
 
 @dataclass(frozen=True)
@@ -241,26 +239,7 @@ class Transforms:
         if not self.steps:
             return images
         h, w = self.output_size((images.shape[-2], images.shape[-1]))
-        moved = F.grid_sample(
-            images - GREY,
-            _affine_grid(drawn, h, w),
-            mode="bilinear",
-            padding_mode="zeros",
-            align_corners=False,
-        )
-        return moved.add_(GREY)
-
-
-def _affine_grid(maps: Float[Tensor, "b 2 3"], h: int, w: int) -> Float[Tensor, "b h w 2"]:
-    """Return torch's affine_grid without aligned corners, as one broadcast sum of two lines.
-
-    torch multiplies a matrix for each pixel, which takes several times as long.
-    """
-    x = (torch.arange(w, device=maps.device, dtype=maps.dtype) + 0.5) * (2 / w) - 1
-    y = (torch.arange(h, device=maps.device, dtype=maps.dtype) + 0.5) * (2 / h) - 1
-    along_x = maps[:, None, None, :, 0] * x[:, None]
-    along_y = maps[:, None, None, :, 1] * y[:, None, None] + maps[:, None, None, :, 2]
-    return along_x + along_y
+        return resample(images, affine_grid(drawn, h, w))
 
 
 def parse_transforms(text: str | Sequence[Transform] | Transforms) -> Transforms:

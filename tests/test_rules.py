@@ -40,9 +40,11 @@ STAGES = (
     {
         "borrowing",
         "color",
+        "kept_memory",
         "pixel_blocks",
         "receptive_field",
         "redirected_relu",
+        "resampling",
         "tracing",
         "units",
     },

@@ -97,7 +97,9 @@ class FourierImages(ImageParameters):
         self.size = size
         self.scale: Tensor
         self.matrix: Tensor | None
-        self.register_buffer("scale", (scale / LUCID_DIVISOR)[..., None].to(spectrum))
+        # Repeated for the real and the imaginary part: broadcasting over them is slow.
+        both = (scale / LUCID_DIVISOR)[..., None].repeat(1, 1, 2)
+        self.register_buffer("scale", both.to(spectrum))
         self.register_buffer("matrix", matrix)
 
     def forward(self) -> Float[Tensor, "b c h w"]:
