@@ -7,18 +7,20 @@ them). featviz renders 16 units in one batch with its defaults; Lucent one unit 
 at 128 px, where it enlarges the image to 224 by itself, and at 224 px, and 16 units in one call
 as batch objectives. Times are medians over the steps after a warm-up, so neither side's set-up
 counts. "bare" is the truncated forward and backward pass of the same inference copy, and nothing
-else. Lucent's hooks, which it never removes, are cleared between its runs, and the two kornia
-names that have moved since kornia 0.4 are put back: without that it does not run at all.
+else. The two take turns, each in a process of its own, so that neither runs on what the other
+left behind: featviz tells the C library to keep memory. Lucent's hooks, which it never removes,
+are cleared between its runs, and the two kornia names that have moved since kornia 0.4 are put
+back: without that it does not run at all.
 """
 
 import argparse
-import contextlib
 import itertools
 import json
+import multiprocessing
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +32,7 @@ from featviz.ascent import ascend
 from featviz.config import RenderConfig
 from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
-from featviz.models import Model, load
+from featviz.models import load
 from featviz.objectives import bind, channel
 
 BATCH = 16
@@ -73,9 +75,9 @@ def network(device: torch.device) -> nn.Module:
     return built.eval().to(device)
 
 
-def ours(model: Model, site: str, size: int, *, steps: int) -> tuple[float, float]:
+def ours(device: torch.device, site: str, size: int, *, steps: int) -> tuple[float, float]:
     """Return seconds per step of a batch, with and without everything around the network."""
-    device = model.device
+    model = load(network(device), mean=MEAN, std=STD, size=224)
     config = RenderConfig(steps=steps, size=size, redirect_steps=0)
     table = model.site_table((size, size))
     objectives = [channel(site, k) for k in range(BATCH)]
@@ -114,66 +116,72 @@ def bare(
     for _ in range(steps):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
             found = copy.recorder(x)
-        torch.autograd.grad(score({k: a.float() for k, a in found.items()}).sum(), x)
+        torch.autograd.grad(score(found).sum(), x)
         clock.tick()
     return clock.median()
 
 
-@contextlib.contextmanager
-def lucent_on(device: torch.device) -> Iterator[Callable[..., float]]:
-    """Give a function that returns Lucent's seconds per step, in a process where it can run."""
+def lucent(device: torch.device, site: str, size: int, *, batch: int, steps: int) -> float:
+    """Return Lucent's seconds per step."""
+    render, objectives, param = _patched_lucent(device)
+    built = network(device)
+    clock = Clock(device, warm_up=4)
+    wanted = [objectives.channel(site, k, batch=k if batch > 1 else None) for k in range(batch)]
+
+    def timed(hook: Any) -> Any:
+        clock.tick()
+        return sum(objective(hook) for objective in wanted)
+
+    try:
+        render.render_vis(
+            built,
+            timed,
+            param_f=lambda: param.image(size, batch=batch),
+            thresholds=(steps,),
+            progress=False,
+            show_image=False,
+        )
+    finally:
+        for module in built.modules():
+            module._forward_hooks.clear()
+    return clock.median()
+
+
+def _patched_lucent(device: torch.device) -> tuple[Any, Any, Any]:
+    """Return Lucent's modules render, objectives and param, in a state in which they run."""
     kornia: Any = import_module("kornia")
     geometry: Any = import_module("kornia.geometry.transform")
     kornia.get_rotation_matrix2d = geometry.get_rotation_matrix2d
     kornia.warp_affine = geometry.warp_affine
-    render: Any = import_module("lucent.optvis.render")
-    objectives: Any = import_module("lucent.optvis.objectives")
     param: Any = import_module("lucent.optvis.param")
     for name in ("spatial", "color", "lowres"):
         part: Any = import_module(f"lucent.optvis.param.{name}")
         part.device = device
     import_module("lucent.optvis.transform").__dict__["device"] = device
-
-    def seconds(built: nn.Module, site: str, size: int, *, batch: int, steps: int) -> float:
-        clock = Clock(device, warm_up=2)
-        wanted = [objectives.channel(site, k, batch=k if batch > 1 else None) for k in range(batch)]
-
-        def timed(hook: Any) -> Any:
-            clock.tick()
-            return sum(objective(hook) for objective in wanted)
-
-        try:
-            render.render_vis(
-                built,
-                timed,
-                param_f=lambda: param.image(size, batch=batch),
-                thresholds=(steps,),
-                progress=False,
-                show_image=False,
-            )
-        finally:
-            for module in built.modules():
-                module._forward_hooks.clear()
-        return clock.median()
-
-    yield seconds
+    render, objectives = (import_module(f"lucent.optvis.{m}") for m in ("render", "objectives"))
+    return render, objectives, param
 
 
 def measure(device: torch.device, *, rounds: int, steps: int) -> list[dict[str, Any]]:
     """Return a row a site and size, each figure the median over the rounds."""
-    built = network(device)
-    model = load(built, mean=MEAN, std=STD, size=224)
     rows = []
-    with lucent_on(device) as lucent:
+    fresh = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, mp_context=fresh) as peer_process,
+        ProcessPoolExecutor(1, mp_context=fresh) as own_process,
+    ):
         for site in SITES:
             for size in SIZES:
                 found = []
                 for _ in range(rounds):
-                    peer = lucent(built, site, size, batch=1, steps=max(8, steps // 3))
-                    step, core = ours(model, site, size, steps=steps)
+                    turn = peer_process.submit(
+                        lucent, device, site, size, batch=1, steps=max(16, steps // 2)
+                    )
+                    peer = turn.result()
+                    step, core = own_process.submit(ours, device, site, size, steps=steps).result()
                     found.append((peer, step / BATCH, peer / (step / BATCH), core / step))
-                batched = lucent(built, site, size, batch=BATCH, steps=8) / BATCH
-                rows.append(_row(site, size, found, batched))
+                turn = peer_process.submit(lucent, device, site, size, batch=BATCH, steps=9)
+                rows.append(_row(site, size, found, turn.result() / BATCH))
     return rows
 
 
@@ -200,7 +208,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=48)
     options = parser.parse_args()
     device = torch.device(options.device)
     rows = measure(device, rounds=options.rounds, steps=options.steps)

@@ -134,9 +134,7 @@ def _measure_batch(
     shown = images.to(plan.model.device).requires_grad_()
     names = list(dict.fromkeys(name for o in objectives for name in o.sites))
     activations = plan.model.record(shown, names)
-    score = bind(objectives, device=shown.device)(
-        {name: activation.float() for name, activation in activations.items()}
-    )
+    score = bind(objectives, device=shown.device)(activations)
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 

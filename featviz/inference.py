@@ -95,7 +95,7 @@ class InferenceCopy:
     def __call__(
         self, images: Float[Tensor, "b c h w"], *, asleep: Bool[Tensor, " b"] | None = None
     ) -> dict[str, Tensor]:
-        """Return the float32 activation at each site.
+        """Return the activation at each site, in the precision that the network computes in.
 
         Args:
             images: Values 0..1.
@@ -108,8 +108,7 @@ class InferenceCopy:
         self.recorder.watch = self._plain_watch if asleep is None else self._redirecting
         low = self.dtype != torch.float32
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low):
-            found = self.recorder(x)
-        return {name: activation.float() for name, activation in found.items()}
+            return self.recorder(x)
 
 
 class _NetworkInput(torch.autograd.Function):

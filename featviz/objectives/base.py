@@ -13,9 +13,13 @@ from featviz.errors import ObjectiveError
 from featviz.sites import Site
 
 Activations: TypeAlias = Mapping[str, Tensor]
-"""Site name -> float32 activation, [b c h w] or [b c]."""
+"""Site name -> activation, [b c h w] or [b c]; objectives are given float32."""
 
 Score: TypeAlias = Callable[[Activations], Float[Tensor, " b"]]
+"""Float32 scores from activations in the precision of the network.
+
+A score takes what it needs before it casts: a whole map cast is a map more to write and read.
+"""
 
 
 class Objective(ABC):
@@ -54,7 +58,7 @@ class Objective(ABC):
 
         def rows(activations: Activations) -> Float[Tensor, " b"]:
             # unbind, because the backward pass of indexing allocates the whole batch each time
-            split = {name: tensor.unbind(0) for name, tensor in activations.items()}
+            split = {name: tensor.float().unbind(0) for name, tensor in activations.items()}
             scores = [
                 objective.score({name: split[name][k][None] for name in objective.sites})
                 for k, objective in enumerate(objectives)

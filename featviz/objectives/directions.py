@@ -58,7 +58,7 @@ class Direction(Objective):
             return super().bind_rows(objectives, device)
         site, power = directions[0].site, directions[0].cosine_power
         vectors = torch.stack([d.vector for d in directions]).to(device)
-        return lambda activations: _dot_cosine(positions(activations[site]), vectors, power)
+        return lambda found: _dot_cosine(positions(found[site]).float(), vectors, power)
 
 
 def _dot_cosine(

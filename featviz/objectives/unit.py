@@ -64,7 +64,14 @@ class Channel(Objective):
         index = torch.tensor(channels, device=device)
         rows = torch.arange(len(objectives), device=device)
         (site,) = objectives[0].sites
-        return lambda activations: positions(activations[site])[rows, index].mean(-1)
+
+        def score(activations: Activations) -> Float[Tensor, " b"]:
+            # Channels last, as the network computes: autograd then gives it a gradient in that
+            # layout too, which the next layers would otherwise change one after the other.
+            by_position = positions(activations[site]).movedim(1, -1)
+            return by_position[rows, :, index].float().mean(-1)
+
+        return score
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,11 @@ class Neuron(Objective):
         def score(activations: Activations) -> Float[Tensor, " b"]:
             activation = activations[site]
             if activation.dim() == 2:
-                return activation[rows, index]
+                return activation[rows, index].float()
             h, w = activation.shape[-2:]
             y = torch.where(placed, where[:, 0], h // 2)
             x = torch.where(placed, where[:, 1], w // 2)
-            return activation[rows, index, y, x]
+            return activation.movedim(1, -1)[rows, y, x, index].float()
 
         return score
 
