@@ -180,6 +180,15 @@ def test_a_bound_batch_scores_each_image_by_its_own(acts, batch):
 
 
 @pytest.mark.parametrize("batch", MIXED, ids=lambda batch: batch[0].label)
+def test_scores_are_float32_whatever_the_network_computes_in(acts, batch):
+    low = {name: activation.bfloat16() for name, activation in acts.items()}
+    exact = {name: activation.float() for name, activation in low.items()}
+    score = bind(batch, device=CPU)
+    assert score(low).dtype == torch.float32
+    assert torch.equal(score(low), score(exact))
+
+
+@pytest.mark.parametrize("batch", MIXED, ids=lambda batch: batch[0].label)
 def test_images_do_not_influence_each_other(acts, batch):
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in acts.items()}
     bind(batch, device=CPU)(leaves)[1].backward()
