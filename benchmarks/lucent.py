@@ -92,6 +92,7 @@ def ours(device: torch.device, site: str, size: int, *, steps: int) -> tuple[flo
         ascend(
             running,
             objectives,
+            labels=[objective.label for objective in objectives],
             config=config,
             channels=3,
             size=(size, size),

@@ -12,7 +12,7 @@ from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError
 from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
-from featviz.objectives import Objective, bind
+from featviz.objectives import IMAGE, Objective, bind
 from featviz.params import ImageParameters, parse_parameterisation
 from featviz.transforms import parse_transforms
 
@@ -56,6 +56,7 @@ def ascend(
     network: InferenceCopy,
     objectives: Sequence[Objective],
     *,
+    labels: Sequence[str],
     config: RenderConfig,
     channels: int,
     size: tuple[int, int],
@@ -75,6 +76,7 @@ def ascend(
     Args:
         network: Open inference copy.
         objectives: One an image.
+        labels: One an image; with the seed they decide its random numbers.
         config: The settings.
         channels: Channels of the images.
         size: Height and width of the images in pixels.
@@ -84,13 +86,12 @@ def ascend(
     Raises:
         ObjectiveError: If an objective does not depend on the image.
     """
-    generators = [image_generator(config.seed, objective.label) for objective in objectives]
+    generators = [image_generator(config.seed, label) for label in labels]
     param = parse_parameterisation(config.param)
     parameters = param.start(channels=channels, size=size, generators=generators, device=device)
     transforms = parse_transforms(config.transforms)
-    moves = torch.stack(
-        [transforms.draw(config.steps, size=size, generator=g) for g in generators], dim=1
-    ).to(device)
+    drawn = [transforms.draw(config.steps, size=size, generator=g) for g in generators]
+    moves = torch.stack(drawn, dim=1).to(device)
     score = bind(objectives, device=device)
     optimiser = torch.optim.Adam(
         parameters.parameters(), lr=config.learning_rate, fused=device.type in {"cpu", "cuda"}
@@ -106,7 +107,8 @@ def ascend(
             looking = waking and (step + 1) % (config.redirect_steps + 1) == 0
             images = parameters()
             moved = transforms.apply(images, moves[step])
-            scores = score(network(moved, asleep=asleep if waking and not looking else None))
+            woken = asleep if waking and not looking else None
+            scores = score({IMAGE: images, **network(moved, asleep=woken)})
             if looking:
                 images.retain_grad()
             _climb(scores, objectives, optimiser)

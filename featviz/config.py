@@ -37,6 +37,9 @@ class RenderConfig:
         precision: What the network computes in: `float32`, `bf16`, or `auto`, which is bf16 where
             the hardware is fast at it. Images, losses and scores are float32 always.
         thresholds: Steps after which a copy of the images is kept besides.
+        images: Images of each objective, from different random numbers.
+        diversity: Weight of `diversity(SITE)`, added to each objective for each of its sites: how
+            much the images of one objective are pushed apart. 0: not at all.
     """
 
     steps: int = 256
@@ -49,11 +52,18 @@ class RenderConfig:
     batch: int | None = None
     precision: Precision = "auto"
     thresholds: tuple[int, ...] = ()
+    images: int = 1
+    diversity: float = 0.0
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
         _at_least("redirect_steps", self.redirect_steps, 0)
         _at_least("seed", self.seed, 0)
+        _at_least("images", self.images, 1)
+        if not 0 <= self.diversity < float("inf"):
+            raise ConfigError(f"diversity must be 0 or more, got {self.diversity}")
+        if self.diversity and self.images == 1:
+            raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
         for threshold in self.thresholds:
             _at_least("thresholds", threshold, 1)
         if self.batch is not None:

@@ -13,7 +13,7 @@ from featviz.ascent import Ascent
 from featviz.errors import RenderError
 from featviz.models.model import Model
 from featviz.models.weights import digest
-from featviz.objectives import Channel, Objective, bind
+from featviz.objectives import IMAGE, Channel, Objective, bind
 from featviz.plan import Plan
 from featviz.record import SCHEMA, environment
 from featviz.result import RenderResult
@@ -65,10 +65,10 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
             f"{plan.model.name!r} gave no finite number for {some}; check its weights, or try "
             "precision 'float32' or a smaller learning rate"
         )
-    labels = tuple(o.label for o in objectives)
+    labels = tuple(plan.labels[k] for k in done)
     entries = [
         {
-            "unit": objective.label,
+            "unit": labels[k],
             "steps_done": ascent.steps_done,
             "score": score[k].item() if not failed[k] else None,
             "dead": bool(dead[k]),
@@ -115,6 +115,7 @@ def _measure(
     flat: list[Tensor] = []
     first = 0
     while first < len(objectives):
+        batch = plan.whole(batch)
         try:
             score, is_flat = _measure_batch(
                 plan, objectives[first : first + batch], images[first : first + batch]
@@ -133,8 +134,8 @@ def _measure_batch(
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     shown = images.to(plan.model.device).requires_grad_()
     names = list(dict.fromkeys(name for o in objectives for name in o.sites))
-    activations = plan.model.record(shown, names)
-    score = bind(objectives, device=shown.device)(activations)
+    activations = plan.model.record(shown, [name for name in names if name != IMAGE])
+    score = bind(objectives, device=shown.device)({**activations, IMAGE: shown})
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 
@@ -146,7 +147,7 @@ def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[
     return {
         "schema": SCHEMA,
         "request": {
-            "objectives": list(texts or (o.label for o in plan.objectives)),
+            "objectives": list(texts or dict.fromkeys(o.label for o in plan.objectives)),
             "arguments": list(loading) if texts and loading else None,
         },
         "model": {
@@ -188,11 +189,11 @@ def smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
     )
     if not out_of_memory:
         raise error
-    if batch == 1:
+    if batch <= plan.config.images:
         h, w = plan.size
+        together = f"{batch} {h}x{w} px images" if batch > 1 else f"a single {h}x{w} px image"
         raise RenderError(
-            f"memory does not suffice for a single {h}x{w} px image of {plan.model.name!r}; "
-            "choose a smaller size"
+            f"memory does not suffice for {together} of {plan.model.name!r}; choose a smaller size"
         ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -10,7 +10,8 @@ from featviz.config import RenderConfig
 from featviz.errors import ConfigError, ModelError, UnitError
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import Objective, units_to_objectives
+from featviz.objectives import IMAGE, Objective, diversity, units_to_objectives
+from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
 from featviz.transforms import parse_transforms
 
@@ -25,7 +26,8 @@ class Plan:
         model: The model.
         config: The settings.
         size: Height and width of the images in pixels.
-        objectives: One an image.
+        objectives: One an image; the images of one objective stand next to each other.
+        labels: One an image: the objective's, with `~2` and so on for more images of it.
         sites: Sites that they read, by name.
         texts: The units as they were typed; None if one of the objectives is a Python object.
     """
@@ -34,6 +36,7 @@ class Plan:
     config: RenderConfig
     size: tuple[int, int]
     objectives: tuple[Objective, ...]
+    labels: tuple[str, ...]
     sites: dict[str, Site]
     texts: tuple[str, ...] | None
 
@@ -42,11 +45,15 @@ class Plan:
         """Height and width of what the network sees."""
         return parse_transforms(self.config.transforms).output_size(self.size)
 
+    def whole(self, batch: int) -> int:
+        """Return the nearest batch size that parts no images of one objective."""
+        return max(batch - batch % self.config.images, self.config.images)
+
     def groups(self) -> list[tuple[list[Site], list[int]]]:
         """Return sites and the indices of the objectives that read just these, shallow first."""
         found: dict[tuple[str, ...], list[int]] = {}
         for k, objective in enumerate(self.objectives):
-            found.setdefault(tuple(sorted(objective.sites)), []).append(k)
+            found.setdefault(tuple(sorted(set(objective.sites) - {IMAGE})), []).append(k)
         groups = [([self.sites[name] for name in names], ks) for names, ks in found.items()]
         return sorted(groups, key=lambda group: max(site.order for site in group[0]))
 
@@ -73,17 +80,26 @@ def make_plan(
     objectives = [o for target in listed for o in _to_objectives(target, table)]
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")
-    sites = {name: table.resolve(name) for o in objectives for name in o.sites}
+    objectives = [_with_diversity(o, config.diversity) for o in objectives]
+    sites = {name: table.resolve(name) for o in objectives for name in o.sites if name != IMAGE}
     for objective in objectives:
-        if not objective.sites:
-            raise UnitError(f"{objective.label!r} reads no site, so no image can change it")
-        objective.check(sites)
+        if not set(objective.sites) - {IMAGE}:
+            raise UnitError(
+                f"{objective.label!r} reads no site of the network, so there is no feature to show"
+            )
+        if objective.joint and config.images == 1:
+            raise ConfigError(
+                f"{objective.label!r} compares images of one objective; ask for 2 images or more"
+            )
+        objective.check({**sites, IMAGE: _image_site(model, size)})
+    objectives = [o.prepared(model, size=size) for o in objectives]
     texts = tuple(t for t in listed if isinstance(t, str))
     return Plan(
         model=model,
         config=config,
         size=size,
-        objectives=tuple(objectives),
+        objectives=tuple(o for o in objectives for _ in range(config.images)),
+        labels=tuple(_numbered(o.label, k) for o in objectives for k in range(config.images)),
         sites=sites,
         texts=texts if len(texts) == len(listed) else None,
     )
@@ -98,6 +114,21 @@ def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
         f"cannot render {target!r}; give a unit such as 'fire4:128', an objective, or a list of "
         "these"
     )
+
+
+def _with_diversity(objective: Objective, weight: float) -> Objective:
+    for site in objective.sites if weight else ():
+        if site != IMAGE:
+            objective = objective + weight * diversity(site)
+    return objective
+
+
+def _image_site(model: Model, size: tuple[int, int]) -> Site:
+    return Site(IMAGE, (), (0, model.spec.channels), size, UNKNOWN, has_pre=False, order=-1)
+
+
+def _numbered(label: str, index: int) -> str:
+    return f"{label} ~{index + 1}" if index else label
 
 
 def _as_model(model: Model | nn.Module | str, config: RenderConfig) -> Model:

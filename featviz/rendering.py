@@ -42,9 +42,11 @@ def render(
     batch: int | None = None,
     precision: Precision | None = None,
     thresholds: Sequence[int] | None = None,
+    images: int | None = None,
+    diversity: float | None = None,
     progress: bool | None = None,
 ) -> RenderResult:
-    """Optimise images that maximise objectives, one image an objective.
+    """Optimise images that maximise objectives, one image an objective unless more are asked for.
 
     The model's mode, gradient flags, hooks and the global random state are the same afterwards,
     whatever happens. Ctrl-C returns the images as they are.
@@ -65,6 +67,8 @@ def render(
         batch: Images rendered together.
         precision: `auto`, `float32` or `bf16`.
         thresholds: Steps after which images are kept besides.
+        images: Images of each objective.
+        diversity: How much the images of one objective are pushed apart.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
 
     Returns:
@@ -89,6 +93,8 @@ def render(
         "batch": batch,
         "precision": precision,
         "thresholds": None if thresholds is None else tuple(thresholds),
+        "images": images,
+        "diversity": diversity,
     }
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     config = dataclasses.replace(config or RenderConfig(), **changed)
@@ -114,7 +120,7 @@ def list_labels(
         InputError: If the model, an objective or a setting is wrong; see errors.py.
     """
     plan = make_plan(model, objectives, config or RenderConfig())
-    return [objective.label for objective in plan.objectives]
+    return list(plan.labels)
 
 
 def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
@@ -146,7 +152,7 @@ def _render_group(
         so_far.folded = max(so_far.folded, network.folded)
         waiting = list(members)
         while waiting:
-            chunk, shown_before = waiting[: so_far.batch], bar.n
+            chunk, shown_before = waiting[: plan.whole(so_far.batch)], bar.n
             try:
                 with own_randomness(plan.model.device, seed=plan.config.seed):
                     ascent = _ascend(plan, network, chunk, bar)
@@ -164,6 +170,7 @@ def _ascend(plan: Plan, network: InferenceCopy, chunk: list[int], bar: "tqdm[Any
     return ascend(
         network,
         [plan.objectives[k] for k in chunk],
+        labels=[plan.labels[k] for k in chunk],
         config=plan.config,
         channels=plan.model.spec.channels,
         size=plan.size,

@@ -1,6 +1,7 @@
 """Places in a network: their names, and recording what happens there.
 
-    NAME          a short alias of the model, or a dotted module path; `logits` is the output
+    NAME          a short alias of the model, or a dotted module path; `logits` is the output;
+                  Lucent's underscores, `layer1_0_conv1`, are understood if one path fits
     NAME#k        the k-th call, from 0, of a module that is called several times
     NAME.pre      what goes into the activation function(s) that NAME ends in
     NAME/a:b      channels a to b - 1
@@ -137,6 +138,19 @@ class SiteTable:
             order=max(self._trace.calls.index(call) for call in calls),
         )
 
+    def _lucent_path(self, name: str, base: str) -> str:
+        """Return the path that Lucent writes with underscores for dots, `layer1_0_conv1`."""
+        known = self._known_paths()
+        meant = sorted(path for path in known if path.replace(".", "_") == base)
+        if base in known or not meant:
+            return base
+        if len(meant) > 1:
+            raise SiteError(
+                f"{name!r} in {self._model_name!r} may be {' or '.join(map(repr, meant))}; write "
+                "one of these, with dots"
+            )
+        return meant[0]
+
     def _known_paths(self) -> set[str]:
         return {call.path for call in self._trace.calls}
 
@@ -144,7 +158,7 @@ class SiteTable:
         alias = self._aliases.get(base)
         if alias is None and base == OUTPUT and base not in self._known_paths():
             alias = SiteAlias(OUTPUT, ("",))
-        paths = alias.parts if alias else (base,)
+        paths = alias.parts if alias else (self._lucent_path(name, base),)
         calls = [self._call(name, path, index) for path in paths]
         for call in calls:
             if call.channels_last:

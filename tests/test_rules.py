@@ -60,7 +60,7 @@ STAGES = (
     {"record"},
     {"page", "result"},
     {"evidence"},
-    {"rendering"},
+    {"lucent", "rendering"},
     {""},
     {"cli"},
     {"__main__"},

@@ -33,6 +33,10 @@ _CONFIG_OPTIONS = (
         "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the network. [auto]"
     ),
     click.option("--thresholds", type=Numbers(), help="Steps after which to keep images too."),
+    click.option("--images", type=int, help="Images of each unit, from different noise. [1]"),
+    click.option(
+        "--diversity", type=float, help="How much the images of one unit are pushed apart. [0]"
+    ),
 )
 
 

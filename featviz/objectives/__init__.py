@@ -8,9 +8,22 @@ In a batch each image has an objective of its own; `bind` turns a list of object
 function, vectorised where they are of one kind.
 """
 
-from featviz.objectives.base import Activations, Objective, Product, Quotient, Score, Sum, bind
+from featviz.objectives.base import (
+    IMAGE,
+    Activations,
+    Objective,
+    Product,
+    Quotient,
+    Score,
+    Sum,
+    bind,
+)
 from featviz.objectives.custom import Custom, objective
 from featviz.objectives.directions import Direction, direction
+from featviz.objectives.groups import deepdream, group
+from featviz.objectives.joint import alignment, diversity, interpolation
+from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
+from featviz.objectives.references import activation_difference, caricature, inversion, style
 from featviz.objectives.unit import (
     Channel,
     Neuron,
@@ -21,6 +34,7 @@ from featviz.objectives.unit import (
 )
 
 __all__ = [
+    "IMAGE",
     "Activations",
     "Channel",
     "Custom",
@@ -31,11 +45,25 @@ __all__ = [
     "Quotient",
     "Score",
     "Sum",
+    "activation_difference",
+    "alignment",
     "bind",
+    "blur",
+    "boundary",
+    "caricature",
     "channel",
     "class_logit",
+    "deepdream",
     "direction",
+    "diversity",
+    "group",
+    "interpolation",
+    "inversion",
+    "l1",
+    "l2",
     "neuron",
     "objective",
+    "style",
+    "total_variation",
     "units_to_objectives",
 ]

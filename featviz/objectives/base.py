@@ -1,5 +1,6 @@
 """What every objective offers, and their algebra: sums, products and quotients."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import ObjectiveError
+from featviz.models.model import Model
 from featviz.sites import Site
 
+IMAGE = "image"
+"""Stands for the image itself, before transforms, among the sites of an objective."""
+
 Activations: TypeAlias = Mapping[str, Tensor]
-"""Site name -> activation, [b c h w] or [b c]; objectives are given float32."""
+"""Site name -> activation, [b c h w] or [b c]; objectives are given float32.
+
+`image` holds the images themselves, 0..1, before transforms.
+"""
 
 Score: TypeAlias = Callable[[Activations], Float[Tensor, " b"]]
 """Float32 scores from activations in the precision of the network.
@@ -35,6 +43,11 @@ class Objective(ABC):
     def label(self) -> str:
         """Readable text of the expression."""
 
+    @property
+    def joint(self) -> bool:
+        """Whether an image's score also depends on the other images of the same objective."""
+        return False
+
     @abstractmethod
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score of each image, all with this same objective."""
@@ -50,6 +63,16 @@ class Objective(ABC):
             UnitError: If a channel or position is out of range.
             ObjectiveError: If a direction has the wrong length.
         """
+
+    def prepared(self, model: Model, *, size: tuple[int, int]) -> "Objective":
+        """Return an objective that has what it needs to score, such as activations of a photograph.
+
+        Args:
+            model: The model that will be rendered.
+            size: Height and width of the images in pixels.
+        """
+        del model, size
+        return self
 
     @classmethod
     def bind_rows(cls, objectives: Sequence["Objective"], device: torch.device) -> Score:
@@ -165,6 +188,15 @@ class Sum(Objective):
             parts.append(f"{'-' if self.constant < 0 else '+'} {abs(self.constant):g}")
         return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0][0] == "-" else 0)
 
+    @property
+    def joint(self) -> bool:
+        """Whether a term is."""
+        return any(term.joint for _, term in self.terms)
+
+    def prepared(self, model: Model, *, size: tuple[int, int]) -> Objective:
+        """Prepare every term."""
+        return Sum(self.constant, tuple((k, t.prepared(model, size=size)) for k, t in self.terms))
+
     def check(self, sites: Mapping[str, Site]) -> None:
         """Check every term."""
         for _, term in self.terms:
@@ -218,6 +250,16 @@ class _Pair(Objective):
         """Sites of both."""
         return tuple(dict.fromkeys(self.left.sites + self.right.sites))
 
+    @property
+    def joint(self) -> bool:
+        """Whether one of both is."""
+        return self.left.joint or self.right.joint
+
+    def prepared(self, model: Model, *, size: tuple[int, int]) -> Objective:
+        """Prepare both."""
+        left = self.left.prepared(model, size=size)
+        return type(self)(left, self.right.prepared(model, size=size))
+
     def check(self, sites: Mapping[str, Site]) -> None:
         """Check both."""
         self.left.check(sites)
@@ -254,12 +296,30 @@ def bind(objectives: Sequence[Objective], *, device: torch.device) -> Score:
     """Return one function that scores image k by objective k.
 
     Args:
-        objectives: One an image.
+        objectives: One an image; images of one joint objective stand next to each other and share
+            the very same object.
         device: Where the activations will be.
     """
+    if any(objective.joint for objective in objectives):
+        return _bind_runs(objectives)
     kinds = {type(objective) for objective in objectives}
     kind = kinds.pop() if len(kinds) == 1 else Objective
     return kind.bind_rows(objectives, device)
+
+
+def _bind_runs(objectives: Sequence[Objective]) -> Score:
+    runs = [list(run) for _, run in itertools.groupby(objectives, key=id)]
+
+    def score(activations: Activations) -> Float[Tensor, " b"]:
+        lengths = [len(run) for run in runs]
+        split = {name: tensor.float().split(lengths) for name, tensor in activations.items()}
+        scores = [
+            run[0].score({name: split[name][k] for name in run[0].sites})
+            for k, run in enumerate(runs)
+        ]
+        return torch.cat(scores)
+
+    return score
 
 
 def positions(activation: Tensor) -> Float[Tensor, "b c n"]:

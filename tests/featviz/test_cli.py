@@ -153,6 +153,7 @@ def test_settings_reach_the_render(weights):
     words = ["--steps", "3", "--size", "36x40", "--seed", "4", "--param", "pixels:sd=0.1"]
     words += ["--transforms", "jitter:2", "--learning-rate", "0.1", "--redirect-steps", "0"]
     words += ["--batch", "1", "--precision", "float32", "--thresholds", "1,2"]
+    words += ["--images", "2", "--diversity", "0.5"]
     code, out, err = command(
         "render", FACTORY, "late:0", "--weights", weights, "--json", "-q", *words
     )
@@ -168,6 +169,8 @@ def test_settings_reach_the_render(weights):
         "batch": 1,
         "precision": "float32",
         "thresholds": [1, 2],
+        "images": 2,
+        "diversity": 0.5,
     }
 
 

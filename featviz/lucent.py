@@ -1,0 +1,267 @@
+"""A drop-in `render_vis` for code written for Lucent, the PyTorch port of Lucid.
+
+    from featviz.lucent import render_vis      # instead of lucent.optvis.render
+
+Objectives and `param` functions made with Lucent run unchanged; Lucent need not be installed when
+none are used. The objective, parameters, optimiser and transforms are the caller's, so this has a
+loop of its own beside ascent.py; the network runs as there, up to the last layer that is read,
+and is the same afterwards.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from featviz.borrowing import exact_float32
+from featviz.config import has_fast_bf16
+from featviz.errors import ConfigError, ObjectiveError
+from featviz.images import to_picture
+from featviz.inference import InferenceCopy
+from featviz.kept_memory import kept_memory
+from featviz.models.load import load
+from featviz.models.model import Model
+from featviz.objectives import Objective, units_to_objectives
+from featviz.params import Fourier
+from featviz.sites import OUTPUT
+from featviz.transforms import parse_transforms
+
+# What Lucent applies to every network but its InceptionV1: torchvision's statistics of ImageNet.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# To the range -117..138 of Lucid's InceptionV1.
+_INCEPTION_MEAN, _INCEPTION_STD = 117 / 255, 1 / 255
+
+_SIZE_PX = 128
+_LEARNING_RATE = 0.05
+_REDIRECT_STEPS = 16
+_INPUT = "input"
+_LAYERS = {"labels": OUTPUT}
+
+Hook = Callable[[str], Tensor]
+"""Lucent's: layer name -> activation; `input` is the image, `labels` the output."""
+
+
+def render_vis(
+    model: nn.Module | Model | str,
+    objective_f: str | Objective | Callable[[Hook], Tensor],
+    param_f: Callable[[], tuple[Sequence[Tensor], Callable[[], Tensor]]] | None = None,
+    optimizer: Callable[[Sequence[Tensor]], torch.optim.Optimizer] | None = None,
+    transforms: Sequence[Callable[[Tensor], Tensor]] | None = None,
+    thresholds: Sequence[int] = (512,),
+    verbose: bool = False,
+    preprocess: bool = True,
+    progress: bool = True,
+    show_image: bool = True,
+    save_image: bool = False,
+    image_name: str | None = None,
+    show_inline: bool = False,
+    fixed_image_size: int | None = None,
+) -> list[NDArray[np.float32]]:
+    """Render as Lucent 0.1.8 does, with its arguments in its order.
+
+    What differs: the image is not enlarged to 224 px unless `fixed_image_size` says so; the
+    network is frozen, in eval mode, hooked by nobody afterwards, and run no further than needed;
+    a failing forward pass is an error, not a warning and a score of old activations; without
+    `transforms` the image moves as by featviz's preset `lucid`.
+
+    Args:
+        model: A network, which gets ImageNet statistics as in Lucent (its InceptionV1: -117..138);
+            or a featviz model or name, which brings its own preprocessing.
+        objective_f: `layer:channel`; a featviz objective; or a function of a hook that returns
+            what is minimised, such as Lucent's objectives.
+        param_f: Returns parameters and a function from nothing to images [b c h w] in 0..1; None
+            for one image of 128 px in Fourier coefficients.
+        optimizer: From parameters to an optimiser; None for Adam at 0.05.
+        transforms: Functions from images to images, applied in order; None for the preset.
+        thresholds: Steps after which images are returned; the largest is the number of steps.
+        verbose: Whether to print the loss at the thresholds.
+        preprocess: Whether images are normalised for the network.
+        progress: Whether to show a bar.
+        show_image: Whether to open the last image in a viewer.
+        save_image: Whether to write the last image.
+        image_name: Where; None for `image.png`.
+        show_inline: Whether to show the last image in a notebook instead.
+        fixed_image_size: Side in pixels that the network sees.
+
+    Returns:
+        For each threshold reached, images as [b h w c], float32.
+
+    Raises:
+        ConfigError: If a threshold is below 1.
+        SiteError: If a layer is unknown.
+        ObjectiveError: If the objective reads no layer.
+    """
+    if not thresholds or min(thresholds) < 1:
+        raise ConfigError(f"thresholds must be 1 or more, got {tuple(thresholds)}")
+    loaded = _as_model(model, preprocess=preprocess)
+    loss_f = _as_loss(objective_f, loaded)
+    with torch.inference_mode(False), torch.enable_grad(), exact_float32():
+        params, image_f = (param_f or (lambda: _fourier_image(loaded)))()
+        run = _Run(loaded, loss_f, image_f, _movers(transforms, fixed_image_size))
+        images = run.optimise(
+            (optimizer or _adam)(params), thresholds, progress=progress, verbose=verbose
+        )
+    last = to_picture(torch.from_numpy(images[-1][0]).permute(2, 0, 1))
+    if save_image:
+        last.save(Path(image_name or "image.png"))
+    if show_inline:
+        from IPython.display import display
+
+        display(last)  # type: ignore[no-untyped-call]
+    elif show_image:
+        last.show()
+    return images
+
+
+class _Run:
+    """The loop: move the image, run the network, score, step."""
+
+    def __init__(
+        self,
+        model: Model,
+        loss_f: Callable[[Hook], Tensor],
+        image_f: Callable[[], Tensor],
+        move: Callable[[Tensor], Tensor],
+    ) -> None:
+        self._model, self._loss_f, self._image_f, self._move = model, loss_f, image_f, move
+        seen = self._move(image_f().detach()).to(model.device)
+        self._size = (seen.shape[-2], seen.shape[-1])
+        layers = self._layers_read(seen)
+        table = model.site_table(self._size)
+        self._sites = {layer: table.resolve(_LAYERS.get(layer, layer)) for layer in layers}
+
+    def _layers_read(self, seen: Tensor) -> list[str]:
+        """Ask the objective which layers it reads, on one pass of the network itself."""
+        read: list[str] = []
+
+        def probe(layer: str) -> Tensor:
+            if layer == _INPUT:
+                return seen
+            read.append(layer)
+            name = _LAYERS.get(layer, layer)
+            with torch.no_grad():
+                return self._model.record(seen, [name])[name].float()
+
+        self._loss_f(probe)
+        if not read:
+            raise ObjectiveError("the objective reads no layer of the network")
+        return list(dict.fromkeys(read))
+
+    @kept_memory()
+    def optimise(
+        self,
+        optimiser: torch.optim.Optimizer,
+        thresholds: Sequence[int],
+        *,
+        progress: bool,
+        verbose: bool,
+    ) -> list[NDArray[np.float32]]:
+        device, images = self._model.device, []
+        dtype = torch.bfloat16 if has_fast_bf16(device) else torch.float32
+        sites = list({site.name: site for site in self._sites.values()}.values())
+        trace = self._model.trace(self._size)
+        with InferenceCopy(self._model, sites, trace=trace, dtype=dtype) as network:
+            try:
+                for step in tqdm(range(1, max(thresholds) + 1), disable=not progress):
+                    loss = optimiser.step(self._closure(network, optimiser, step))
+                    if step in thresholds:
+                        images.append(_to_arrays(self._image_f()))
+                        if verbose:
+                            tqdm.write(f"Loss at step {step}: {loss:.3f}")
+            except KeyboardInterrupt:
+                tqdm.write(f"Interrupted optimization at step {step}.")
+                images.append(_to_arrays(self._image_f()))
+        return images
+
+    def _closure(
+        self, network: InferenceCopy, optimiser: torch.optim.Optimizer, step: int
+    ) -> Callable[[], float]:
+        def closure() -> float:
+            optimiser.zero_grad()
+            image = self._image_f()
+            moved = self._move(image.to(self._model.device))
+            # Lucent leaks gradient through silent ReLUs for good; Lucid for the first 16 steps.
+            asleep = torch.ones(len(moved), dtype=torch.bool, device=moved.device)
+            found = network(moved, asleep=asleep if step <= _REDIRECT_STEPS else None)
+
+            def hook(layer: str) -> Tensor:
+                return image if layer == _INPUT else found[self._sites[layer].name].float()
+
+            loss = self._loss_f(hook)
+            loss.backward()
+            return float(loss.detach())
+
+        return closure
+
+
+def _as_model(model: nn.Module | Model | str, *, preprocess: bool) -> Model:
+    if isinstance(model, Model | str):
+        return load(model)
+    if not preprocess:
+        return load(model)
+    if type(model).__name__ == "InceptionV1":
+        return load(model, mean=_INCEPTION_MEAN, std=_INCEPTION_STD)
+    return load(model, mean=_MEAN, std=_STD)
+
+
+def _as_loss(
+    objective_f: str | Objective | Callable[[Hook], Tensor], model: Model
+) -> Callable[[Hook], Tensor]:
+    if isinstance(objective_f, str):
+        (objective_f,) = units_to_objectives(objective_f.lower(), model.site_table())
+    if not isinstance(objective_f, Objective):
+        return objective_f
+    objective = objective_f
+
+    def loss(hook: Hook) -> Tensor:
+        return -objective.score({name: hook(name) for name in objective.sites}).sum()
+
+    return loss
+
+
+def _adam(params: Sequence[Tensor]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(params, lr=_LEARNING_RATE)
+
+
+def _fourier_image(model: Model) -> tuple[list[Tensor], Callable[[], Tensor]]:
+    # As in Lucent the global generator decides, so torch.manual_seed makes it repeatable.
+    generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+    side = min(_SIZE_PX, *model.spec.size)
+    images = Fourier().start(
+        channels=model.spec.channels,
+        size=(side, side),
+        generators=[generator],
+        device=model.device,
+    )
+    return list(images.parameters()), images
+
+
+def _movers(
+    transforms: Sequence[Callable[[Tensor], Tensor]] | None, side_px: int | None
+) -> Callable[[Tensor], Tensor]:
+    """Return the function that moves the images of a step."""
+    preset = parse_transforms("lucid")
+    generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+
+    def move(images: Tensor) -> Tensor:
+        if transforms is None:
+            size = (images.shape[-2], images.shape[-1])
+            moves = [preset.draw(1, size=size, generator=generator)[0] for _ in images]
+            images = preset.apply(images, torch.stack(moves).to(images.device))
+        else:
+            for transform in transforms:
+                images = transform(images)
+        if side_px is None:
+            return images
+        return F.interpolate(images, size=(side_px, side_px), mode="bilinear")
+
+    return move
+
+
+def _to_arrays(images: Tensor) -> NDArray[np.float32]:
+    return images.detach().float().cpu().permute(0, 2, 3, 1).numpy()
