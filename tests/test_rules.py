@@ -57,6 +57,7 @@ STAGES = (
     {"config", "inference"},
     {"ascent", "plan"},
     {"images"},
+    {"animation"},
     {"record"},
     {"page", "result"},
     {"evidence"},
