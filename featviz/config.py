@@ -38,8 +38,8 @@ class RenderConfig:
             the hardware is fast at it. Images, losses and scores are float32 always.
         thresholds: Steps after which a copy of the images is kept besides.
         images: Images of each objective, from different random numbers.
-        diversity: Weight of `diversity(SITE)`, added to each objective for each of its sites: how
-            much the images of one objective are pushed apart. 0: not at all.
+        diversity: Share of its score that an image gives for being unlike the other images of its
+            objective, at the sites of the objective. 0: none; 0.1 is little, 1 is much.
     """
 
     steps: int = 256

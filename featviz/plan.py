@@ -10,7 +10,7 @@ from featviz.config import RenderConfig
 from featviz.errors import ConfigError, ModelError, UnitError
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Objective, diversity, units_to_objectives
+from featviz.objectives import IMAGE, Diverse, Objective, units_to_objectives
 from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
 from featviz.transforms import parse_transforms
@@ -27,6 +27,7 @@ class Plan:
         config: The settings.
         size: Height and width of the images in pixels.
         objectives: One an image; the images of one objective stand next to each other.
+        climbed: What is maximised: the objectives, with a share of diversity if there is one.
         labels: One an image: the objective's, with `~2` and so on for more images of it.
         sites: Sites that they read, by name.
         texts: The units as they were typed; None if one of the objectives is a Python object.
@@ -36,6 +37,7 @@ class Plan:
     config: RenderConfig
     size: tuple[int, int]
     objectives: tuple[Objective, ...]
+    climbed: tuple[Objective, ...]
     labels: tuple[str, ...]
     sites: dict[str, Site]
     texts: tuple[str, ...] | None
@@ -80,7 +82,6 @@ def make_plan(
     objectives = [o for target in listed for o in _to_objectives(target, table)]
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")
-    objectives = [_with_diversity(o, config.diversity) for o in objectives]
     sites = {name: table.resolve(name) for o in objectives for name in o.sites if name != IMAGE}
     for objective in objectives:
         if not set(objective.sites) - {IMAGE}:
@@ -93,12 +94,14 @@ def make_plan(
             )
         objective.check({**sites, IMAGE: _image_site(model, size)})
     objectives = [o.prepared(model, size=size) for o in objectives]
+    climbed = [Diverse(o, config.diversity) if config.diversity else o for o in objectives]
     texts = tuple(t for t in listed if isinstance(t, str))
     return Plan(
         model=model,
         config=config,
         size=size,
         objectives=tuple(o for o in objectives for _ in range(config.images)),
+        climbed=tuple(o for o in climbed for _ in range(config.images)),
         labels=tuple(_numbered(o.label, k) for o in objectives for k in range(config.images)),
         sites=sites,
         texts=texts if len(texts) == len(listed) else None,
@@ -114,13 +117,6 @@ def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
         f"cannot render {target!r}; give a unit such as 'fire4:128', an objective, or a list of "
         "these"
     )
-
-
-def _with_diversity(objective: Objective, weight: float) -> Objective:
-    for site in objective.sites if weight else ():
-        if site != IMAGE:
-            objective = objective + weight * diversity(site)
-    return objective
 
 
 def _image_site(model: Model, size: tuple[int, int]) -> Site:

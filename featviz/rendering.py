@@ -169,7 +169,7 @@ def _render_group(
 def _ascend(plan: Plan, network: InferenceCopy, chunk: list[int], bar: "tqdm[Any]") -> Ascent:
     return ascend(
         network,
-        [plan.objectives[k] for k in chunk],
+        [plan.climbed[k] for k in chunk],
         labels=[plan.labels[k] for k in chunk],
         config=plan.config,
         channels=plan.model.spec.channels,

@@ -21,7 +21,7 @@ from featviz.objectives.base import (
 from featviz.objectives.custom import Custom, objective
 from featviz.objectives.directions import Direction, direction
 from featviz.objectives.groups import deepdream, group
-from featviz.objectives.joint import alignment, diversity, interpolation
+from featviz.objectives.joint import Diverse, alignment, diversity, interpolation
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
 from featviz.objectives.references import activation_difference, caricature, inversion, style
 from featviz.objectives.unit import (
@@ -39,6 +39,7 @@ __all__ = [
     "Channel",
     "Custom",
     "Direction",
+    "Diverse",
     "Neuron",
     "Objective",
     "Product",

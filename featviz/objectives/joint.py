@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import UnitError
-from featviz.objectives.base import Activations, Objective, positions
+from featviz.objectives.base import IMAGE, Activations, Objective, positions
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
 
@@ -76,6 +76,46 @@ class Alignment(_Joint):
             ends = apart.new_zeros(distance)
             scores = scores - torch.cat([apart, ends]) / self.decay**distance
         return scores
+
+
+@dataclass(frozen=True)
+class Diverse(Objective):
+    """An objective that is worth less the more alike its images are.
+
+    Adds `share * |score| * diversity(site)` for each of its sites, with |score| held fixed, so that
+    one share suits units of any scale.
+    """
+
+    objective: Objective
+    share: float
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Those of the objective."""
+        return self.objective.sites
+
+    @property
+    def joint(self) -> bool:
+        """True: images are compared with each other."""
+        return True
+
+    @property
+    def label(self) -> str:
+        """That of the objective."""
+        return self.objective.label
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Check the objective."""
+        self.objective.check(sites)
+
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the score less what likeness costs."""
+        score = self.objective.score(activations)
+        places = [site for site in self.sites if site != IMAGE]
+        unlike = sum(
+            (Diversity(site).score(activations) for site in places), torch.zeros_like(score)
+        )
+        return score + self.share * score.detach().abs() * unlike / len(places)
 
 
 @dataclass(frozen=True)

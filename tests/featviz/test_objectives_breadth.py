@@ -99,6 +99,14 @@ def test_joint_objectives_see_their_own_images_only(acts):
     assert torch.allclose(got, torch.cat([first.score(head), second.score(tail)]))
 
 
+def test_a_share_of_diversity_scales_with_the_score(acts):
+    plain = channel("a", 1).score(acts)
+    unlike = o.diversity("a").score(acts)
+    close(o.Diverse(channel("a", 1), 0.5).score(acts), plain + 0.5 * plain * unlike)
+    less = o.Diverse(-1 * channel("a", 1) + 0 * o.l1(), 0.5).score(acts)
+    close(less, -plain + 0.5 * plain * unlike)
+
+
 def test_an_objective_is_joint_if_a_part_is():
     joint, single = o.diversity("a"), channel("a", 1)
     assert (single + joint).joint

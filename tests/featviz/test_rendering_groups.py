@@ -21,15 +21,18 @@ def test_the_first_of_several_images_is_the_one_alone():
 
 def test_diversity_pushes_images_apart():
     model = small_model()
-    settings = {"steps": 24, "size": 32, "images": 3, "batch": 3, "progress": False}
+    settings = {"steps": 48, "size": 32, "images": 3, "batch": 3, "progress": False}
     term = diversity("block")
     scores = []
-    for weight in (0.0, 10.0):
-        result = render(model, "block:1", diversity=weight, **settings)
+    for share in (0.0, 10.0):
+        result = render(model, "block:1", diversity=share, **settings)
         with torch.no_grad():
             scores.append(term.score(model.record(result.images, ["block"])).mean())
     assert scores[1] > scores[0] + 0.01
-    assert result.labels[1] == "block:1 + 10*diversity(block) ~2"
+    assert result.labels[1] == "block:1 ~2"
+    with torch.no_grad():
+        alone = channel("block", 1).score(model.record(result.images, ["block"]))
+    assert torch.allclose(result.score, alone, atol=1e-4)
 
 
 def test_images_that_belong_together_are_not_parted():
