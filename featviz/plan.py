@@ -1,6 +1,6 @@
 """What is to be rendered, checked: sizes, units, sites, and which images belong together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -69,7 +69,9 @@ def make_plan(
     network_size = parse_transforms(config.transforms).output_size(size)
     table = _table(model, network_size)
     _table(model, size)  # the finished image is measured without its margin
-    listed = [targets] if isinstance(targets, str | Objective) else list(targets)
+    if isinstance(targets, str | Objective) or not isinstance(targets, Iterable):
+        targets = [targets]
+    listed = list(targets)
     objectives = [o for target in listed for o in _to_objectives(target, table)]
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")

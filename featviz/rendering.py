@@ -7,7 +7,7 @@ the loop in ascent.py, and measures the finished images with the unchanged netwo
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -88,7 +88,7 @@ def render(
         "redirect_steps": redirect_steps,
         "batch": batch,
         "precision": precision,
-        "thresholds": None if thresholds is None else tuple(thresholds),
+        "thresholds": tuple(thresholds) if isinstance(thresholds, Iterable) else thresholds,
     }
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     config = dataclasses.replace(config or RenderConfig(), **changed)

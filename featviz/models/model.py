@@ -164,8 +164,13 @@ class Model(nn.Module):
         table = self.site_table()
         return [table.resolve(name) for name in table.names(every=every)]
 
-    def _check_images(self, images: Tensor) -> None:
+    def _check_images(self, images: object) -> None:
         expected = f"images must be [b {self.spec.channels} h w], floating point, 0..1"
+        if not isinstance(images, Tensor):
+            raise ModelError(
+                f"{expected}; got a {type(images).__name__}, which is no tensor; make one with "
+                "torch.as_tensor"
+            )
         if images.dim() != 4 or images.shape[1] != self.spec.channels:
             raise ModelError(
                 f"{expected}; got shape {tuple(images.shape)}"

@@ -18,7 +18,7 @@ from featviz.errors import (
 )
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec
-from featviz.objectives import channel, neuron, objective
+from featviz.objectives import channel, class_logit, neuron, objective
 from featviz.rendering import render
 from nets import SmallNet, small_model, small_net
 
@@ -422,6 +422,8 @@ def test_parts_combine(model, transforms, param):
         ("late:4", UnitError, "channel 4 is out of range in 'late:4': 'late' has 4 channels"),
         ("late:1@9,9", UnitError, r"position \(9, 9\) is out of range"),
         ([], UnitError, "there is nothing to render"),
+        (None, UnitError, "cannot render None; give a unit such as 'fire4:128'"),
+        (5, UnitError, "cannot render 5; give a unit such as 'fire4:128'"),
         ([3], UnitError, "cannot render 3; give a unit such as 'fire4:128'"),
         (channel("late", 7), UnitError, "channel 7 is out of range"),
         (neuron("lost", 7), SiteError, "unknown site 'lost'"),
@@ -431,6 +433,58 @@ def test_parts_combine(model, transforms, param):
 def test_bad_objectives(model, what, error, message):
     with unchecked(), pytest.raises(error, match=message):
         render(model, what, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: channel(3, 1), SiteError, "3 is not a site name; see 'featviz sites small'"),
+        (
+            lambda: class_logit("dog"),
+            UnitError,
+            "'logits' must be a whole number, 0 to 5, got 'dog'",
+        ),
+        (
+            lambda: channel("late", "x"),
+            UnitError,
+            "channel of 'late' must be a whole number, 0 to 3, got",
+        ),
+        (lambda: channel("late", True), UnitError, "must be a whole number, 0 to 3, got True"),
+        (
+            lambda: neuron("late", 1, position="top"),
+            UnitError,
+            r"must be \(y, x\) in whole numbers, or 'center', got",
+        ),
+        (
+            lambda: neuron("late", 1, position=(1, 2, 3)),
+            UnitError,
+            r"in whole numbers, .* got \(1, 2, 3\)",
+        ),
+        (lambda: neuron("late", 1, position=3), UnitError, "in whole numbers, or 'center', got 3"),
+    ],
+)
+def test_objectives_of_the_wrong_type(model, make, error, message):
+    with unchecked(), pytest.raises(error, match=message):
+        render(model, make(), **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"thresholds": 3}, r"thresholds must be steps such as \(16, 64\); got 3"),
+        ({"transforms": ["jitter:3"]}, "transforms must be text such as .*; got 'jitter:3'"),
+    ],
+)
+def test_settings_of_the_wrong_type(model, settings, message):
+    with unchecked(), pytest.raises(ConfigError, match=message):
+        render(model, "late:0", **settings, **QUICK)
+
+
+def test_a_channel_may_be_a_number_of_numpy(model):
+    ranked = torch.tensor([0.1, 0.3, 0.2]).numpy().argsort()
+    expected = render(model, "late:1", **QUICK).images
+    with unchecked():
+        assert torch.equal(render(model, channel("late", ranked[-1]), **QUICK).images, expected)
 
 
 def test_an_objective_that_ignores_the_image(model):

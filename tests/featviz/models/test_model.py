@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from typecheck import unchecked
 
 from featviz.errors import ModelError, SiteError
 from featviz.models.model import Model
@@ -84,6 +86,14 @@ def test_half_precision_networks_take_float_images(images):
 def test_bad_images(images, change, message, use):
     with pytest.raises(ModelError, match=message):
         use(small_model(), change(images))
+
+
+@pytest.mark.parametrize("images", [None, np.zeros((1, 3, 32, 32), "float32")])
+@pytest.mark.parametrize("use", [lambda m, x: m(x), lambda m, x: m.record(x, ["act"])])
+def test_images_that_are_no_tensor(images, use):
+    said = f"got a {type(images).__name__}, which is no tensor; make one with torch.as_tensor"
+    with unchecked(), pytest.raises(ModelError, match=said):
+        use(small_model(), images)
 
 
 def test_sites_must_be_a_list(images):
