@@ -1,38 +1,46 @@
 """`featviz render`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from featviz.cli.loading import Numbers, Size, load_model, model_options
 from featviz.cli.output import INTERRUPTED, json_option, print_json
+from featviz.config import DEFAULT_BATCH, DEFAULT_SIZE_PX, Precision, RenderConfig
 
 if TYPE_CHECKING:
     from featviz.result import RenderResult
 
 FAILED_UNITS = 3
 
-# One flag a field of RenderConfig; None keeps the default that stands there.
+
+def _setting(name: str, help_text: str, **options: Any) -> Any:
+    """Make the flag of a field of RenderConfig; None keeps the default that stands there."""
+    default = getattr(RenderConfig, name)
+    shown = f" [{default}]" if default not in (None, ()) else ""
+    return click.option(f"--{name.replace('_', '-')}", help=help_text + shown, **options)
+
+
 _CONFIG_OPTIONS = (
-    click.option("--steps", type=int, help="Steps of the optimiser. [256]"),
-    click.option("--size", type=Size(), help="Size of the images. [128, or the network's own]"),
-    click.option("--seed", type=int, help="Decides every random number. [0]"),
-    click.option("--param", metavar="NAME[:KEY=VALUE,...]", help="fourier or pixels. [fourier]"),
-    click.option(
-        "--transforms",
+    _setting("steps", "Steps of the optimiser.", type=int),
+    _setting("size", f"Size of the images. [{DEFAULT_SIZE_PX}, or the network's own]", type=Size()),
+    _setting("seed", "Decides every random number.", type=int),
+    _setting("param", "fourier or pixels.", metavar="NAME[:KEY=VALUE,...]"),
+    _setting(
+        "transforms",
+        "lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10.",
         metavar="PRESET|LIST",
-        help="lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10. [lucid]",
     ),
-    click.option("--learning-rate", type=float, help="Of Adam. [0.05]"),
-    click.option(
-        "--redirect-steps", type=int, help="Steps during which blocked ReLUs let through. [16]"
+    _setting("learning_rate", "Of Adam.", type=float),
+    _setting("redirect_steps", "Steps during which blocked ReLUs let through.", type=int),
+    _setting(
+        "batch",
+        f"Images at a time. [{DEFAULT_BATCH['cpu']} on a CPU, {DEFAULT_BATCH['cuda']} on a GPU]",
+        type=int,
     ),
-    click.option("--batch", type=int, help="Images at a time. [16 on a CPU, 64 on a GPU]"),
-    click.option(
-        "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the network. [auto]"
-    ),
-    click.option("--thresholds", type=Numbers(), help="Steps after which to keep images too."),
+    _setting("precision", "Of the network.", type=click.Choice(get_args(Precision))),
+    _setting("thresholds", "Steps after which to keep images too.", type=Numbers()),
 )
 
 
@@ -76,7 +84,6 @@ def render(
     A unit is SITE:CHANNEL, such as fire4:128; fire4:0-15,40 and fire4:* are sets, fire4:17@7,9 is
     one position. 'featviz sites MODEL' lists the sites.
     """
-    from featviz.config import RenderConfig
     from featviz.images import make_folder
     from featviz.rendering import list_labels
     from featviz.rendering import render as render_images

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from featviz import ascent
 from featviz.cli import app, run
+from featviz.cli.demo import demo as demo_command
 from featviz.cli.render import render as render_command
 from featviz.config import RenderConfig
 from featviz.record import read_record
@@ -147,6 +148,32 @@ def test_every_setting_is_a_flag():
     options = {option for param in render_command.params for option in param.opts}
     for name in RenderConfig.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in options
+
+
+def test_help_tells_the_defaults_of_the_settings():
+    told = {param.name: param.help for param in render_command.params if hasattr(param, "help")}
+    config = RenderConfig()
+    named = ("steps", "seed", "param", "transforms", "learning_rate", "redirect_steps", "precision")
+    for name in named:
+        assert told[name].endswith(f" [{getattr(config, name)}]")
+    side = config.size_px((10_000, 10_000))[0]
+    assert told["size"].endswith(f"[{side}, or the network's own]")
+    cpu, cuda = (config.batch_on(torch.device(kind)) for kind in ("cpu", "cuda"))
+    assert told["batch"].endswith(f"[{cpu} on a CPU, {cuda} on a GPU]")
+    assert {*named, "size", "batch", "thresholds"} == set(RenderConfig.__dataclass_fields__)
+    assert {param.name: param.default for param in demo_command.params}["steps"] == config.steps
+
+
+def test_images_at_thresholds_are_listed(weights):
+    words = ["render", FACTORY, "late:0-1", "--weights", weights, "--thresholds", "1,2", *QUICK]
+    code, out, err = command(*words)
+    assert code == 0, err
+    name = "out/nets_SmallNet_late"
+    files = [f"{name}_0.png", f"{name}_1.png"]
+    files += [f"{name}_{k}_step0000{step}.png" for k in (0, 1) for step in (1, 2)]
+    assert out.splitlines() == [*files, f"{name}_0-1_sheet.png"]
+    _, out, _ = command(*words, "--json", "--overwrite")
+    assert json.loads(out)["files"] == [*files, f"{name}_0-1_sheet.png"]
 
 
 def test_settings_reach_the_render(weights):
