@@ -1,12 +1,13 @@
 """`featviz render`."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from featviz.cli.loading import Numbers, Size, load_model, model_options
-from featviz.cli.output import INTERRUPTED, json_option, print_json
+from featviz.cli.output import INTERRUPTED, json_option, print_json, prints_to_stderr
 from featviz.config import DEFAULT_BATCH, DEFAULT_SIZE_PX, Precision, RenderConfig
 
 if TYPE_CHECKING:
@@ -51,7 +52,21 @@ def config_options(command: Any) -> Any:
     return command
 
 
-@click.command()
+class _Units(click.Command):
+    """Tells what to do with a unit that looks like an option, `-fire4:1`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        units = [word for word in args if re.match(r"-[^-].*:[\d*]", word)]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if not units:
+                raise
+            hint = f"a unit with a minus comes after --: -- {units[0]}"
+            raise click.UsageError(f"{error.format_message()} ({hint})", ctx) from error
+
+
+@click.command(cls=_Units)
 @click.argument("model")
 @click.argument("units", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"))
@@ -97,11 +112,13 @@ def render(
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
     config = RenderConfig(**{key: v for key, v in settings.items() if v is not None})
-    labels = list_labels(loaded, texts, config=config)
+    with prints_to_stderr():
+        labels = list_labels(loaded, texts, config=config)
     paths = output_paths(output, loaded.name, labels, texts)
     check_free(paths, overwrite=overwrite, thresholds=config.thresholds)
     make_folder(output)
-    result = render_images(loaded, texts, config=config, progress=not quiet)
+    with prints_to_stderr():
+        result = render_images(loaded, texts, config=config, progress=not quiet)
     paths = result.save(output, overwrite=overwrite)
     if as_json:
         print_json({"files": [str(path) for path in paths], **result.record})

@@ -131,6 +131,35 @@ def test_render_json_is_one_document(weights):
     assert "image-steps" in err
 
 
+CHATTY = """
+print("on import")
+from nets import SmallNet
+class Net(SmallNet):
+    def forward(self, x):
+        print(x.shape)
+        return super().forward(x)
+def build():
+    print("building")
+    return Net()
+def leave():
+    raise SystemExit(7)
+"""
+
+
+def test_prints_of_a_factory_go_to_stderr(tmp_path):
+    (tmp_path / "chatty_nets_for_tests.py").write_text(CHATTY)
+    for words in (["sites", "{}:build"], ["render", "{}:build", "late:0", *QUICK]):
+        name = "chatty_nets_for_tests"
+        code, out, err = command(*[word.format(name) for word in words], "--json")
+        assert code == 0, err
+        assert json.loads(out)
+        assert "building" in err
+        assert "torch.Size" in err
+    code, out, _ = command("sites", "chatty_nets_for_tests:leave", "--json")
+    assert code == 2
+    assert "failed with SystemExit: 7" in json.loads(out)["error"]
+
+
 def test_objectives_of_the_command_line(weights):
     base = ["render", FACTORY, "--weights", weights, "--json", *QUICK]
     for words, label in (
@@ -218,6 +247,7 @@ BAD = [
     (["render", "squeezenet1_1", "fire4:1", "--weights", "no.safetensors"], "no.safetensors"),
     (["render", "squeezenet1_1", "fire4:1", "--presicion", "bf16"], "No such option"),
     (["render", "no.such.module:f", "x:1"], "no.such"),
+    (["render", "squeezenet1_1", "-fire4:1"], r"No such option '?:? ?-f.*after --: -- -fire4:1"),
     (["show", "nothing.png"], "there is no file 'nothing.png'"),
     (["shw"], "No such command 'shw'"),
 ]
