@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from featviz.ascent import Ascent
-from featviz.errors import RenderError
+from featviz.errors import RenderError, is_out_of_memory, too_large
 from featviz.models.model import Model
 from featviz.models.weights import digest
 from featviz.objectives import Channel, Objective, bind
@@ -180,20 +180,10 @@ def smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
     Raises:
         RenderError: If memory does not suffice for a single image.
     """
-    text = str(error)
-    out_of_memory = (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "DefaultCPUAllocator" in text
-        or "out of memory" in text
-    )
-    if not out_of_memory:
+    if not is_out_of_memory(error):
         raise error
     if batch == 1:
-        h, w = plan.size
-        raise RenderError(
-            f"memory does not suffice for a single {h}x{w} px image of {plan.model.name!r}; "
-            "choose a smaller size"
-        ) from error
+        raise too_large(plan.model.name, plan.size) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return batch // 2

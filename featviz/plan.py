@@ -7,7 +7,7 @@ from typing import TypeAlias
 from torch import nn
 
 from featviz.config import RenderConfig
-from featviz.errors import ConfigError, ModelError, UnitError
+from featviz.errors import ConfigError, ModelError, RenderError, UnitError
 from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.objectives import Objective, units_to_objectives
@@ -137,6 +137,6 @@ def _range(model: Model, works: int) -> str:
 def _runs(model: Model, size: tuple[int, int]) -> bool:
     try:
         model.trace(size)
-    except ModelError:
+    except (ModelError, RenderError):
         return False
     return True
