@@ -1,4 +1,6 @@
+import contextlib
 import dataclasses
+import functools
 import gc
 import resource
 
@@ -11,6 +13,7 @@ import featviz
 from featviz import ascent, rendering
 from featviz.errors import (
     ConfigError,
+    ModelError,
     ObjectiveError,
     RenderError,
     SiteError,
@@ -18,7 +21,7 @@ from featviz.errors import (
 )
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec
-from featviz.objectives import channel, class_logit, neuron, objective
+from featviz.objectives import Sum, channel, class_logit, neuron, objective
 from featviz.rendering import render
 from nets import SmallNet, small_model, small_net
 
@@ -317,11 +320,45 @@ def test_networks_that_draw_numbers_give_the_same_image():
     assert torch.equal(first.images, render(network, "late:0", size=32, **QUICK).images)
 
 
-@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
-def test_gradients_switched_off_around_it(model, off):
-    expected = render(model, "late:0", **QUICK)
-    with off():
-        assert torch.equal(render(model, "late:0", **QUICK).images, expected.images)
+@contextlib.contextmanager
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        float64_by_default,
+        functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+    ],
+)
+def test_what_is_set_around_it_changes_nothing(model, setting):
+    expected = render(model, ["late:0", channel("late", 1) - 2], **QUICK)
+    with setting():
+        dtype, low = torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
+        result = render(model, ["late:0", channel("late", 1) - 2], **QUICK)
+        assert (torch.get_default_dtype(), torch.is_autocast_enabled("cpu")) == (dtype, low)
+    assert result.images.dtype == result.score.dtype == result.history.dtype == torch.float32
+    assert torch.equal(result.images, expected.images)
+    assert torch.equal(result.score, expected.score)
+    assert result.record == expected.record
+
+
+def test_a_network_built_in_inference_mode():
+    with torch.inference_mode():
+        network = small_net()
+        loaded = featviz.load("nets:SmallNet", size=32)
+    with pytest.raises(
+        ModelError, match=r"'SmallNet' was built inside torch.inference_mode\(\), s"
+    ):
+        render(network, "late:0", size=32, **QUICK)
+    assert render(loaded, "late:0", **QUICK).images.shape == (1, 3, 32, 32)
 
 
 def test_a_network_that_takes_one_size_only():
@@ -426,6 +463,7 @@ def test_parts_combine(model, transforms, param):
         (5, UnitError, "cannot render 5; give a unit such as 'fire4:128'"),
         ([3], UnitError, "cannot render 3; give a unit such as 'fire4:128'"),
         (channel("late", 7), UnitError, "channel 7 is out of range"),
+        (Sum(2.0, ()), UnitError, "'2' reads no site, so no image can change it"),
         (neuron("lost", 7), SiteError, "unknown site 'lost'"),
         (channel("late", 7) + 1, UnitError, "channel 7 is out of range"),
     ],
