@@ -53,12 +53,25 @@ def own_randomness(device: torch.device, *, seed: int = 0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """Compute float32 in float32: convolutions on CUDA would take TF32, with 10 bits, instead."""
+def own_settings() -> Iterator[None]:
+    """Compute in float32 with gradients, whatever the user has set, and restore that afterwards.
+
+    So there is no inference mode and no autocast, new tensors are float32, and CUDA does not take
+    TF32, with 10 bits, instead.
+    """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+    dtype = torch.get_default_dtype()
+    with contextlib.ExitStack() as stack:
+        for kind in filter(torch.amp.is_autocast_available, ("cpu", "cuda", "mps")):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        try:
+            cudnn.allow_tf32 = matmul.allow_tf32 = False
+            torch.set_default_dtype(torch.float32)
+            yield
+        finally:
+            cudnn.allow_tf32, matmul.allow_tf32 = before
+            torch.set_default_dtype(dtype)

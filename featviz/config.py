@@ -1,20 +1,25 @@
-"""The settings of a render: the only place of its defaults, saved in every record."""
+"""The settings of a render: the only place of its defaults, saved in every record.
+
+Nothing here imports torch before a config is made, so that the command line can show defaults.
+"""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from featviz.errors import ConfigError
-from featviz.params import Parameterisation, parse_parameterisation
-from featviz.transforms import Transform, Transforms, parse_transforms
+
+if TYPE_CHECKING:
+    import torch
+
+    import featviz.params
+    import featviz.transforms
 
 Precision = Literal["auto", "float32", "bf16"]
 
 DEFAULT_SIZE_PX = 128
-_BATCH = {"cpu": 16, "cuda": 64}
+DEFAULT_BATCH = {"cpu": 16, "cuda": 64}
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,10 @@ class RenderConfig:
     steps: int = 256
     size: int | tuple[int, int] | None = None
     seed: int = 0
-    param: str | Parameterisation = "fourier"
-    transforms: str | Transforms | Sequence[Transform] = "lucid"
+    param: "str | featviz.params.Parameterisation" = "fourier"
+    transforms: "str | featviz.transforms.Transforms | Sequence[featviz.transforms.Transform]" = (
+        "lucid"
+    )
     learning_rate: float = 0.05
     redirect_steps: int = 16
     batch: int | None = None
@@ -60,33 +67,54 @@ class RenderConfig:
         _at_least("redirect_steps", self.redirect_steps, 0)
         _at_least("seed", self.seed, 0)
         _at_least("images", self.images, 1)
+        _check_type("diversity", self.diversity, int | float, "a number")
         if not 0 <= self.diversity < float("inf"):
             raise ConfigError(f"diversity must be 0 or more, got {self.diversity}")
         if self.diversity and self.images == 1:
             raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
-        for threshold in self.thresholds:
-            _at_least("thresholds", threshold, 1)
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
+        _check_type("learning_rate", self.learning_rate, int | float, "a number")
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.precision not in get_args(Precision):
             raise ConfigError(
                 f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}"
             )
-        late = [t for t in self.thresholds if not 1 <= t <= self.steps]
-        if late:
-            raise ConfigError(f"thresholds must be 1 to {self.steps} (steps), got {late[0]}")
         self._check_size()
-        parse_parameterisation(self.param)
-        parse_transforms(self.transforms)
+        self._check_thresholds()
+        self._check_parts()
 
     def _check_size(self) -> None:
-        size = (self.size,) if isinstance(self.size, int) else self.size or ()
-        if self.size is not None and len(size) not in {1, 2}:
+        if self.size is None:
+            return
+        sides = self.size if isinstance(self.size, tuple | list) else (self.size, self.size)
+        if len(sides) != 2:
             raise ConfigError(f"size must be one number or (height, width), got {self.size}")
-        for side in size:
+        for side in sides:
             _at_least("size", side, 1)
+
+    def _check_thresholds(self) -> None:
+        _check_type("thresholds", self.thresholds, tuple | list, "steps such as (16, 64)")
+        for threshold in self.thresholds:
+            _at_least("thresholds", threshold, 1)
+        late = [t for t in self.thresholds if t > self.steps]
+        if late:
+            raise ConfigError(f"thresholds must be 1 to {self.steps} (steps), got {late[0]}")
+
+    def _check_parts(self) -> None:
+        from featviz.params import Parameterisation, parse_parameterisation
+        from featviz.transforms import Transform, Transforms, parse_transforms
+
+        wanted = "text such as 'fourier', or a parameterisation such as Fourier()"
+        _check_type("param", self.param, str | Parameterisation, wanted)
+        wanted = "text such as 'jitter:8,scale:0.9..1.1', or a list of transforms such as Jitter(8)"
+        _check_type("transforms", self.transforms, str | Transforms | Sequence, wanted)
+        if not isinstance(self.transforms, str | Transforms):
+            for part in self.transforms:
+                _check_type("transforms", part, Transform, wanted)
+        parse_parameterisation(self.param)
+        parse_transforms(self.transforms)
 
     def size_px(self, native: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width of the images.
@@ -98,18 +126,23 @@ class RenderConfig:
             return min(DEFAULT_SIZE_PX, native[0]), min(DEFAULT_SIZE_PX, native[1])
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
-    def batch_on(self, device: torch.device) -> int:
+    def batch_on(self, device: "torch.device") -> int:
         """Return how many images to render together on a device."""
-        return self.batch or _BATCH.get(device.type, _BATCH["cuda"])
+        return self.batch or DEFAULT_BATCH.get(device.type, DEFAULT_BATCH["cuda"])
 
-    def dtype_on(self, device: torch.device) -> torch.dtype:
+    def dtype_on(self, device: "torch.device") -> "torch.dtype":
         """Return what the network computes in on a device."""
+        import torch
+
         if self.precision == "auto":
             return torch.bfloat16 if has_fast_bf16(device) else torch.float32
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values, parts as the text that reads back."""
+        from featviz.params import parse_parameterisation
+        from featviz.transforms import parse_transforms
+
         values = dataclasses.asdict(self)
         values["param"] = parse_parameterisation(self.param).to_text()
         values["transforms"] = parse_transforms(self.transforms).text
@@ -137,16 +170,23 @@ class RenderConfig:
         return cls(**values)
 
 
+def _check_type(name: str, value: object, kinds: Any, wanted: str) -> None:
+    if not isinstance(value, kinds):
+        raise ConfigError(f"{name} must be {wanted}; got {value!r}")
+
+
 def _at_least(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(f"{name} must be a whole number, {least} or more, got {value!r}")
 
 
-def has_fast_bf16(device: torch.device) -> bool:
+def has_fast_bf16(device: "torch.device") -> bool:
     """Tell whether a device is faster in bf16: CUDA from sm_80, CPU with AMX or AVX512-BF16.
 
     Where torch cannot tell (before 2.6 on a CPU) the answer is no.
     """
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     capabilities = getattr(torch.cpu, "get_capabilities", None)

@@ -67,6 +67,26 @@ class RenderError(FeatvizError):
     """The optimisation failed: the network gave no number, or memory ran out."""
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error of Python or torch means that memory ran out."""
+    import torch  # here alone, so that listing models need not import it
+
+    text = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "DefaultCPUAllocator" in text
+        or "out of memory" in text
+    )
+
+
+def too_large(model_name: str, size: tuple[int, int]) -> RenderError:
+    """Return the error for an image that does not fit into memory even alone."""
+    return RenderError(
+        f"memory does not suffice for a single {size[0]}x{size[1]} px image of {model_name!r}; "
+        "choose a smaller size"
+    )
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'a' or 'b'?` for near misses of a word, else a semicolon alone.
 

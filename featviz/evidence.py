@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from featviz.ascent import Ascent
-from featviz.errors import RenderError
+from featviz.errors import RenderError, is_out_of_memory
 from featviz.models.model import Model
 from featviz.models.weights import digest
 from featviz.objectives import IMAGE, Channel, Objective, bind
@@ -181,13 +181,7 @@ def smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
     Raises:
         RenderError: If memory does not suffice for a single image.
     """
-    text = str(error)
-    out_of_memory = (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "DefaultCPUAllocator" in text
-        or "out of memory" in text
-    )
-    if not out_of_memory:
+    if not is_out_of_memory(error):
         raise error
     if batch <= plan.config.images:
         h, w = plan.size

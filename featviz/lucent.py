@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from featviz.borrowing import exact_float32
+from featviz.borrowing import own_settings
 from featviz.config import has_fast_bf16
 from featviz.errors import ConfigError, ObjectiveError
 from featviz.images import to_picture
@@ -100,7 +100,7 @@ def render_vis(
         raise ConfigError(f"thresholds must be 1 or more, got {tuple(thresholds)}")
     loaded = _as_model(model, preprocess=preprocess)
     loss_f = _as_loss(objective_f, loaded)
-    with torch.inference_mode(False), torch.enable_grad(), exact_float32():
+    with own_settings():
         params, image_f = (param_f or (lambda: _fourier_image(loaded)))()
         run = _Run(loaded, loss_f, image_f, _movers(transforms, fixed_image_size))
         images = run.optimise(

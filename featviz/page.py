@@ -77,7 +77,7 @@ def write_page(path: Path, sections: Sequence[Section], *, title: str, lead: str
 def _section(section: Section) -> str:
     result = section.result
     kept = [k for k in range(len(result)) if not result.failed[k]]
-    pictures = zip(kept, section.paths, strict=False)  # the contact sheet comes last
+    pictures = zip(kept, section.paths, strict=False)  # other files come after
     figures = "\n".join(_figure(result, k, path) for k, path in pictures)
     line = command(result.record)
     return (

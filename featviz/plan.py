@@ -1,13 +1,13 @@
 """What is to be rendered, checked: sizes, units, sites, and which images belong together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from torch import nn
 
 from featviz.config import RenderConfig
-from featviz.errors import ConfigError, ModelError, UnitError
+from featviz.errors import ConfigError, ModelError, RenderError, UnitError
 from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.objectives import IMAGE, Diverse, Objective, units_to_objectives
@@ -78,7 +78,9 @@ def make_plan(
     network_size = parse_transforms(config.transforms).output_size(size)
     table = _table(model, network_size)
     _table(model, size)  # the finished image is measured without its margin
-    listed = [targets] if isinstance(targets, str | Objective) else list(targets)
+    if isinstance(targets, str | Objective) or not isinstance(targets, Iterable):
+        targets = [targets]
+    listed = list(targets)
     objectives = [o for target in listed for o in _to_objectives(target, table)]
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")
@@ -162,6 +164,6 @@ def _range(model: Model, works: int) -> str:
 def _runs(model: Model, size: tuple[int, int]) -> bool:
     try:
         model.trace(size)
-    except ModelError:
+    except (ModelError, RenderError):
         return False
     return True

@@ -7,15 +7,14 @@ the loop in ascent.py, and measures the finished images with the unchanged netwo
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 from tqdm import tqdm
 
 from featviz.ascent import Ascent, ascend
-from featviz.borrowing import exact_float32, own_randomness
+from featviz.borrowing import own_randomness, own_settings
 from featviz.config import Precision, RenderConfig
 from featviz.evidence import Progress, make_result, smaller_batch
 from featviz.inference import InferenceCopy
@@ -92,14 +91,13 @@ def render(
         "redirect_steps": redirect_steps,
         "batch": batch,
         "precision": precision,
-        "thresholds": None if thresholds is None else tuple(thresholds),
+        "thresholds": tuple(thresholds) if isinstance(thresholds, Iterable) else thresholds,
         "images": images,
         "diversity": diversity,
     }
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     config = dataclasses.replace(config or RenderConfig(), **changed)
-    # Notebooks often switch gradients off for everything; here they are needed.
-    with torch.inference_mode(False), torch.enable_grad(), exact_float32():
+    with own_settings():
         return _run(make_plan(model, objectives, config), progress=progress)
 
 

@@ -107,7 +107,7 @@ class RenderResult:
             overwrite: Whether to replace files that exist.
 
         Returns:
-            The PNG files, the contact sheet last.
+            The PNG files: one an image, then the copies at the thresholds, then the contact sheet.
 
         Raises:
             OutputError: If a file exists and may not be replaced, or cannot be written.
@@ -120,15 +120,15 @@ class RenderResult:
         make_folder(folder)
         pictures = self.pictures()
         kept = [k for k in range(len(self)) if not self.failed[k]]
+        frames = [(k, step, frame_path(paths[k], step)) for k in kept for step in steps]
         for k in kept:
             text = record_to_text(self.record_of(k))
             write_file(paths[k], png_bytes(pictures[k], text=text))
             write_file(paths[k].with_suffix(".json"), text.encode())
-            for step in steps:
-                frame = to_picture(self.frames[step][k])
-                after = record_to_text({**self.record_of(k), "after_step": step})
-                write_file(frame_path(paths[k], step), png_bytes(frame, text=after))
-        written = [paths[k] for k in kept]
+        for k, step, path in frames:
+            text = record_to_text({**self.record_of(k), "after_step": step})
+            write_file(path, png_bytes(to_picture(self.frames[step][k]), text=text))
+        written = [*(paths[k] for k in kept), *(path for _, _, path in frames)]
         if len(self) > 1:
             text = record_to_text(self.record)
             write_file(paths[-1], png_bytes(self.sheet(), text=text))

@@ -112,7 +112,7 @@ class SiteTable:
             SiteError: If there is none, it has no pre-activation, its slice is empty, or the
                 module is called several times and the name does not say which call.
         """
-        match = _SITE.match(name)
+        match = _SITE.match(name) if isinstance(name, str) else None
         if match is None:
             raise SiteError(f"{name!r} is not a site name; see 'featviz sites {self._model_name}'")
         base, pre = match["name"], bool(match["pre"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from featviz.cli.output import json_option, print_json
+from featviz.config import RenderConfig
 
 # Site -> units, heading, a sentence. Found by looking at all units of the 3x3 halves of the sites.
 DEMO_UNITS = {
@@ -30,7 +31,7 @@ DEMO_UNITS = {
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out/demo"))
-@click.option("--steps", type=int, default=256, show_default=True)
+@click.option("--steps", type=int, default=RenderConfig.steps, show_default=True)
 @click.option("--size", type=int, default=160, show_default=True, help="Pixels.")
 @json_option
 def demo(output: Path, steps: int, size: int, as_json: bool) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from featviz.cli.output import prints_to_stderr
 from featviz.errors import ConfigError
+from featviz.models.spec import FAMILIES
 
 if TYPE_CHECKING:
     from featviz.models import Model
@@ -90,9 +92,10 @@ def load_model(
 
     # Factories are looked up from where the user is, as `python -m` would.
     family, colon, _ = name.partition(":")
-    if colon and family not in {"torchvision", "timm"} and str(Path.cwd()) not in sys.path:
+    if colon and family not in FAMILIES and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    model = load(name, weights=weights, mean=mean, std=std, size=input_size, channels=channels)
+    with prints_to_stderr():
+        model = load(name, weights=weights, mean=mean, std=std, size=input_size, channels=channels)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif model.arguments:

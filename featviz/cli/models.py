@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featviz.cli.loading import load_model, model_options
-from featviz.cli.output import json_option, print_json, print_table
-from featviz.models.spec import get_spec, list_models
+from featviz.cli.output import json_option, print_json, print_table, prints_to_stderr
+from featviz.models.spec import FAMILIES, get_spec, list_models
 
 if TYPE_CHECKING:
     from featviz.receptive_field import Field
@@ -28,7 +28,7 @@ def models(family: str | None, as_json: bool) -> None:
 
     entries = [_entry(name) for name in list_models()]
     if as_json:
-        print_json({"models": entries, "families": ["torchvision", "timm"]})
+        print_json({"models": entries, "families": list(FAMILIES)})
         return
     heads = ("model", "images", "weights here", "licence", "weights from")
     rows = [
@@ -79,7 +79,8 @@ def _list_family(family: str, *, as_json: bool) -> None:
 def sites(model: str, every: bool, as_json: bool, **options: Any) -> None:
     """List the sites of MODEL in network order: the places whose units can be rendered."""
     loaded = load_model(model, **options)
-    found = loaded.sites(every=every)
+    with prints_to_stderr():
+        found = loaded.sites(every=every)
     if as_json:
         print_json({"model": model, "sites": [_site_entry(site) for site in found]})
         return

@@ -1,6 +1,8 @@
 """How commands print: tables for people, one JSON document for programs."""
 
+import contextlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +14,11 @@ INTERRUPTED = 130
 json_option: Callable[..., Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
 )
+
+
+def prints_to_stderr() -> contextlib.AbstractContextManager[object]:
+    """Send what code of the user prints to stderr: stdout is for results."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def print_json(document: object) -> None:

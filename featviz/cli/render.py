@@ -1,42 +1,49 @@
 """`featviz render`."""
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from featviz.cli.loading import Numbers, Size, load_model, model_options
-from featviz.cli.output import INTERRUPTED, json_option, print_json
+from featviz.cli.output import INTERRUPTED, json_option, print_json, prints_to_stderr
+from featviz.config import DEFAULT_BATCH, DEFAULT_SIZE_PX, Precision, RenderConfig
 
 if TYPE_CHECKING:
     from featviz.result import RenderResult
 
 FAILED_UNITS = 3
 
-# One flag a field of RenderConfig; None keeps the default that stands there.
+
+def _setting(name: str, help_text: str, **options: Any) -> Any:
+    """Make the flag of a field of RenderConfig; None keeps the default that stands there."""
+    default = getattr(RenderConfig, name)
+    shown = f" [{default}]" if default not in (None, ()) else ""
+    return click.option(f"--{name.replace('_', '-')}", help=help_text + shown, **options)
+
+
 _CONFIG_OPTIONS = (
-    click.option("--steps", type=int, help="Steps of the optimiser. [256]"),
-    click.option("--size", type=Size(), help="Size of the images. [128, or the network's own]"),
-    click.option("--seed", type=int, help="Decides every random number. [0]"),
-    click.option("--param", metavar="NAME[:KEY=VALUE,...]", help="fourier or pixels. [fourier]"),
-    click.option(
-        "--transforms",
+    _setting("steps", "Steps of the optimiser.", type=int),
+    _setting("size", f"Size of the images. [{DEFAULT_SIZE_PX}, or the network's own]", type=Size()),
+    _setting("seed", "Decides every random number.", type=int),
+    _setting("param", "fourier or pixels.", metavar="NAME[:KEY=VALUE,...]"),
+    _setting(
+        "transforms",
+        "lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10.",
         metavar="PRESET|LIST",
-        help="lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10. [lucid]",
     ),
-    click.option("--learning-rate", type=float, help="Of Adam. [0.05]"),
-    click.option(
-        "--redirect-steps", type=int, help="Steps during which blocked ReLUs let through. [16]"
+    _setting("learning_rate", "Of Adam.", type=float),
+    _setting("redirect_steps", "Steps during which blocked ReLUs let through.", type=int),
+    _setting(
+        "batch",
+        f"Images at a time. [{DEFAULT_BATCH['cpu']} on a CPU, {DEFAULT_BATCH['cuda']} on a GPU]",
+        type=int,
     ),
-    click.option("--batch", type=int, help="Images at a time. [16 on a CPU, 64 on a GPU]"),
-    click.option(
-        "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the network. [auto]"
-    ),
-    click.option("--thresholds", type=Numbers(), help="Steps after which to keep images too."),
-    click.option("--images", type=int, help="Images of each unit, from different noise. [1]"),
-    click.option(
-        "--diversity", type=float, help="How much the images of one unit are pushed apart. [0]"
-    ),
+    _setting("precision", "Of the network.", type=click.Choice(get_args(Precision))),
+    _setting("thresholds", "Steps after which to keep images too.", type=Numbers()),
+    _setting("images", "Images of each unit, from different noise.", type=int),
+    _setting("diversity", "Share of the score for being unlike each other.", type=float),
 )
 
 
@@ -47,7 +54,21 @@ def config_options(command: Any) -> Any:
     return command
 
 
-@click.command()
+class _Units(click.Command):
+    """Tells what to do with a unit that looks like an option, `-fire4:1`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        units = [word for word in args if re.match(r"-[^-].*:[\d*]", word)]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if not units:
+                raise
+            hint = f"a unit with a minus comes after --: -- {units[0]}"
+            raise click.UsageError(f"{error.format_message()} ({hint})", ctx) from error
+
+
+@click.command(cls=_Units)
 @click.argument("model")
 @click.argument("units", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"))
@@ -80,7 +101,6 @@ def render(
     A unit is SITE:CHANNEL, such as fire4:128; fire4:0-15,40 and fire4:* are sets, fire4:17@7,9 is
     one position. 'featviz sites MODEL' lists the sites.
     """
-    from featviz.config import RenderConfig
     from featviz.images import make_folder
     from featviz.rendering import list_labels
     from featviz.rendering import render as render_images
@@ -94,11 +114,13 @@ def render(
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
     config = RenderConfig(**{key: v for key, v in settings.items() if v is not None})
-    labels = list_labels(loaded, texts, config=config)
+    with prints_to_stderr():
+        labels = list_labels(loaded, texts, config=config)
     paths = output_paths(output, loaded.name, labels, texts)
     check_free(paths, overwrite=overwrite, thresholds=config.thresholds)
     make_folder(output)
-    result = render_images(loaded, texts, config=config, progress=not quiet)
+    with prints_to_stderr():
+        result = render_images(loaded, texts, config=config, progress=not quiet)
     paths = result.save(output, overwrite=overwrite)
     if as_json:
         print_json({"files": [str(path) for path in paths], **result.record})

@@ -10,6 +10,7 @@ import click
 
 from featviz.cli.output import INTERRUPTED, json_option, print_json
 from featviz.errors import RecordError
+from featviz.models.spec import FAMILIES
 
 
 @click.command()
@@ -62,7 +63,7 @@ def _check_trust(record: dict[str, Any], *, allow_factory: bool) -> None:
     if name.startswith("-") or set(options[::2]) - _LOADING:
         raise RecordError(f"the record asks for {name!r} with {options}, which no featviz wrote")
     family, colon, _ = name.partition(":")
-    if colon and family not in {"torchvision", "timm"} and not allow_factory:
+    if colon and family not in FAMILIES and not allow_factory:
         raise RecordError(
             f"the record names the factory {name!r}, whose code would run; if you trust it, add "
             "--allow-factory"

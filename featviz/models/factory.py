@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from featviz.errors import ModelError, did_you_mean
+from featviz.models.spec import FAMILIES
 
 
 def import_factory(name: str) -> Callable[[], object]:
@@ -26,11 +27,12 @@ def import_factory(name: str) -> Callable[[], object]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"cannot import {error.name!r} for the model {name!r}; install it, or run where it "
-            "can be imported (PYTHONPATH)"
+            f"cannot import {error.name!r} for the model {name!r}"
+            f"{did_you_mean(str(error.name), FAMILIES)} install it, or run where it can be "
+            "imported (PYTHONPATH)"
         ) from error
-    # Whatever the user's module does on import may fail in its own way.
-    except Exception as error:
+    # Whatever the user's module does on import may fail in its own way, or end the process.
+    except (Exception, SystemExit) as error:
         raise ModelError(
             f"importing {module_name!r} for the model {name!r} failed with "
             f"{type(error).__name__}: {error}; correct that module"
@@ -64,8 +66,8 @@ def call_factory(factory: Callable[[], object], *, name: str) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             network = factory()
-    # Code of the user may fail in its own way.
-    except Exception as error:
+    # Code of the user may fail in its own way, or end the process.
+    except (Exception, SystemExit) as error:
         raise ModelError(
             f"{name!r} failed with {type(error).__name__}: {error}; it must build the network "
             "when called without arguments"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from featviz.errors import ConfigError, ModelError
-from featviz.models.spec import ModelSpec, Preprocess, get_spec
+from featviz.models.spec import FAMILIES, ModelSpec, Preprocess, get_spec
 
 if TYPE_CHECKING:
     import torch
@@ -58,13 +58,16 @@ def load(
         WeightsError: If the weights are missing, unreadable, or not those of the model.
         ConfigError: If a setting is out of range, or is fixed for this model.
     """
+    import torch
     from torch import nn
 
     from featviz.models.model import Model
 
     settings = _Settings.checked(mean=mean, std=std, size=size, channels=channels)
     if isinstance(model, str):
-        return _load_named(model, weights, settings)
+        # Parameters made in inference mode would never let a gradient through.
+        with torch.inference_mode(False):
+            return _load_named(model, weights, settings)
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"a model is a name or a torch.nn.Module, not a {type(model).__name__}; "
@@ -170,7 +173,7 @@ def _load_named(
     name: str, weights: str | Path | None, settings: _Settings
 ) -> "featviz.models.model.Model":
     family, colon, rest = name.partition(":")
-    if colon and family not in {"torchvision", "timm"}:
+    if colon and family not in FAMILIES:
         return _load_factory(name, weights, settings)
     if not colon:
         spec = get_spec(name)

@@ -7,12 +7,14 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from featviz.borrowing import borrowed
-from featviz.errors import ModelError
+from featviz.errors import ModelError, is_out_of_memory, too_large
 from featviz.models.spec import ModelSpec
 from featviz.sites import Recorder, Site, SiteTable
 from featviz.tracing import Trace, first_tensor, trace
 
 _TRACES_KEPT = 8
+# What networks raise at a size that they do not take; other errors come at any size.
+_ERRORS_OF_SIZE = (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError)
 
 
 class Model(nn.Module):
@@ -125,9 +127,11 @@ class Model(nn.Module):
             size: Height and width in pixels; None for the spec's.
 
         Raises:
-            ModelError: If the network cannot run at this size.
+            ModelError: If the network cannot run at this size, or cannot be looked into.
+            RenderError: If memory does not suffice.
         """
         size = size or self.spec.size
+        _check_open(self.module, self.name)
         # The modules belong to the key, so that an edited network is traced anew.
         key = (*size, *map(id, self.module.modules()))
         if key not in self._traces:
@@ -144,11 +148,16 @@ class Model(nn.Module):
             image = self.network_input(ramp.expand(1, self.spec.channels, *size).to(device))
             with borrowed(self.module):
                 return trace(self.module, image)
+        # A network may raise anything.
         except Exception as error:
+            if is_out_of_memory(error):
+                raise too_large(self.name, size) from error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            advice = "correct its forward(), which must take one batch of images"
             raise ModelError(
                 f"{self.name!r} cannot run on a {self.spec.channels}x{size[0]}x{size[1]} image: "
-                f"{reason}; give another size"
+                f"{reason}; "
+                + ("give another size" if isinstance(error, _ERRORS_OF_SIZE) else advice)
             ) from error
 
     def site_table(self, size: tuple[int, int] | None = None) -> SiteTable:
@@ -164,8 +173,13 @@ class Model(nn.Module):
         table = self.site_table()
         return [table.resolve(name) for name in table.names(every=every)]
 
-    def _check_images(self, images: Tensor) -> None:
+    def _check_images(self, images: object) -> None:
         expected = f"images must be [b {self.spec.channels} h w], floating point, 0..1"
+        if not isinstance(images, Tensor):
+            raise ModelError(
+                f"{expected}; got a {type(images).__name__}, which is no tensor; make one with "
+                "torch.as_tensor"
+            )
         if images.dim() != 4 or images.shape[1] != self.spec.channels:
             raise ModelError(
                 f"{expected}; got shape {tuple(images.shape)}"
@@ -183,6 +197,29 @@ class Model(nn.Module):
                 f"{expected}; the largest magnitude is {images.detach().abs().max().item():.4g}; "
                 "divide 0..255 images by 255, and do not normalise: featviz does"
             )
+
+
+def _check_open(network: nn.Module, name: str) -> None:
+    """Raise ModelError if a network keeps hooks or gradients out."""
+    for path, module in network.named_modules():
+        where = f"{path!r} in {name!r}" if path else repr(name)
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ModelError(
+                f"{where} was scripted or traced by torch.jit, which hides what happens inside; "
+                "give the original module"
+            )
+        # torch.compile(module) wraps it, module.compile() changes it in place.
+        if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
+            raise ModelError(
+                f"{where} was compiled, which hides what happens inside; give the original "
+                "module, as it was before torch.compile"
+            )
+    inference = any(parameter.is_inference() for parameter in network.parameters())
+    if inference and not torch.is_inference_mode_enabled():
+        raise ModelError(
+            f"{name!r} was built inside torch.inference_mode(), so nothing that it computes has a "
+            "gradient; build it outside, or inside torch.no_grad()"
+        )
 
 
 def _only_tensor(output: object, name: str) -> Tensor:

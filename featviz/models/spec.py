@@ -110,6 +110,9 @@ class ModelSpec:
     summary: str = ""
 
 
+FAMILIES = ("timm", "torchvision")
+"""Libraries whose networks are named LIBRARY:NAME; any other prefix is a module of a factory."""
+
 _REGISTRY: dict[str, ModelSpec] = {}
 
 

@@ -8,7 +8,7 @@ safetensors, and what torch.load(weights_only=True) admits, is read.
 import hashlib
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from featviz.models.weight_files import unreadable
 _LISTED_KEYS = 4
 _NEITHER = "neither safetensors nor what torch.save writes"
 _WRAPPERS = ("state_dict", "model")
+# What nn.DataParallel and torch.compile put before every key.
+_PREFIXES = ("module.", "_orig_mod.")
 _SAVE_ADVICE = (
     "save it again with safetensors.torch.save_file(module.state_dict(), 'my.safetensors')"
 )
@@ -117,9 +119,20 @@ def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], *, source: st
     if found:
         raise WeightsError(
             f"the weights from {source} are not those of this {type(module).__name__}: "
-            f"{'; '.join(found)}; give the weights of this very architecture"
+            f"{'; '.join(found)}; {_advice(state_dict, own.keys() - optional.keys())}"
         )
     module.load_state_dict({**optional, **state_dict})
+
+
+def _advice(keys: Iterable[str], needed: Set[str]) -> str:
+    for prefix in _PREFIXES:
+        if {key.removeprefix(prefix) for key in keys if key.startswith(prefix)} >= needed:
+            return (
+                "they are those of a wrapped network (DataParallel or torch.compile): take "
+                f"{prefix!r} off each key, {{key.removeprefix({prefix!r}): value for key, value in "
+                "state.items()}, and save that"
+            )
+    return "give the weights of this very architecture"
 
 
 def _fits(value: Tensor, own: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,11 @@ from featviz.units import Position, Unit, parse_units
 
 
 def _check_channel(unit: Unit, site: Site) -> None:
+    if not _is_index(unit.channel):
+        raise UnitError(
+            f"a channel of {site.name!r} must be a whole number, 0 to {site.channels - 1}, got "
+            f"{unit.channel!r}"
+        )
     if not 0 <= unit.channel < site.channels:
         raise UnitError(
             f"channel {unit.channel} is out of range in {str(unit)!r}: {site.name!r} has "
@@ -21,6 +27,12 @@ def _check_channel(unit: Unit, site: Site) -> None:
         )
     if unit.position is None or unit.position == "center":
         return
+    pair = isinstance(unit.position, tuple | list) and len(unit.position) == 2
+    if not pair or not all(map(_is_index, unit.position)):
+        raise UnitError(
+            f"a position on {site.name!r} must be (y, x) in whole numbers, or 'center', got "
+            f"{unit.position!r}"
+        )
     if not site.map_size:
         raise UnitError(f"{str(unit)!r} names a position, but {site.name!r} is a vector")
     if any(not 0 <= p < n for p, n in zip(unit.position, site.map_size, strict=True)):
@@ -28,6 +40,10 @@ def _check_channel(unit: Unit, site: Site) -> None:
             f"position {unit.position} is out of range in {str(unit)!r}: the map of "
             f"{site.name!r} is {site.map_size[0]}x{site.map_size[1]} at this image size"
         )
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, SupportsIndex) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

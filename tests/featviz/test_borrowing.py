@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from featviz.borrowing import borrowed
+from featviz.borrowing import borrowed, own_settings
 from nets import small_net
 
 
@@ -38,3 +38,37 @@ def test_networks_that_draw_numbers_draw_the_same():
         first = torch.rand(3)
     with borrowed(network):
         assert torch.equal(torch.rand(3), first)
+
+
+def settings():
+    return (
+        torch.get_default_dtype(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cuda.matmul.allow_tf32,
+    )
+
+
+@pytest.fixture
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+@pytest.mark.usefixtures("float64_by_default")
+def test_what_the_user_has_set_is_as_before(error):
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+        before = settings()
+        try:
+            with own_settings():
+                assert settings() == (torch.float32, False, True, False, False, False)
+                if error:
+                    raise error
+        except (ValueError, KeyboardInterrupt):
+            pass
+        assert settings() == before
+        assert before[:4] == (torch.float64, True, False, True)

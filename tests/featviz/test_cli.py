@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from featviz import ascent
 from featviz.cli import app, run
+from featviz.cli.demo import demo as demo_command
 from featviz.cli.render import render as render_command
 from featviz.config import RenderConfig
 from featviz.record import read_record
@@ -130,6 +131,35 @@ def test_render_json_is_one_document(weights):
     assert "image-steps" in err
 
 
+CHATTY = """
+print("on import")
+from nets import SmallNet
+class Net(SmallNet):
+    def forward(self, x):
+        print(x.shape)
+        return super().forward(x)
+def build():
+    print("building")
+    return Net()
+def leave():
+    raise SystemExit(7)
+"""
+
+
+def test_prints_of_a_factory_go_to_stderr(tmp_path):
+    (tmp_path / "chatty_nets_for_tests.py").write_text(CHATTY)
+    for words in (["sites", "{}:build"], ["render", "{}:build", "late:0", *QUICK]):
+        name = "chatty_nets_for_tests"
+        code, out, err = command(*[word.format(name) for word in words], "--json")
+        assert code == 0, err
+        assert json.loads(out)
+        assert "building" in err
+        assert "torch.Size" in err
+    code, out, _ = command("sites", "chatty_nets_for_tests:leave", "--json")
+    assert code == 2
+    assert "failed with SystemExit: 7" in json.loads(out)["error"]
+
+
 def test_objectives_of_the_command_line(weights):
     base = ["render", FACTORY, "--weights", weights, "--json", *QUICK]
     for words, label in (
@@ -147,6 +177,33 @@ def test_every_setting_is_a_flag():
     options = {option for param in render_command.params for option in param.opts}
     for name in RenderConfig.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in options
+
+
+def test_help_tells_the_defaults_of_the_settings():
+    told = {param.name: param.help for param in render_command.params if hasattr(param, "help")}
+    config = RenderConfig()
+    named = ("steps", "seed", "param", "transforms", "learning_rate", "redirect_steps", "precision")
+    named += ("images", "diversity")
+    for name in named:
+        assert told[name].endswith(f" [{getattr(config, name)}]")
+    side = config.size_px((10_000, 10_000))[0]
+    assert told["size"].endswith(f"[{side}, or the network's own]")
+    cpu, cuda = (config.batch_on(torch.device(kind)) for kind in ("cpu", "cuda"))
+    assert told["batch"].endswith(f"[{cpu} on a CPU, {cuda} on a GPU]")
+    assert {*named, "size", "batch", "thresholds"} == set(RenderConfig.__dataclass_fields__)
+    assert {param.name: param.default for param in demo_command.params}["steps"] == config.steps
+
+
+def test_images_at_thresholds_are_listed(weights):
+    words = ["render", FACTORY, "late:0-1", "--weights", weights, "--thresholds", "1,2", *QUICK]
+    code, out, err = command(*words)
+    assert code == 0, err
+    name = "out/nets_SmallNet_late"
+    files = [f"{name}_0.png", f"{name}_1.png"]
+    files += [f"{name}_{k}_step0000{step}.png" for k in (0, 1) for step in (1, 2)]
+    assert out.splitlines() == [*files, f"{name}_0-1_sheet.png"]
+    _, out, _ = command(*words, "--json", "--overwrite")
+    assert json.loads(out)["files"] == [*files, f"{name}_0-1_sheet.png"]
 
 
 def test_settings_reach_the_render(weights):
@@ -194,6 +251,7 @@ BAD = [
     (["render", "squeezenet1_1", "fire4:1", "--weights", "no.safetensors"], "no.safetensors"),
     (["render", "squeezenet1_1", "fire4:1", "--presicion", "bf16"], "No such option"),
     (["render", "no.such.module:f", "x:1"], "no.such"),
+    (["render", "squeezenet1_1", "-fire4:1"], r"No such option '?:? ?-f.*after --: -- -fire4:1"),
     (["show", "nothing.png"], "there is no file 'nothing.png'"),
     (["shw"], "No such command 'shw'"),
 ]

@@ -14,6 +14,13 @@ from featviz.images import (
 )
 
 
+def test_a_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
+    # Not by its mode: root may write anywhere.
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(OutputError, match=r"cannot write into '.*'; choose another folder"):
+        make_folder(tmp_path)
+
+
 def test_values_are_rounded_to_levels():
     image = torch.tensor([0.0, 0.499 / 255, 0.501 / 255, 0.5, 1.0, 2.0, -1.0, float("nan")])
     picture = to_picture(image.view(1, 1, -1))

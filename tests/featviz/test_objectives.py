@@ -56,6 +56,13 @@ def test_direction_is_lucids_formula(acts, power):
     assert torch.allclose(ours, torch.tensor(expected).float(), atol=1e-5)
 
 
+@pytest.mark.parametrize("power", [0, 1, 2.5])
+def test_gradient_of_a_direction(acts, power):
+    made = direction("a", [1.0, -2.0, 0.5, 0.0, 3.0], cosine_power=power)
+    activation = acts["a"][:2].double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda a: made.score({"a": a}), activation)
+
+
 def test_direction_has_a_gradient_where_all_is_silent():
     silent = torch.zeros(1, 5, 2, 2, requires_grad=True)
     direction("a", [1.0, 0, 0, 0, 0], cosine_power=2).score({"a": silent}).sum().backward()

@@ -1,4 +1,6 @@
+import contextlib
 import dataclasses
+import functools
 import gc
 import resource
 
@@ -11,6 +13,7 @@ import featviz
 from featviz import ascent, rendering
 from featviz.errors import (
     ConfigError,
+    ModelError,
     ObjectiveError,
     RenderError,
     SiteError,
@@ -18,7 +21,7 @@ from featviz.errors import (
 )
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec
-from featviz.objectives import channel, neuron, objective
+from featviz.objectives import Sum, channel, class_logit, neuron, objective
 from featviz.rendering import render
 from nets import SmallNet, small_model, small_net
 
@@ -317,11 +320,45 @@ def test_networks_that_draw_numbers_give_the_same_image():
     assert torch.equal(first.images, render(network, "late:0", size=32, **QUICK).images)
 
 
-@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
-def test_gradients_switched_off_around_it(model, off):
-    expected = render(model, "late:0", **QUICK)
-    with off():
-        assert torch.equal(render(model, "late:0", **QUICK).images, expected.images)
+@contextlib.contextmanager
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        float64_by_default,
+        functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+    ],
+)
+def test_what_is_set_around_it_changes_nothing(model, setting):
+    expected = render(model, ["late:0", channel("late", 1) - 2], **QUICK)
+    with setting():
+        dtype, low = torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
+        result = render(model, ["late:0", channel("late", 1) - 2], **QUICK)
+        assert (torch.get_default_dtype(), torch.is_autocast_enabled("cpu")) == (dtype, low)
+    assert result.images.dtype == result.score.dtype == result.history.dtype == torch.float32
+    assert torch.equal(result.images, expected.images)
+    assert torch.equal(result.score, expected.score)
+    assert result.record == expected.record
+
+
+def test_a_network_built_in_inference_mode():
+    with torch.inference_mode():
+        network = small_net()
+        loaded = featviz.load("nets:SmallNet", size=32)
+    with pytest.raises(
+        ModelError, match=r"'SmallNet' was built inside torch.inference_mode\(\), s"
+    ):
+        render(network, "late:0", size=32, **QUICK)
+    assert render(loaded, "late:0", **QUICK).images.shape == (1, 3, 32, 32)
 
 
 def test_a_network_that_takes_one_size_only():
@@ -422,8 +459,11 @@ def test_parts_combine(model, transforms, param):
         ("late:4", UnitError, "channel 4 is out of range in 'late:4': 'late' has 4 channels"),
         ("late:1@9,9", UnitError, r"position \(9, 9\) is out of range"),
         ([], UnitError, "there is nothing to render"),
+        (None, UnitError, "cannot render None; give a unit such as 'fire4:128'"),
+        (5, UnitError, "cannot render 5; give a unit such as 'fire4:128'"),
         ([3], UnitError, "cannot render 3; give a unit such as 'fire4:128'"),
         (channel("late", 7), UnitError, "channel 7 is out of range"),
+        (Sum(2.0, ()), UnitError, "'2' reads no site of the network, so there is no feature to show"),
         (neuron("lost", 7), SiteError, "unknown site 'lost'"),
         (channel("late", 7) + 1, UnitError, "channel 7 is out of range"),
     ],
@@ -431,6 +471,58 @@ def test_parts_combine(model, transforms, param):
 def test_bad_objectives(model, what, error, message):
     with unchecked(), pytest.raises(error, match=message):
         render(model, what, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: channel(3, 1), SiteError, "3 is not a site name; see 'featviz sites small'"),
+        (
+            lambda: class_logit("dog"),
+            UnitError,
+            "'logits' must be a whole number, 0 to 5, got 'dog'",
+        ),
+        (
+            lambda: channel("late", "x"),
+            UnitError,
+            "channel of 'late' must be a whole number, 0 to 3, got",
+        ),
+        (lambda: channel("late", True), UnitError, "must be a whole number, 0 to 3, got True"),
+        (
+            lambda: neuron("late", 1, position="top"),
+            UnitError,
+            r"must be \(y, x\) in whole numbers, or 'center', got",
+        ),
+        (
+            lambda: neuron("late", 1, position=(1, 2, 3)),
+            UnitError,
+            r"in whole numbers, .* got \(1, 2, 3\)",
+        ),
+        (lambda: neuron("late", 1, position=3), UnitError, "in whole numbers, or 'center', got 3"),
+    ],
+)
+def test_objectives_of_the_wrong_type(model, make, error, message):
+    with unchecked(), pytest.raises(error, match=message):
+        render(model, make(), **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"thresholds": 3}, r"thresholds must be steps such as \(16, 64\); got 3"),
+        ({"transforms": ["jitter:3"]}, "transforms must be text such as .*; got 'jitter:3'"),
+    ],
+)
+def test_settings_of_the_wrong_type(model, settings, message):
+    with unchecked(), pytest.raises(ConfigError, match=message):
+        render(model, "late:0", **settings, **QUICK)
+
+
+def test_a_channel_may_be_a_number_of_numpy(model):
+    ranked = torch.tensor([0.1, 0.3, 0.2]).numpy().argsort()
+    expected = render(model, "late:1", **QUICK).images
+    with unchecked():
+        assert torch.equal(render(model, channel("late", ranked[-1]), **QUICK).images, expected)
 
 
 def test_an_objective_that_ignores_the_image(model):

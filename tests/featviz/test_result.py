@@ -58,7 +58,8 @@ def test_the_same_render_gives_the_same_bytes(model, tmp_path):
 
 
 def test_frames_are_saved(model, tmp_path):
-    render(model, "late:0", thresholds=[1], **QUICK).save(tmp_path)
+    paths = render(model, "late:0", thresholds=[1], **QUICK).save(tmp_path)
+    assert [path.name for path in paths] == ["small_late_0.png", "small_late_0_step00001.png"]
     record = read_record(tmp_path / "small_late_0_step00001.png")
     assert (record["after_step"], record["image"]["unit"]) == (1, "late:0")
 

@@ -165,6 +165,20 @@ def test_a_site_must_be_a_map_or_a_vector(images):
         table(network, images).resolve("0")
 
 
+def test_a_module_that_gives_no_tensor_this_time(images):
+    class Silent(nn.Identity):
+        def forward(self, x):
+            return x if len(x) == 1 else None
+
+    class Net(nn.Sequential):
+        def forward(self, x):
+            self[0](x)
+            return x
+
+    with pytest.raises(SiteError, match="'0' gave no tensor to record in this pass"):
+        record(Net(Silent()), images, "0")
+
+
 def test_a_network_that_takes_another_way_is_told():
     class Fickle(nn.Module):
         def __init__(self):

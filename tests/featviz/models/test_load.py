@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from typecheck import unchecked
 
 from featviz.errors import ConfigError, ModelError, WeightsError
 from featviz.models import Model, ModelSpec, get_spec, list_models, load, register_model
@@ -26,6 +27,8 @@ def tell():
     return "a network"
 def fail():
     raise ValueError("no data")
+def leave():
+    raise SystemExit(3)
 """
 
 
@@ -34,6 +37,7 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module of the user's with good and bad factories."""
     (tmp_path / "user_nets_for_tests.py").write_text(FACTORIES)
     (tmp_path / "broken_nets_for_tests.py").write_text("1 / 0")
+    (tmp_path / "leaving_nets_for_tests.py").write_text("raise SystemExit(2)")
     (tmp_path / "needy_nets_for_tests.py").write_text("import no_such_package_here")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "user_nets_for_tests", raising=False)
@@ -172,6 +176,8 @@ def test_a_model_is_returned_as_it_is(tiny_cnn: nn.Module) -> None:
 
 
 def test_what_is_no_model(tiny_cnn: nn.Module) -> None:
+    with unchecked(), pytest.raises(ModelError, match=r"a model is a name or .* not a int; 'featv"):
+        load(3)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"weights='random' was given with a network; load them"):
         load(tiny_cnn, weights="random")
 
@@ -207,6 +213,13 @@ def test_factory(user_module: str, tmp_path: Path) -> None:
         ),
         ("user_nets_for_tests:tell", "returned a str, not a torch.nn.Module; return the network"),
         ("user_nets_for_tests:fail", "failed with ValueError: no data; it must build the network"),
+        ("user_nets_for_tests:leave", "failed with SystemExit: 3; it must build the network"),
+        ("leaving_nets_for_tests:build", "failed with SystemExit: 2; correct that module"),
+        (
+            "timn:resnet18",
+            "cannot import 'timn' for the model 'timn:resnet18'; did you mean 'timm'",
+        ),
+        ("torchvison:resnet18", "did you mean 'torchvision'? install it, or run where it can be"),
         (":build", "':build' names no factory; write package.module:factory"),
     ],
 )
@@ -324,6 +337,12 @@ def test_unknown_library_models(name: str, said: str) -> None:
     with pytest.raises(ModelError) as caught:
         load(name, weights="random")
     assert said in str(caught.value)
+
+
+def test_timm_models_whose_input_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("timm.models.get_pretrained_cfg", lambda _: None)
+    with pytest.raises(ModelError, match=r"does not say what images 'test_resnet' takes; write a"):
+        load("timm:test_resnet", weights="random")
 
 
 def test_a_wrong_weights_file_is_reported(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from typecheck import unchecked
 
-from featviz.errors import ModelError, SiteError
+from featviz.errors import ModelError, RenderError, SiteError
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec, Preprocess
 from nets import SmallNet, small_model, small_net
@@ -86,6 +88,14 @@ def test_bad_images(images, change, message, use):
         use(small_model(), change(images))
 
 
+@pytest.mark.parametrize("images", [None, np.zeros((1, 3, 32, 32), "float32")])
+@pytest.mark.parametrize("use", [lambda m, x: m(x), lambda m, x: m.record(x, ["act"])])
+def test_images_that_are_no_tensor(images, use):
+    said = f"got a {type(images).__name__}, which is no tensor; make one with torch.as_tensor"
+    with unchecked(), pytest.raises(ModelError, match=said):
+        use(small_model(), images)
+
+
 def test_sites_must_be_a_list(images):
     with pytest.raises(ModelError, match=r"sites must be a list of names; write \['act'\]"):
         small_model().record(images, "act")
@@ -100,6 +110,86 @@ def test_a_network_that_cannot_run_says_so():
     spec = ModelSpec(name="small", build=SmallNet, size=(2, 2))
     with pytest.raises(ModelError, match=r"'small' cannot run on a 3x2x2 image: .*another size"):
         Model(small_net(), spec, weights_origin="seeded").sites()
+
+
+def small(network):
+    spec = ModelSpec(name="small", build=SmallNet, size=(32, 32))
+    return Model(network, spec, weights_origin="seeded")
+
+
+class Broken(nn.Module):
+    """Raises an error of the kind given."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, _):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ValueError("too small"), "too small; give another size"),
+        (AssertionError("height must be 224"), "height must be 224; give another size"),
+        (AttributeError("no 'fc'"), r"no 'fc'; correct its forward\(\), which must take one batch"),
+        (TypeError("missing 'mask'"), r"missing 'mask'; correct its forward\(\), which must take"),
+        (KeyError(), "KeyError; correct its forward"),
+    ],
+)
+def test_advice_of_a_size_where_that_may_help(error, advice):
+    with pytest.raises(ModelError, match=f"'small' cannot run on a 3x32x32 image: .*{advice}"):
+        small(Broken(error)).sites()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_the_first_pass_takes_too_much_memory(error):
+    with pytest.raises(RenderError, match="for a single 32x32 px image of 'small'; choose a small"):
+        small(Broken(error)).sites()
+
+
+def inner(change):
+    """Return a network one of whose blocks is changed."""
+    network = small_net()
+    network.block = change(network.block)
+    return network
+
+
+def compiled_in_place():
+    network = small_net()
+    network.compile()
+    return network
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.compile(small_net()), "'small' was compiled, .*; give the original module"),
+        (compiled_in_place, "'small' was compiled, .* as it was before torch.compile"),
+        (lambda: inner(torch.compile), "'block' in 'small' was compiled"),
+        (
+            lambda: torch.jit.script(small_net()),
+            "'small' was scripted or traced .* original module",
+        ),
+        (
+            lambda: torch.jit.trace(small_net(), torch.rand(1, 3, 32, 32)),
+            "'small' was scripted or traced by torch.jit, .*; give the original module",
+        ),
+        (lambda: inner(torch.jit.script), "'block' in 'small' was scripted or traced"),
+    ],
+)
+def test_networks_that_hide_what_is_inside(make, message):
+    with pytest.raises(ModelError, match=message):
+        small(make()).sites()
 
 
 def test_spread_over_devices():

@@ -5,6 +5,7 @@ import hashlib
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,24 @@ def test_unreachable_address(cache: Path) -> None:
         download(url, filename="w.pth")
     for said in (url, "cannot be reached", "--weights FILE", "w.pth", "FEATVIZ_WEIGHTS_DIR"):
         assert said in str(caught.value)
+    assert list(cache.iterdir()) == []
+
+
+def test_an_answer_that_ends_early(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = urllib.request.urlopen
+
+    def longer(*args: object, **options: object) -> object:
+        answer = opened(*args, **options)
+        answer.headers.replace_header("Content-Length", "7001")
+        return answer
+
+    monkeypatch.setattr("urllib.request.urlopen", longer)
+    with pytest.raises(
+        WeightsError, match=r"cannot use file:.*only 7000 of 7001 bytes came; fetch"
+    ):
+        download(source.as_uri(), filename="w.bin")
     assert list(cache.iterdir()) == []
 
 

@@ -153,6 +153,22 @@ def test_wrong_weights_are_listed_and_change_nothing() -> None:
     assert digest(net) == before
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_weights_of_a_wrapped_network(prefix: str) -> None:
+    state = {prefix + key: value for key, value in random_state().items()}
+    with pytest.raises(WeightsError) as caught:
+        load_into(small_net(), state, source="my.pth")
+    assert (
+        f"those of a wrapped network (DataParallel or torch.compile): take '{prefix}' off"
+        in str(caught.value)
+    )
+    remedy = str(caught.value).partition("each key, ")[2].partition(", and save")[0]
+    load_into(small_net(), eval(remedy, {"state": state}), source="my.pth")
+    del state[prefix + "0.bias"]
+    with pytest.raises(WeightsError, match="give the weights of this very architecture"):
+        load_into(small_net(), state, source="my.pth")
+
+
 def test_digest_sees_names_values_shapes_and_dtypes_only() -> None:
     net = small_net()
     first = digest(net)
