@@ -1,15 +1,23 @@
 """Image parameterisations: what is optimised instead of raw pixels."""
 
 from featviz.errors import ConfigError, did_you_mean
-from featviz.params.base import ImageParameters, Parameterisation
+from featviz.params.base import ImageParameters, Optimiser, Parameterisation
+from featviz.params.cppn import Cppn
 from featviz.params.fourier import Fourier
+from featviz.params.maco import Maco
 from featviz.params.pixels import Pixels
+from featviz.params.pyramid import Pyramid
+from featviz.params.shared import Shared
 
 PARAMETERISATIONS: dict[str, type[Parameterisation]] = {
     kind.name: kind
     for kind in (
         Fourier,
         Pixels,
+        Pyramid,
+        Cppn,
+        Maco,
+        Shared,
     )
 }
 
@@ -44,9 +52,14 @@ def parse_parameterisation(text: str | Parameterisation) -> Parameterisation:
 __all__ = [
     "PARAMETERISATIONS",
     "PRESETS",
+    "Cppn",
     "Fourier",
     "ImageParameters",
+    "Maco",
+    "Optimiser",
     "Parameterisation",
     "Pixels",
+    "Pyramid",
+    "Shared",
     "parse_parameterisation",
 ]
