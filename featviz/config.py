@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 import torch
 
 from featviz.errors import ConfigError
-from featviz.params import Parameterisation, parse_parameterisation
+from featviz.optimisers import LBFGS_LEARNING_RATE
+from featviz.params import Optimiser, Parameterisation, parse_parameterisation
 from featviz.transforms import Transform, Transforms, parse_transforms
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -28,12 +29,15 @@ class RenderConfig:
         seed: With the name of the unit, decides every random number.
         param: Image parameterisation, see params/__init__.py.
         transforms: Robustness transforms, see transforms.py.
-        learning_rate: Of Adam.
+        learning_rate: Of the optimiser; None: what the parameterisation names, 0.05 for most; 1.0
+            for L-BFGS.
+        optimiser: `adam`, `nadam`, or `lbfgs`, which takes one image at a time; None: what the
+            parameterisation names, Adam for most.
         redirect_steps: For so many steps at the start, ReLUs that block all of an image's
             gradient let through what pushes them up; then again, for images that still get no
             gradient. 0: never.
-        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU. Halved, and retried, when
-            memory runs out.
+        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU, 1 for L-BFGS. Halved, and
+            retried, when memory runs out.
         precision: What the network computes in: `float32`, `bf16`, or `auto`, which is bf16 where
             the hardware is fast at it. Images, losses and scores are float32 always.
         thresholds: Steps after which a copy of the images is kept besides.
@@ -44,7 +48,8 @@ class RenderConfig:
     seed: int = 0
     param: str | Parameterisation = "fourier"
     transforms: str | Transforms | Sequence[Transform] = "lucid"
-    learning_rate: float = 0.05
+    learning_rate: float | None = None
+    optimiser: Optimiser | None = None
     redirect_steps: int = 16
     batch: int | None = None
     precision: Precision = "auto"
@@ -58,18 +63,36 @@ class RenderConfig:
             _at_least("thresholds", threshold, 1)
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
-        if not 0 < self.learning_rate < float("inf"):
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if self.precision not in get_args(Precision):
-            raise ConfigError(
-                f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}"
-            )
+        _one_of("precision", self.precision, get_args(Precision))
+        if self.optimiser is not None:
+            _one_of("optimiser", self.optimiser, get_args(Optimiser))
         late = [t for t in self.thresholds if not 1 <= t <= self.steps]
         if late:
             raise ConfigError(f"thresholds must be 1 to {self.steps} (steps), got {late[0]}")
         self._check_size()
         parse_parameterisation(self.param)
         parse_transforms(self.transforms)
+        if self.batch is not None and self.batch > 1 and self.optimiser_used == "lbfgs":
+            raise ConfigError(
+                f"lbfgs takes one image at a time, since its line search would tie them together; "
+                f"got batch {self.batch}: leave it out, or choose adam"
+            )
+
+    @property
+    def optimiser_used(self) -> Optimiser:
+        """The optimiser: the one set, or the one that the parameterisation names."""
+        return self.optimiser or parse_parameterisation(self.param).optimiser
+
+    @property
+    def learning_rate_used(self) -> float:
+        """The learning rate: the one set, or what the parameterisation or L-BFGS names."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.optimiser_used == "lbfgs":
+            return LBFGS_LEARNING_RATE
+        return parse_parameterisation(self.param).learning_rate
 
     def _check_size(self) -> None:
         size = (self.size,) if isinstance(self.size, int) else self.size or ()
@@ -90,6 +113,8 @@ class RenderConfig:
 
     def batch_on(self, device: torch.device) -> int:
         """Return how many images to render together on a device."""
+        if self.optimiser_used == "lbfgs":
+            return 1
         return self.batch or _BATCH.get(device.type, _BATCH["cuda"])
 
     def dtype_on(self, device: torch.device) -> torch.dtype:
@@ -125,6 +150,11 @@ class RenderConfig:
             values["size"] = tuple(values["size"])
         values["thresholds"] = tuple(values.get("thresholds", ()))
         return cls(**values)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def _at_least(name: str, value: object, least: int) -> None:

@@ -18,13 +18,24 @@ _CONFIG_OPTIONS = (
     click.option("--steps", type=int, help="Steps of the optimiser. [256]"),
     click.option("--size", type=Size(), help="Size of the images. [128, or the network's own]"),
     click.option("--seed", type=int, help="Decides every random number. [0]"),
-    click.option("--param", metavar="NAME[:KEY=VALUE,...]", help="fourier or pixels. [fourier]"),
+    click.option(
+        "--param",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="fourier, pixels, pyramid, cppn, maco or shared. [fourier]",
+    ),
     click.option(
         "--transforms",
         metavar="PRESET|LIST",
         help="lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10. [lucid]",
     ),
-    click.option("--learning-rate", type=float, help="Of Adam. [0.05]"),
+    click.option(
+        "--learning-rate", type=float, help="Of the optimiser. [0.05; cppn 0.002, maco 1, lbfgs 1]"
+    ),
+    click.option(
+        "--optimiser",
+        type=click.Choice(["adam", "nadam", "lbfgs"]),
+        help="lbfgs: one image at a time. [adam; maco nadam]",
+    ),
     click.option(
         "--redirect-steps", type=int, help="Steps during which blocked ReLUs let through. [16]"
     ),
