@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         neuron,
         objective,
     )
-    from featviz.params import Fourier, Pixels
+    from featviz.params import Cppn, Fourier, Maco, Pixels, Pyramid, Shared
     from featviz.record import read_record
     from featviz.rendering import render
     from featviz.result import RenderResult
@@ -34,15 +34,19 @@ if TYPE_CHECKING:
 __version__ = version("featviz")
 
 _HOMES = {
+    "Cppn": "params",
     "FeatvizError": "errors",
     "Fourier": "params",
+    "Maco": "params",
     "Model": "models",
     "ModelSpec": "models",
     "Objective": "objectives",
     "Pixels": "params",
     "Preprocess": "models",
+    "Pyramid": "params",
     "RenderConfig": "config",
     "RenderResult": "result",
+    "Shared": "params",
     "channel": "objectives",
     "class_logit": "objectives",
     "direction": "objectives",
@@ -56,15 +60,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "Cppn",
     "FeatvizError",
     "Fourier",
+    "Maco",
     "Model",
     "ModelSpec",
     "Objective",
     "Pixels",
     "Preprocess",
+    "Pyramid",
     "RenderConfig",
     "RenderResult",
+    "Shared",
     "channel",
     "class_logit",
     "direction",

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -12,9 +13,12 @@ from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError
 from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
-from featviz.objectives import IMAGE, Objective, bind
+from featviz.objectives import Objective, bind
+from featviz.optimisers import make_optimiser
 from featviz.params import ImageParameters, parse_parameterisation
+from featviz.starting import start
 from featviz.transforms import parse_transforms
+from featviz.view import View
 
 # Reading a number from a GPU waits for it; a batch that is lost to NaN may run on for so long.
 _CHECK_EVERY = 32
@@ -63,7 +67,7 @@ def ascend(
     device: torch.device,
     on_step: Callable[[int], None],
 ) -> Ascent:
-    """Maximise one objective an image with Adam.
+    """Maximise one objective an image.
 
     Images share nothing but the computation: each has its own generator, score and parameters,
     and the gradient is that of the sum of the scores. All random numbers are drawn before the
@@ -71,7 +75,8 @@ def ascend(
 
     An image that gets no gradient is asleep: as long as it is, ReLUs that block all of its
     gradient let through what pushes them up. Lucid does so for the first 16 steps; deep units may
-    need longer, and images that are awake are not touched.
+    need longer, and images that are awake are not touched. A redirected gradient is that of no
+    function, so L-BFGS, which searches along it, takes over from Adam when the image is awake.
 
     Args:
         network: Open inference copy.
@@ -87,15 +92,13 @@ def ascend(
         ObjectiveError: If an objective does not depend on the image.
     """
     generators = [image_generator(config.seed, label) for label in labels]
-    param = parse_parameterisation(config.param)
-    parameters = param.start(channels=channels, size=size, generators=generators, device=device)
+    parameters = start(config, channels=channels, size=size, generators=generators, device=device)
     transforms = parse_transforms(config.transforms)
-    drawn = [transforms.draw(config.steps, size=size, generator=g) for g in generators]
-    moves = torch.stack(drawn, dim=1).to(device)
-    score = bind(objectives, device=device)
-    optimiser = torch.optim.Adam(
-        parameters.parameters(), lr=config.learning_rate, fused=device.type in {"cpu", "cuda"}
-    )
+    moves = transforms.draw_batch(
+        config.steps, channels=channels, size=size, generators=generators
+    ).to(device)
+    view = View(parameters, transforms, moves, network, bind(objectives, device=device))
+    waker, optimiser = _make_optimisers(parameters, config=config, device=device)
     history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
     frames: dict[int, Tensor] = {}
     done, interrupted = 0, False
@@ -105,17 +108,16 @@ def ascend(
         for step in range(config.steps):
             # After every `redirect_steps` steps comes one without, to see who is still asleep.
             looking = waking and (step + 1) % (config.redirect_steps + 1) == 0
-            images = parameters()
-            moved = transforms.apply(images, moves[step])
-            woken = asleep if waking and not looking else None
-            scores = score({IMAGE: images, **network(moved, asleep=woken)})
-            if looking:
-                images.retain_grad()
-            _climb(scores, objectives, optimiser)
+            redirected = asleep if waking and not looking else None
+            images, scores = _climb(
+                partial(view.look, step, asleep=redirected, keep_grad=looking),
+                labels[0],
+                waker if waking else optimiser,
+            )
             if looking and images.grad is not None:
                 asleep &= (images.grad == 0).flatten(1).all(1)
                 waking = bool(asleep.any())
-            history[step] = scores.detach()
+            history[step] = scores
             done = step + 1
             if done in config.thresholds:
                 frames[done] = _snapshot(parameters)
@@ -127,18 +129,47 @@ def ascend(
     return Ascent(_snapshot(parameters), history.T.cpu(), frames, done, interrupted)
 
 
+def _make_optimisers(
+    parameters: ImageParameters, *, config: RenderConfig, device: torch.device
+) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Return the optimiser as long as an image may be asleep, and the one for after that."""
+    optimiser = make_optimiser(
+        config.optimiser_used,
+        parameters.parameters(),
+        learning_rate=config.learning_rate_used,
+        device=device,
+    )
+    if config.optimiser_used != "lbfgs":
+        return optimiser, optimiser
+    rate = parse_parameterisation(config.param).learning_rate
+    waker = make_optimiser("adam", parameters.parameters(), learning_rate=rate, device=device)
+    return waker, optimiser
+
+
 def _climb(
-    scores: Tensor, objectives: Sequence[Objective], optimiser: torch.optim.Optimizer
-) -> None:
-    if not scores.requires_grad:
-        raise ObjectiveError(
-            f"{objectives[0].label!r} does not depend on the image; use the activations that the "
-            "objective is given, without detach() or torch.no_grad()"
-        )
-    optimiser.zero_grad(set_to_none=True)
-    # Objectives are maximised everywhere; the sign is turned here and nowhere else.
-    (-scores.sum()).backward()
-    optimiser.step()
+    look: Callable[[], tuple[Tensor, Tensor]], label: str, optimiser: torch.optim.Optimizer
+) -> tuple[Tensor, Tensor]:
+    """Take one step; return the images and the scores before it."""
+    before: list[tuple[Tensor, Tensor]] = []
+
+    def closure() -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        images, scores = look()
+        if not scores.requires_grad:
+            raise ObjectiveError(
+                f"{label!r} does not depend on the image; use the activations that the objective "
+                "is given, without detach() or torch.no_grad()"
+            )
+        # Objectives are maximised everywhere; the sign is turned here and nowhere else.
+        loss = -scores.sum()
+        loss.backward()
+        if not before:
+            before.append((images, scores.detach()))
+        return loss.detach()
+
+    # Typed as a number, which would wait for the GPU; a tensor does as well.
+    optimiser.step(closure)  # type: ignore[arg-type]
+    return before[0]
 
 
 def _snapshot(parameters: ImageParameters) -> Tensor:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import featviz.transforms
 
 Precision = Literal["auto", "float32", "bf16"]
+Optimiser = Literal["adam", "nadam", "lbfgs"]
+
+# Newton steps know their own length.
+LBFGS_LEARNING_RATE = 1.0
 
 DEFAULT_SIZE_PX = 128
 DEFAULT_BATCH = {"cpu": 16, "cuda": 64}
@@ -33,12 +37,15 @@ class RenderConfig:
         seed: With the name of the unit, decides every random number.
         param: Image parameterisation, see params/__init__.py.
         transforms: Robustness transforms, see transforms.py.
-        learning_rate: Of Adam.
+        learning_rate: Of the optimiser; None: what the parameterisation names, 0.05 for most; 1.0
+            for L-BFGS.
+        optimiser: `adam`, `nadam`, or `lbfgs`, which takes one image at a time; None: what the
+            parameterisation names, Adam for most.
         redirect_steps: For so many steps at the start, ReLUs that block all of an image's
             gradient let through what pushes them up; then again, for images that still get no
             gradient. 0: never.
-        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU. Halved, and retried, when
-            memory runs out.
+        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU, 1 for L-BFGS. Halved, and
+            retried, when memory runs out.
         precision: What the network computes in: `float32`, `bf16`, or `auto`, which is bf16 where
             the hardware is fast at it. Images, losses and scores are float32 always.
         thresholds: Steps after which a copy of the images is kept besides.
@@ -54,7 +61,8 @@ class RenderConfig:
     transforms: "str | featviz.transforms.Transforms | Sequence[featviz.transforms.Transform]" = (
         "lucid"
     )
-    learning_rate: float = 0.05
+    learning_rate: float | None = None
+    optimiser: Optimiser | None = None
     redirect_steps: int = 16
     batch: int | None = None
     precision: Precision = "auto"
@@ -74,16 +82,39 @@ class RenderConfig:
             raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
-        _check_type("learning_rate", self.learning_rate, int | float, "a number")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if self.precision not in get_args(Precision):
-            raise ConfigError(
-                f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}"
-            )
+        if self.learning_rate is not None:
+            _check_type("learning_rate", self.learning_rate, int | float, "a number")
+            if not 0 < self.learning_rate < float("inf"):
+                raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
+        _one_of("precision", self.precision, get_args(Precision))
+        if self.optimiser is not None:
+            _one_of("optimiser", self.optimiser, get_args(Optimiser))
         self._check_size()
         self._check_thresholds()
         self._check_parts()
+        if self.batch is not None and self.batch > 1 and self.optimiser_used == "lbfgs":
+            raise ConfigError(
+                f"lbfgs takes one image at a time, since its line search would tie them together; "
+                f"got batch {self.batch}: leave it out, or choose adam"
+            )
+
+    @property
+    def optimiser_used(self) -> Optimiser:
+        """The optimiser: the one set, or the one that the parameterisation names."""
+        from featviz.params import parse_parameterisation
+
+        return self.optimiser or parse_parameterisation(self.param).optimiser
+
+    @property
+    def learning_rate_used(self) -> float:
+        """The learning rate: the one set, or what the parameterisation or L-BFGS names."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.optimiser_used == "lbfgs":
+            return LBFGS_LEARNING_RATE
+        from featviz.params import parse_parameterisation
+
+        return parse_parameterisation(self.param).learning_rate
 
     def _check_size(self) -> None:
         if self.size is None:
@@ -128,6 +159,8 @@ class RenderConfig:
 
     def batch_on(self, device: "torch.device") -> int:
         """Return how many images to render together on a device."""
+        if self.optimiser_used == "lbfgs":
+            return 1
         return self.batch or DEFAULT_BATCH.get(device.type, DEFAULT_BATCH["cuda"])
 
     def dtype_on(self, device: "torch.device") -> "torch.dtype":
@@ -173,6 +206,11 @@ class RenderConfig:
 def _check_type(name: str, value: object, kinds: Any, wanted: str) -> None:
     if not isinstance(value, kinds):
         raise ConfigError(f"{name} must be {wanted}; got {value!r}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def _at_least(name: str, value: object, least: int) -> None:

@@ -161,6 +161,8 @@ def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[
         "ran": {
             "size": list(plan.size),
             "batch": so_far.batch,
+            "optimiser": plan.config.optimiser_used,
+            "learning_rate": plan.config.learning_rate_used,
             "precision": "bf16" if low else "float32",
             "folded_norms": so_far.folded,
             "interrupted": so_far.interrupted,

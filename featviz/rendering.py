@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from featviz.ascent import Ascent, ascend
 from featviz.borrowing import own_randomness, own_settings
-from featviz.config import Precision, RenderConfig
+from featviz.config import Optimiser, Precision, RenderConfig
 from featviz.evidence import Progress, make_result, smaller_batch
 from featviz.inference import InferenceCopy
 from featviz.models.model import Model
@@ -37,6 +37,7 @@ def render(
     param: str | Parameterisation | None = None,
     transforms: str | Transforms | Sequence[Transform] | None = None,
     learning_rate: float | None = None,
+    optimiser: Optimiser | None = None,
     redirect_steps: int | None = None,
     batch: int | None = None,
     precision: Precision | None = None,
@@ -60,7 +61,8 @@ def render(
         seed: With the label of the objective, decides every random number.
         param: Image parameterisation.
         transforms: Robustness transforms.
-        learning_rate: Of Adam.
+        learning_rate: Of the optimiser.
+        optimiser: `adam`, `nadam` or `lbfgs`.
         redirect_steps: Steps during which wholly blocked gradients are redirected, and again
             while an image gets none.
         batch: Images rendered together.
@@ -88,6 +90,7 @@ def render(
         "param": param,
         "transforms": transforms,
         "learning_rate": learning_rate,
+        "optimiser": optimiser,
         "redirect_steps": redirect_steps,
         "batch": batch,
         "precision": precision,

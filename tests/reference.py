@@ -115,3 +115,89 @@ def redirected_gradient(x: Tensor, grad: Tensor) -> Tensor:
             values = [g if v <= 0 and g < 0 else 0.0 for v, g in pairs]
         out[image] = torch.tensor(values, dtype=x.dtype).view_as(x[image])
     return out
+
+
+def enlarged(image: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Enlarge [c, h0, w0] bilinearly, pixel by pixel: pixels are areas, edges repeat."""
+    c, h0, w0 = image.shape
+    out = np.zeros((c, h, w))
+    for y in range(h):
+        for x in range(w):
+            sy = min(max((y + 0.5) * h0 / h - 0.5, 0), h0 - 1)
+            sx = min(max((x + 0.5) * w0 / w - 0.5, 0), w0 - 1)
+            for k in range(c):
+                out[k, y, x] = bilinear(image[k], sx, sy, 0.0)
+    return out
+
+
+def lucid_pyramid(levels: list[np.ndarray]) -> np.ndarray:
+    """Lucid's Laplacian pyramid: levels [3, h / 2**k, w / 2**k], added in the size of the first."""
+    _, h, w = levels[0].shape
+    total = sum(enlarged(level, h, w) for level in levels)
+    return 1 / (1 + np.exp(-np.einsum("oc,chw->ohw", LUCID_COLOR, total)))
+
+
+def cppn_image(weights: list[np.ndarray], biases: list[np.ndarray], h: int, w: int) -> np.ndarray:
+    """Lucid's CPPN, pixel by pixel; the longer side reaches from -sqrt(3) to sqrt(3)."""
+    image = np.zeros((len(weights[-1]), h, w))
+    reach = max(h - 1, w - 1) / 2
+    for i in range(h):
+        for j in range(w):
+            x = math.sqrt(3) * np.array([j - (w - 1) / 2, i - (h - 1) / 2]) / reach
+            for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+                u = np.arctan(weight @ x + bias[:, 0])
+                x = np.concatenate([u / 0.67, u**2 / 0.6])
+            image[:, i, j] = 1 / (1 + np.exp(-(weights[-1] @ x + biases[-1][:, 0])))
+    return image
+
+
+def maco_image(
+    phase: np.ndarray, magnitude: np.ndarray, matrix: np.ndarray, h: int, w: int
+) -> np.ndarray:
+    """MACO's image of one phase [c, h, w // 2 + 1]; phase and image are standardised."""
+    phase = (phase - phase.mean()) / phase.std()
+    planes = [
+        inverse_rfft2(m * np.exp(1j * p), h, w) for m, p in zip(magnitude, phase, strict=True)
+    ]
+    image = np.stack(planes)
+    image = (image - image.mean()) / image.std()
+    return 1 / (1 + np.exp(-np.einsum("oc,chw->ohw", matrix, image)))
+
+
+def color_axes(pixels: np.ndarray) -> np.ndarray:
+    """Square root of the covariance of pixels [n, 3] by eigenvectors, as Lucid scales it."""
+    centred = pixels - pixels.mean(0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(pixels))
+    columns = [math.sqrt(values[k]) * vectors[:, k] for k in (2, 1, 0)]
+    columns = [column if column[0] > 0 else -column for column in columns]
+    return np.stack(columns, 1) / max(np.linalg.norm(column) for column in columns)
+
+
+def rfft2_magnitude(image: np.ndarray) -> np.ndarray:
+    """Magnitudes of the real FFT of [h, w], by the definition."""
+    h, w = image.shape
+    out = np.zeros((h, w // 2 + 1))
+    for i in range(h):
+        for j in range(w // 2 + 1):
+            total = 0j
+            for y in range(h):
+                for x in range(w):
+                    angle = -2 * math.pi * (i * y / h + j * x / w)
+                    total += image[y, x] * complex(math.cos(angle), math.sin(angle))
+            out[i, j] = abs(total)
+    return out
+
+
+def photograph_magnitude(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Mean magnitudes of a photograph [3, n, n] and its mirror image, under a Hann window."""
+    n = image.shape[1]
+    hann = np.array([0.5 - 0.5 * math.cos(2 * math.pi * (k + 0.5) / n) for k in range(n)])
+    window = np.outer(hann, hann)
+    found = []
+    for picture in (image, image[:, :, ::-1]):
+        planes = np.einsum("oc,chw->ohw", np.linalg.inv(matrix), picture)
+        means = [(plane * window).sum() / window.sum() for plane in planes]
+        found.append(
+            [rfft2_magnitude((p - m) * window) for p, m in zip(planes, means, strict=True)]
+        )
+    return np.mean(found, 0)

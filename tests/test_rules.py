@@ -41,10 +41,12 @@ STAGES = (
         "borrowing",
         "color",
         "kept_memory",
+        "natural_spectrum",
         "pixel_blocks",
         "receptive_field",
         "redirected_relu",
         "resampling",
+        "spectrum_files",
         "tracing",
         "units",
     },
@@ -54,6 +56,7 @@ STAGES = (
     {"objectives"},
     {"params"},
     {"transforms"},
+    {"optimisers"},
     {"config", "inference"},
     {"ascent", "plan"},
     {"images"},
@@ -73,6 +76,10 @@ MAX_MODULE_LINES = 330
 MAX_FUNCTION_LINES = 50
 
 MAX_FILE_BYTES = 2**20
+ASSETS = (
+    "assets",
+    "featviz/assets",
+)  # for people who read the repository; for the installed package
 HEAVY = ("torch", "torchvision", "timm", "kornia", "streamlit", "ray")
 
 
@@ -409,8 +416,9 @@ def wrong_assets(repo: Path) -> list[str]:
     listed = listed_assets(repo)
     present = {
         path.relative_to(repo).as_posix()
-        for path in (repo / "assets").rglob("*")
-        if path.is_file() and path.name != "manifest.json"
+        for folder in ASSETS
+        for path in (repo / folder).rglob("*")
+        if path.is_file() and path != repo / "assets" / "manifest.json"
     }
     wrong = [f"{name}: not in the manifest" for name in sorted(present - set(listed))]
     for name, entry in sorted(listed.items()):
@@ -440,7 +448,11 @@ def test_large_and_unlisted_files_are_found(tmp_path: Path) -> None:
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "big.bin").write_bytes(bytes(MAX_FILE_BYTES + 1))
     (tmp_path / "small.bin").write_bytes(bytes(MAX_FILE_BYTES))
+    (tmp_path / "featviz" / "assets").mkdir(parents=True)
+    (tmp_path / "featviz" / "assets" / "inside.npz").touch()
     assert large_files(tmp_path, ["assets/big.bin", "small.bin"]) == ["assets/big.bin"]
+    assert "featviz/assets/inside.npz: not in the manifest" in wrong_assets(tmp_path)
+    (tmp_path / "featviz" / "assets" / "inside.npz").unlink()
     assert wrong_assets(tmp_path) == ["assets/big.bin: not in the manifest"]
 
     entry = {"path": "assets/big.bin", "sha256": "0", "source": "", "licence": "", "command": ""}

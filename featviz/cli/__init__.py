@@ -18,6 +18,7 @@ from featviz.cli.models import models, sites
 from featviz.cli.output import INTERRUPTED, print_json
 from featviz.cli.render import render
 from featviz.cli.show import show
+from featviz.cli.spectrum import spectrum
 from featviz.errors import FeatvizError
 
 
@@ -44,7 +45,7 @@ def app() -> None:
     """See what any unit of a vision CNN looks for."""
 
 
-for _command in (demo, models, render, show, sites):
+for _command in (demo, models, render, show, sites, spectrum):
     app.add_command(_command)
 
 

@@ -27,13 +27,20 @@ _CONFIG_OPTIONS = (
     _setting("steps", "Steps of the optimiser.", type=int),
     _setting("size", f"Size of the images. [{DEFAULT_SIZE_PX}, or the network's own]", type=Size()),
     _setting("seed", "Decides every random number.", type=int),
-    _setting("param", "fourier or pixels.", metavar="NAME[:KEY=VALUE,...]"),
+    _setting(
+        "param", "fourier, pixels, pyramid, cppn, maco or shared.", metavar="NAME[:KEY=VALUE,...]"
+    ),
     _setting(
         "transforms",
         "lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10.",
         metavar="PRESET|LIST",
     ),
-    _setting("learning_rate", "Of Adam.", type=float),
+    _setting("learning_rate", "Of the optimiser. [0.05; cppn 0.002, maco 1, lbfgs 1]", type=float),
+    _setting(
+        "optimiser",
+        "lbfgs: one image at a time. [adam; maco nadam]",
+        type=click.Choice(get_args(Optimiser)),
+    ),
     _setting("redirect_steps", "Steps during which blocked ReLUs let through.", type=int),
     _setting(
         "batch",

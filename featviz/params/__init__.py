@@ -2,14 +2,22 @@
 
 from featviz.errors import ConfigError, did_you_mean
 from featviz.params.base import ImageParameters, Parameterisation
+from featviz.params.cppn import Cppn
 from featviz.params.fourier import Fourier
+from featviz.params.maco import Maco
 from featviz.params.pixels import Pixels
+from featviz.params.pyramid import Pyramid
+from featviz.params.shared import Shared
 
 PARAMETERISATIONS: dict[str, type[Parameterisation]] = {
     kind.name: kind
     for kind in (
         Fourier,
         Pixels,
+        Pyramid,
+        Cppn,
+        Maco,
+        Shared,
     )
 }
 
@@ -44,9 +52,13 @@ def parse_parameterisation(text: str | Parameterisation) -> Parameterisation:
 __all__ = [
     "PARAMETERISATIONS",
     "PRESETS",
+    "Cppn",
     "Fourier",
     "ImageParameters",
+    "Maco",
     "Parameterisation",
     "Pixels",
+    "Pyramid",
+    "Shared",
     "parse_parameterisation",
 ]

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 
 from featviz.color import decorrelated_to_rgb_matrix, mix_channels
 from featviz.errors import ConfigError, did_you_mean
+from featviz.spectrum_files import read_spectrum
+
+# A sigmoid reaches 0 and 1 nowhere, and has hardly a gradient near them.
+DARKEST, BRIGHTEST = 0.01, 0.99
 
 
 class ImageParameters(nn.Module, ABC):
@@ -28,9 +32,20 @@ class ImageParameters(nn.Module, ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Parameterisation(ABC):
-    """Settings of one kind of image."""
+    """Settings of one kind of image.
+
+    Attributes:
+        name: What it is called on the command line.
+        learning_rate: Of Adam and NAdam, where the user names none.
+        optimiser: The optimiser, where the user names none.
+        joint: Whether the images of one `start` share parameters, so that `start` must be called
+            once for each group of images that belong together.
+    """
 
     name: ClassVar[str]
+    learning_rate: ClassVar[float] = 0.05
+    optimiser: ClassVar[str] = "adam"
+    joint: ClassVar[bool] = False
 
     @abstractmethod
     def start(
@@ -50,6 +65,28 @@ class Parameterisation(ABC):
             device: Where the parameters live.
         """
 
+    def start_from(
+        self, images: Float[Tensor, "b c h w"], *, device: torch.device
+    ) -> ImageParameters:
+        """Return the parameters of given images: `forward` gives them back.
+
+        Values are clamped to 0.01..0.99 first.
+
+        Args:
+            images: Values 0..1.
+            device: Where the parameters live.
+
+        Raises:
+            ConfigError: If values lie outside 0..1, or this kind of image cannot start from given
+                ones.
+        """
+        del images, device  # what those that can do with them
+        kinds = Parameterisation.__subclasses__()
+        able = sorted(k.name for k in kinds if k.start_from is not Parameterisation.start_from)
+        raise ConfigError(
+            f"{self.name!r} cannot start from given images; choose one of {', '.join(able)}"
+        )
+
     @classmethod
     def from_text(cls, options: str) -> "Parameterisation":
         """Read `key=value,key=value`.
@@ -64,17 +101,18 @@ class Parameterisation(ABC):
             if key not in fields:
                 raise ConfigError(
                     f"unknown option {key!r} of {cls.name!r}{did_you_mean(key, fields)} "
-                    f"it has {', '.join(fields)}"
+                    f"it has {', '.join(fields) or 'none'}"
                 )
             values[key] = _read(cls.name, key, value, type(fields[key].default))
         return cls(**values)
 
     def to_text(self) -> str:
         """Return the text that `parse_parameterisation` reads back; defaults are left out."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         changed = [
-            f"{field.name}={str(getattr(self, field.name)).lower()}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
+            f"{field.name}={str(value).lower() if isinstance(value, bool) else value}"
+            for field, value in zip(dataclasses.fields(self), values.values(), strict=True)
+            if value != field.default
         ]
         return self.name + (":" + ",".join(changed) if changed else "")
 
@@ -94,6 +132,32 @@ def positive(name: str, key: str, value: float) -> None:
         raise ConfigError(f"{name}: {key} must be above 0, got {value}")
 
 
+def check_file(name: str, key: str, path: str) -> None:
+    """Raise ConfigError unless a setting is empty or names a file of `featviz spectrum`."""
+    if "," in path:
+        raise ConfigError(
+            f"{name}: {key} may hold no comma, which separates options, got {path!r}; "
+            "rename the file"
+        )
+    if path:
+        read_spectrum(path)
+
+
+def check_colors(name: str, colors: str, *, decorrelate: bool) -> None:
+    """Raise ConfigError unless the settings of colour axes fit together.
+
+    Args:
+        name: Of the parameterisation, for messages.
+        colors: File of `featviz spectrum`, or empty.
+        decorrelate: Whether the settings ask for decorrelated colours at all.
+    """
+    if colors and not decorrelate:
+        raise ConfigError(
+            f"{name}: colors={colors} has no effect with decorrelate=false; leave one out"
+        )
+    check_file(name, "colors", colors)
+
+
 def logits_to_image(
     x: Float[Tensor, "b c h w"], matrix: Float[Tensor, "c c"] | None
 ) -> Float[Tensor, "b c h w"]:
@@ -101,7 +165,28 @@ def logits_to_image(
     return torch.sigmoid(x if matrix is None else mix_channels(x, matrix))
 
 
-def color_matrix(name: str, *, decorrelate: bool, channels: int) -> Tensor | None:
+def image_to_logits(
+    name: str, images: Float[Tensor, "b c h w"], matrix: Float[Tensor, "c c"] | None
+) -> Float[Tensor, "b c h w"]:
+    """Return what `logits_to_image` makes these images of, in float64 on the CPU.
+
+    Args:
+        name: Of the parameterisation, for messages.
+        images: Values 0..1; they are clamped to 0.01..0.99.
+        matrix: Colour matrix, or None.
+
+    Raises:
+        ConfigError: If a value is outside 0..1 or no number.
+    """
+    values = images.detach().double().cpu()
+    if not ((values >= 0) & (values <= 1)).all():
+        low, high = values.min().item(), values.max().item()
+        raise ConfigError(f"{name}: start images must lie in 0..1, got {low:.4g}..{high:.4g}")
+    x = torch.logit(values.clamp(DARKEST, BRIGHTEST))
+    return x if matrix is None else mix_channels(x, torch.linalg.inv(matrix.double().cpu()))
+
+
+def color_matrix(name: str, *, decorrelate: bool, channels: int, colors: str = "") -> Tensor | None:
     """Return the colour matrix in float32, or None for images without RGB colours.
 
     Args:
@@ -109,10 +194,14 @@ def color_matrix(name: str, *, decorrelate: bool, channels: int) -> Tensor | Non
         decorrelate: Whether the settings ask for decorrelated colours; images with another
             number of channels than 3 have no colours to decorrelate.
         channels: Channels of the images.
+        colors: File of `featviz spectrum` whose colour axes to take; empty: Lucid's.
 
     Raises:
         ConfigError: If there is less than one channel.
     """
     if channels < 1:
         raise ConfigError(f"{name}: images need at least 1 channel, got {channels}")
-    return decorrelated_to_rgb_matrix().float() if decorrelate and channels == 3 else None
+    if not decorrelate or channels != 3:
+        return None
+    matrix = read_spectrum(colors).colors if colors else decorrelated_to_rgb_matrix()
+    return matrix.float()

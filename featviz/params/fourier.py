@@ -13,7 +13,9 @@ from featviz.errors import ConfigError
 from featviz.params.base import (
     ImageParameters,
     Parameterisation,
+    check_colors,
     color_matrix,
+    image_to_logits,
     logits_to_image,
     positive,
 )
@@ -104,8 +106,12 @@ class FourierImages(ImageParameters):
 
     def forward(self) -> Float[Tensor, "b c h w"]:
         """Return the images, 0..1."""
+        return logits_to_image(self.logits(), self.matrix)
+
+    def logits(self) -> Float[Tensor, "b c h w"]:
+        """Return the images before colour matrix and sigmoid."""
         x: Tensor = _ScaledInverseFFT.apply(self.spectrum, self.scale, self.size)
-        return logits_to_image(x, self.matrix)
+        return x
 
 
 @dataclass(frozen=True)
@@ -119,15 +125,18 @@ class Fourier(Parameterisation):
         decay_power: Exponent of the power law.
         sd: Standard deviation of the start coefficients, real and imaginary.
         decorrelate: Whether RGB images are optimised in decorrelated colours.
+        colors: File of `featviz spectrum` whose colour axes to take; empty: Lucid's, of ImageNet.
     """
 
     name: ClassVar[str] = "fourier"
     decay_power: float = 1.0
     sd: float = 0.01
     decorrelate: bool = True
+    colors: str = ""
 
     def __post_init__(self) -> None:
         positive(self.name, "sd", self.sd)
+        check_colors(self.name, self.colors, decorrelate=self.decorrelate)
         if not 0 <= self.decay_power <= 4:
             raise ConfigError(f"fourier: decay_power must be 0 to 4, got {self.decay_power}")
 
@@ -140,9 +149,26 @@ class Fourier(Parameterisation):
         device: torch.device,
     ) -> FourierImages:
         """Return spectra drawn from N(0, sd), one generator an image."""
-        matrix = color_matrix(self.name, decorrelate=self.decorrelate, channels=channels)
+        matrix = self._matrix(channels)
         scale = frequency_scale(size, decay_power=self.decay_power)
         shape = (channels, *scale.shape, 2)
         spectrum = torch.stack([torch.randn(shape, generator=g) for g in generators]) * self.sd
         images = FourierImages(spectrum, scale=scale, size=size, matrix=matrix)
         return images.to(device)
+
+    def start_from(
+        self, images: Float[Tensor, "b c h w"], *, device: torch.device
+    ) -> FourierImages:
+        """Return the spectra of given images, clamped to 0.01..0.99."""
+        matrix = self._matrix(images.shape[1])
+        x = image_to_logits(self.name, images, matrix)
+        size = (images.shape[2], images.shape[3])
+        scale = frequency_scale(size, decay_power=self.decay_power)
+        spectrum = torch.fft.rfft2(x, norm="ortho") / (scale / LUCID_DIVISOR)
+        parts = torch.view_as_real(spectrum).float().contiguous()
+        return FourierImages(parts, scale=scale, size=size, matrix=matrix).to(device)
+
+    def _matrix(self, channels: int) -> Tensor | None:
+        return color_matrix(
+            self.name, decorrelate=self.decorrelate, channels=channels, colors=self.colors
+        )

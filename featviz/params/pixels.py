@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from featviz.params.base import (
     ImageParameters,
     Parameterisation,
+    check_colors,
     color_matrix,
+    image_to_logits,
     logits_to_image,
     positive,
 )
@@ -45,14 +47,17 @@ class Pixels(Parameterisation):
     Attributes:
         sd: Standard deviation of the start values, before the sigmoid.
         decorrelate: Whether RGB images are optimised in decorrelated colours.
+        colors: File of `featviz spectrum` whose colour axes to take; empty: Lucid's, of ImageNet.
     """
 
     name: ClassVar[str] = "pixels"
     sd: float = 0.01
     decorrelate: bool = True
+    colors: str = ""
 
     def __post_init__(self) -> None:
         positive(self.name, "sd", self.sd)
+        check_colors(self.name, self.colors, decorrelate=self.decorrelate)
 
     def start(
         self,
@@ -63,7 +68,18 @@ class Pixels(Parameterisation):
         device: torch.device,
     ) -> PixelImages:
         """Return pixels drawn from N(0, sd), one generator an image."""
-        matrix = color_matrix(self.name, decorrelate=self.decorrelate, channels=channels)
+        matrix = self._matrix(channels)
         shape = (channels, *size)
         pixels = torch.stack([torch.randn(shape, generator=g) for g in generators]) * self.sd
         return PixelImages(pixels, matrix=matrix).to(device)
+
+    def start_from(self, images: Float[Tensor, "b c h w"], *, device: torch.device) -> PixelImages:
+        """Return the pixels of given images, clamped to 0.01..0.99."""
+        matrix = self._matrix(images.shape[1])
+        pixels = image_to_logits(self.name, images, matrix).float()
+        return PixelImages(pixels, matrix=matrix).to(device)
+
+    def _matrix(self, channels: int) -> Tensor | None:
+        return color_matrix(
+            self.name, decorrelate=self.decorrelate, channels=channels, colors=self.colors
+        )

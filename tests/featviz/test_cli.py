@@ -208,7 +208,16 @@ def test_images_at_thresholds_are_listed(weights):
 
 def test_settings_reach_the_render(weights):
     words = ["--steps", "3", "--size", "36x40", "--seed", "4", "--param", "pixels:sd=0.1"]
-    words += ["--transforms", "jitter:2", "--learning-rate", "0.1", "--redirect-steps", "0"]
+    words += [
+        "--transforms",
+        "jitter:2",
+        "--learning-rate",
+        "0.1",
+        "--optimiser",
+        "nadam",
+        "--redirect-steps",
+        "0",
+    ]
     words += ["--batch", "1", "--precision", "float32", "--thresholds", "1,2"]
     words += ["--images", "2", "--diversity", "0.5"]
     code, out, err = command(
@@ -222,6 +231,7 @@ def test_settings_reach_the_render(weights):
         "param": "pixels:sd=0.1",
         "transforms": "jitter:2",
         "learning_rate": 0.1,
+        "optimiser": "nadam",
         "redirect_steps": 0,
         "batch": 1,
         "precision": "float32",
@@ -247,6 +257,13 @@ BAD = [
     (["render", "squeezenet1_1", "fire4:1", "--size", "8"], "the smallest square .* is 17 px"),
     (["render", "squeezenet1_1", "fire4:1", "--size", "axb"], "'axb' is no size"),
     (["render", "squeezenet1_1", "fire4:1", "--param", "fft"], "unknown parameterisation 'fft'"),
+    (["render", "squeezenet1_1", "fire4:1", "--optimiser", "sgd"], "'sgd' is not one of 'adam'"),
+    (
+        ["render", "squeezenet1_1", "fire4:1", "--param", "maco:spectrum=no"],
+        "no spectrum file 'no'",
+    ),
+    (["spectrum", "photographs", "-o", "no/out.npz"], "there is no folder 'no'"),
+    (["spectrum", "photographs", "-o", "out.npz"], "there is no file or folder 'photographs'"),
     (["render", "squeezenet1_1", "fire4:1", "--thresholds", "1,a"], "is no list of numbers"),
     (["render", "squeezenet1_1", "fire4:1", "--weights", "no.safetensors"], "no.safetensors"),
     (["render", "squeezenet1_1", "fire4:1", "--presicion", "bf16"], "No such option"),

@@ -42,6 +42,26 @@ def test_size(size, native, expected):
     assert RenderConfig(size=size).size_px(native) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "optimiser", "learning_rate"),
+    [
+        ({}, "adam", 0.05),
+        ({"param": "cppn"}, "adam", 0.002),
+        ({"param": "maco"}, "nadam", 1.0),
+        ({"param": "maco", "optimiser": "adam"}, "adam", 1.0),
+        ({"optimiser": "nadam", "learning_rate": 0.2}, "nadam", 0.2),
+        ({"optimiser": "lbfgs"}, "lbfgs", 1.0),
+        ({"param": "cppn", "optimiser": "lbfgs"}, "lbfgs", 1.0),
+    ],
+)
+def test_what_is_not_set_is_what_the_parameterisation_names(values, optimiser, learning_rate):
+    config = RenderConfig(**values)
+    assert config.optimiser_used == optimiser
+    assert config.learning_rate_used == learning_rate
+    assert config.batch_on(CPU) == (1 if optimiser == "lbfgs" else 16)
+    assert RenderConfig.from_json(config.to_json()).to_json() == config.to_json()
+
+
 def test_precision(monkeypatch):
     assert RenderConfig(precision="bf16").dtype_on(CPU) == torch.bfloat16
     assert RenderConfig(precision="float32").dtype_on(CPU) == torch.float32
@@ -70,6 +90,8 @@ def test_precision(monkeypatch):
         ({"redirect_steps": -1}, "redirect_steps must be a whole number, 0 or more"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
+        ({"optimiser": "sgd"}, "optimiser must be one of adam, nadam, lbfgs, got 'sgd'"),
+        ({"optimiser": "lbfgs", "batch": 2}, "lbfgs takes one image at a time.* got batch 2"),
         ({"thresholds": (5, 300)}, r"thresholds must be 1 to 256 \(steps\), got 300"),
         ({"thresholds": (2.5,)}, "thresholds must be a whole number"),
         ({"seed": -1}, "seed must be a whole number, 0 or more"),

@@ -22,6 +22,7 @@ from featviz.errors import (
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec
 from featviz.objectives import Sum, channel, class_logit, neuron, objective
+from featviz.params import PARAMETERISATIONS
 from featviz.rendering import render
 from nets import SmallNet, small_model, small_net
 
@@ -73,6 +74,55 @@ def test_one_step_is_adam_on_the_sum_of_the_scores(model):
         with torch.no_grad():
             spectrum -= change
     assert torch.allclose(param().detach(), result.images, atol=1e-4)
+
+
+def test_nadam_is_that_of_dozat(model):
+    # Dozat 2016, written out, with PyTorch's momentum: 0.9 (1 - 0.96 ** (t / 250) / 2)
+    config = featviz.RenderConfig(
+        steps=3, precision="float32", redirect_steps=0, transforms="none", param="maco"
+    )
+    result = render(model, "late:1", config=config, progress=False)
+    assert result.record["ran"]["optimiser"] == "nadam"
+    assert result.record["ran"]["learning_rate"] == 1.0
+    generator = ascent.image_generator(0, "late:1")
+    param = featviz.Maco().start(
+        channels=3, size=(32, 32), generators=[generator], device=torch.device("cpu")
+    )
+    phase = param.phase
+    m, v, product = torch.zeros_like(phase), torch.zeros_like(phase), 1.0
+    for step in range(1, 4):
+        score = model.record(param(), ["late"])["late"][:, 1].mean()
+        assert torch.allclose(score, result.history[0, step - 1], rtol=1e-3, atol=1e-4)
+        (gradient,) = torch.autograd.grad(-score, phase)
+        now, then = (0.9 * (1 - 0.5 * 0.96 ** (t * 0.004)) for t in (step, step + 1))
+        product *= now
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        ahead = gradient * (1 - now) / (1 - product) + m * then / (1 - product * then)
+        with torch.no_grad():
+            phase -= ahead / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
+
+
+def test_lbfgs_climbs_one_image_at_a_time(model):
+    settings = {**QUICK, "steps": 12, "optimiser": "lbfgs", "transforms": "none"}
+    both = render(model, ["late:1", "block:2"], redirect_steps=0, **settings)
+    # Without random moves each line search starts where the last one ended, and never loses.
+    assert (both.history.diff() >= -1e-6).all()
+    assert (both.score > both.history[:, 0] + 0.05).all()
+    assert both.record["ran"]["batch"] == 1
+    assert both.record["ran"]["learning_rate"] == 1.0
+    for k, label in enumerate(both.labels):
+        alone = render(model, label, redirect_steps=0, **settings)
+        assert torch.equal(alone.images[0], both.images[k])
+
+
+def test_lbfgs_takes_over_when_the_image_is_awake():
+    start = bias_model([0.0])
+    with torch.no_grad():
+        grey = start.module[0](torch.full((1, 3, 24, 24), 0.5))[0, 0, 0, 0]
+    asleep = bias_model([-grey.item() - 0.5])
+    settings = {"steps": 40, "optimiser": "lbfgs", "progress": False, "transforms": "none"}
+    assert render(asleep, "1:0", **settings).score[0] > 0
+    assert render(asleep, "1:0", redirect_steps=0, **settings).dead.all()
 
 
 def test_same_seed_same_image(model):
@@ -444,7 +494,7 @@ def test_bf16_gives_nearly_the_same_picture(model):
 
 
 @pytest.mark.parametrize("transforms", ["none", "lucid", "pad:3,jitter:4"])
-@pytest.mark.parametrize("param", ["fourier", "pixels"])
+@pytest.mark.parametrize("param", sorted(PARAMETERISATIONS))
 def test_parts_combine(model, transforms, param):
     settings = {**QUICK, "steps": 40}
     (history,) = render(model, "late:1", transforms=transforms, param=param, **settings).history
@@ -463,7 +513,11 @@ def test_parts_combine(model, transforms, param):
         (5, UnitError, "cannot render 5; give a unit such as 'fire4:128'"),
         ([3], UnitError, "cannot render 3; give a unit such as 'fire4:128'"),
         (channel("late", 7), UnitError, "channel 7 is out of range"),
-        (Sum(2.0, ()), UnitError, "'2' reads no site of the network, so there is no feature to show"),
+        (
+            Sum(2.0, ()),
+            UnitError,
+            "'2' reads no site of the network, so there is no feature to show",
+        ),
         (neuron("lost", 7), SiteError, "unknown site 'lost'"),
         (channel("late", 7) + 1, UnitError, "channel 7 is out of range"),
     ],
