@@ -12,7 +12,7 @@ from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError
 from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
-from featviz.objectives import Objective, bind
+from featviz.objectives import Objective, Score, bind
 from featviz.params import ImageParameters, parse_parameterisation
 from featviz.transforms import parse_transforms
 
@@ -88,10 +88,10 @@ def ascend(
     param = parse_parameterisation(config.param)
     parameters = param.start(channels=channels, size=size, generators=generators, device=device)
     transforms = parse_transforms(config.transforms)
-    moves = torch.stack(
-        [transforms.draw(config.steps, size=size, generator=g) for g in generators], dim=1
+    moves = transforms.draw_batch(
+        config.steps, channels=channels, size=size, generators=generators
     ).to(device)
-    score = bind(objectives, device=device)
+    score = _mean_over_views(objectives, views=transforms.views, device=device)
     optimiser = torch.optim.Adam(
         parameters.parameters(), lr=config.learning_rate, fused=device.type in {"cpu", "cuda"}
     )
@@ -106,7 +106,8 @@ def ascend(
             looking = waking and (step + 1) % (config.redirect_steps + 1) == 0
             images = parameters()
             moved = transforms.apply(images, moves[step])
-            scores = score(network(moved, asleep=asleep if waking and not looking else None))
+            rows = asleep.repeat_interleave(transforms.views)
+            scores = score(network(moved, asleep=rows if waking and not looking else None))
             if looking:
                 images.retain_grad()
             _climb(scores, objectives, optimiser)
@@ -123,6 +124,14 @@ def ascend(
     except KeyboardInterrupt:
         interrupted = True
     return Ascent(_snapshot(parameters), history.T.cpu(), frames, done, interrupted)
+
+
+def _mean_over_views(objectives: Sequence[Objective], *, views: int, device: torch.device) -> Score:
+    """Return a function that scores image k by objective k, the mean over its views."""
+    score = bind([o for o in objectives for _ in range(views)], device=device)
+    if views == 1:
+        return score
+    return lambda activations: score(activations).view(-1, views).mean(1)
 
 
 def _climb(

@@ -27,13 +27,13 @@ class RenderConfig:
             size where that is smaller.
         seed: With the name of the unit, decides every random number.
         param: Image parameterisation, see params/__init__.py.
-        transforms: Robustness transforms, see transforms.py.
+        transforms: Robustness transforms, see transforms/.
         learning_rate: Of Adam.
         redirect_steps: For so many steps at the start, ReLUs that block all of an image's
             gradient let through what pushes them up; then again, for images that still get no
             gradient. 0: never.
-        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU. Halved, and retried, when
-            memory runs out.
+        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU, where transforms make
+            several views of an image so many fewer. Halved, and retried, when memory runs out.
         precision: What the network computes in: `float32`, `bf16`, or `auto`, which is bf16 where
             the hardware is fast at it. Images, losses and scores are float32 always.
         thresholds: Steps after which a copy of the images is kept besides.
@@ -90,7 +90,8 @@ class RenderConfig:
 
     def batch_on(self, device: torch.device) -> int:
         """Return how many images to render together on a device."""
-        return self.batch or _BATCH.get(device.type, _BATCH["cuda"])
+        default = _BATCH.get(device.type, _BATCH["cuda"])
+        return self.batch or max(1, default // parse_transforms(self.transforms).views)
 
     def dtype_on(self, device: torch.device) -> torch.dtype:
         """Return what the network computes in on a device."""
