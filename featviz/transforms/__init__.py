@@ -5,14 +5,22 @@ from collections.abc import Sequence
 from featviz.errors import ConfigError, did_you_mean
 from featviz.transforms.affine import Flip, Jitter, Pad, Rotate, Scale
 from featviz.transforms.base import Affine, Drawn, Extent, Filter, Transform
+from featviz.transforms.blur import Blur
+from featviz.transforms.color_jitter import ColorJitter
+from featviz.transforms.crops import Crops
 from featviz.transforms.fused import Moves, Transforms
-from featviz.transforms.presets import LUCID, PRESETS
+from featviz.transforms.noise import Noise
+from featviz.transforms.presets import LUCID, MACO, PRESETS, SMOOTH
 
 TRANSFORMS: dict[str, type[Transform]] = {
     kind.name: kind
     for kind in (
+        Blur,
+        ColorJitter,
+        Crops,
         Flip,
         Jitter,
+        Noise,
         Pad,
         Rotate,
         Scale,
@@ -58,15 +66,21 @@ def _parse_one(item: str, text: str) -> Transform:
 
 __all__ = [
     "LUCID",
+    "MACO",
     "PRESETS",
+    "SMOOTH",
     "TRANSFORMS",
     "Affine",
+    "Blur",
+    "ColorJitter",
+    "Crops",
     "Drawn",
     "Extent",
     "Filter",
     "Flip",
     "Jitter",
     "Moves",
+    "Noise",
     "Pad",
     "Rotate",
     "Scale",
