@@ -22,7 +22,7 @@ _CONFIG_OPTIONS = (
     click.option(
         "--transforms",
         metavar="PRESET|LIST",
-        help="lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10. [lucid]",
+        help="lucid, smooth, maco, none, or a list such as jitter:8,rotate:-10..10. [lucid]",
     ),
     click.option("--learning-rate", type=float, help="Of Adam. [0.05]"),
     click.option(
