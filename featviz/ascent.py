@@ -12,7 +12,7 @@ from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError
 from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
-from featviz.objectives import Objective, Score, bind
+from featviz.objectives import Activations, Objective, Score, bind
 from featviz.params import ImageParameters, parse_parameterisation
 from featviz.transforms import parse_transforms
 
@@ -91,7 +91,7 @@ def ascend(
     moves = transforms.draw_batch(
         config.steps, channels=channels, size=size, generators=generators
     ).to(device)
-    score = _mean_over_views(objectives, views=transforms.views, device=device)
+    score = _mean_over_views(bind(objectives, device=device), transforms.views)
     optimiser = torch.optim.Adam(
         parameters.parameters(), lr=config.learning_rate, fused=device.type in {"cpu", "cuda"}
     )
@@ -126,12 +126,21 @@ def ascend(
     return Ascent(_snapshot(parameters), history.T.cpu(), frames, done, interrupted)
 
 
-def _mean_over_views(objectives: Sequence[Objective], *, views: int, device: torch.device) -> Score:
-    """Return a function that scores image k by objective k, the mean over its views."""
-    score = bind([o for o in objectives for _ in range(views)], device=device)
+def _mean_over_views(score: Score, views: int) -> Score:
+    """Return a score of images from the activations of their views: the mean over these."""
     if views == 1:
         return score
-    return lambda activations: score(activations).view(-1, views).mean(1)
+
+    def mean(activations: Activations) -> Float[Tensor, " b"]:
+        split = {
+            name: rows.unflatten(0, (-1, views)).unbind(1) for name, rows in activations.items()
+        }
+        scores = [
+            score({name: parts[view] for name, parts in split.items()}) for view in range(views)
+        ]
+        return torch.stack(scores).mean(0)
+
+    return mean
 
 
 def _climb(
