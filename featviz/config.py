@@ -6,7 +6,7 @@ Nothing here imports torch before a config is made, so that the command line can
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from featviz.errors import ConfigError
 
@@ -36,7 +36,7 @@ class RenderConfig:
             size where that is smaller.
         seed: With the name of the unit, decides every random number.
         param: Image parameterisation, see params/__init__.py.
-        transforms: Robustness transforms, see transforms.py.
+        transforms: Robustness transforms, see transforms/.
         learning_rate: Of the optimiser; None: what the parameterisation names, 0.05 for most; 1.0
             for L-BFGS.
         optimiser: `adam`, `nadam`, or `lbfgs`, which takes one image at a time; None: what the
@@ -44,8 +44,9 @@ class RenderConfig:
         redirect_steps: For so many steps at the start, ReLUs that block all of an image's
             gradient let through what pushes them up; then again, for images that still get no
             gradient. 0: never.
-        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU, 1 for L-BFGS. Halved, and
-            retried, when memory runs out.
+        batch: Images rendered together; None: 16 on a CPU, 64 on a GPU, 1 for L-BFGS; where
+            transforms make several views of an image so many fewer. Halved, and retried, when
+            memory runs out.
         precision: What the network computes in: `float32`, `bf16`, or `auto`, which is bf16 where
             the hardware is fast at it. Images, losses and scores are float32 always.
         thresholds: Steps after which a copy of the images is kept besides.
@@ -103,7 +104,7 @@ class RenderConfig:
         """The optimiser: the one set, or the one that the parameterisation names."""
         from featviz.params import parse_parameterisation
 
-        return self.optimiser or parse_parameterisation(self.param).optimiser
+        return self.optimiser or cast("Optimiser", parse_parameterisation(self.param).optimiser)
 
     @property
     def learning_rate_used(self) -> float:
@@ -161,7 +162,10 @@ class RenderConfig:
         """Return how many images to render together on a device."""
         if self.optimiser_used == "lbfgs":
             return 1
-        return self.batch or DEFAULT_BATCH.get(device.type, DEFAULT_BATCH["cuda"])
+        from featviz.transforms import parse_transforms
+
+        default = DEFAULT_BATCH.get(device.type, DEFAULT_BATCH["cuda"])
+        return self.batch or max(1, default // parse_transforms(self.transforms).views)
 
     def dtype_on(self, device: "torch.device") -> "torch.dtype":
         """Return what the network computes in on a device."""

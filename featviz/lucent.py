@@ -251,8 +251,10 @@ def _movers(
     def move(images: Tensor) -> Tensor:
         if transforms is None:
             size = (images.shape[-2], images.shape[-1])
-            moves = [preset.draw(1, size=size, generator=generator)[0] for _ in images]
-            images = preset.apply(images, torch.stack(moves).to(images.device))
+            moves = preset.draw_batch(
+                1, channels=images.shape[1], size=size, generators=[generator] * len(images)
+            )
+            images = preset.apply(images, moves.to(images.device)[0])
         else:
             for transform in transforms:
                 images = transform(images)

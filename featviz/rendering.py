@@ -81,7 +81,7 @@ def render(
 
     References:
         Olah, Mordvintsev, Schubert 2017, "Feature Visualization", Distill. Deviations are named
-        where they are: transforms.py, params/fourier.py, redirected_relu.py.
+        where they are: transforms/, params/fourier.py, redirected_relu.py.
     """
     given = {
         "steps": steps,

@@ -201,3 +201,56 @@ def photograph_magnitude(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
             [rfft2_magnitude((p - m) * window) for p, m in zip(planes, means, strict=True)]
         )
     return np.mean(found, 0)
+
+
+def blurred(image: np.ndarray, sd: float, reach: int, fill: float = 0.5) -> np.ndarray:
+    """Gaussian blur of [h, w] in two dimensions at once, `fill` outside, pixel by pixel."""
+    h, w = image.shape
+    span = range(-reach, reach + 1)
+    weights = {(i, j): math.exp(-(i * i + j * j) / (2 * sd * sd)) for i in span for j in span}
+    out = np.zeros((h, w))
+    for y in range(h):
+        for x in range(w):
+            for (i, j), weight in weights.items():
+                inside = 0 <= y + i < h and 0 <= x + j < w
+                out[y, x] += weight * (image[y + i, x + j] if inside else fill)
+    return out / sum(weights.values())
+
+
+def crop(
+    image: np.ndarray, centre: tuple[float, float], side: float, fill: float = 0.5
+) -> np.ndarray:
+    """Enlarge a box of [h, w] to its size; centre (x, y) and side in parts of the image."""
+    h, w = image.shape
+    out = np.zeros((h, w))
+    for y in range(h):
+        for x in range(w):
+            across = centre[0] + side * ((x + 0.5) / w - 0.5)
+            down = centre[1] + side * ((y + 0.5) / h - 0.5)
+            out[y, x] = bilinear(image, across * w - 0.5, down * h - 0.5, fill)
+    return out
+
+
+def jittered_color(
+    rgb: tuple[float, float, float],
+    brightness: float,
+    contrast: float,
+    saturation: float,
+    hue_deg: float,
+) -> list[float]:
+    """One pixel, step by step; hue as a turn of the distance from grey about the grey axis."""
+    pixel = [brightness * v for v in rgb]
+    pixel = [0.5 + contrast * (v - 0.5) for v in pixel]
+    luma = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2]
+    pixel = [luma + saturation * (v - luma) for v in pixel]
+    mean = sum(pixel) / 3
+    # In the plane across the axis: along R, and at right angles to it.
+    along = (2 * pixel[0] - pixel[1] - pixel[2]) / math.sqrt(6)
+    right = (pixel[1] - pixel[2]) / math.sqrt(2)
+    cos, sin = math.cos(math.radians(hue_deg)), math.sin(math.radians(hue_deg))
+    along, right = cos * along - sin * right, sin * along + cos * right
+    return [
+        mean + 2 * along / math.sqrt(6),
+        mean - along / math.sqrt(6) + right / math.sqrt(2),
+        mean - along / math.sqrt(6) - right / math.sqrt(2),
+    ]

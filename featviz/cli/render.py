@@ -8,7 +8,13 @@ import click
 
 from featviz.cli.loading import Numbers, Size, load_model, model_options
 from featviz.cli.output import INTERRUPTED, json_option, print_json, prints_to_stderr
-from featviz.config import DEFAULT_BATCH, DEFAULT_SIZE_PX, Precision, RenderConfig
+from featviz.config import (
+    DEFAULT_BATCH,
+    DEFAULT_SIZE_PX,
+    Optimiser,
+    Precision,
+    RenderConfig,
+)
 
 if TYPE_CHECKING:
     from featviz.result import RenderResult
@@ -28,11 +34,13 @@ _CONFIG_OPTIONS = (
     _setting("size", f"Size of the images. [{DEFAULT_SIZE_PX}, or the network's own]", type=Size()),
     _setting("seed", "Decides every random number.", type=int),
     _setting(
-        "param", "fourier, pixels, pyramid, cppn, maco or shared.", metavar="NAME[:KEY=VALUE,...]"
+        "param",
+        "fourier, pixels, pyramid, cppn, maco or shared.",
+        metavar="NAME[:KEY=VALUE,...]",
     ),
     _setting(
         "transforms",
-        "lucid, none, or a list such as jitter:8,scale:0.9..1.1,rotate:-10..10.",
+        "lucid, smooth, maco, none, or a list such as jitter:8,rotate:-10..10.",
         metavar="PRESET|LIST",
     ),
     _setting("learning_rate", "Of the optimiser. [0.05; cppn 0.002, maco 1, lbfgs 1]", type=float),

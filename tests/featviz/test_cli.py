@@ -13,7 +13,8 @@ from featviz import ascent
 from featviz.cli import app, run
 from featviz.cli.demo import demo as demo_command
 from featviz.cli.render import render as render_command
-from featviz.config import RenderConfig
+from featviz.config import LBFGS_LEARNING_RATE, RenderConfig
+from featviz.params import PARAMETERISATIONS
 from featviz.record import read_record
 from nets import SmallNet, small_net
 
@@ -182,7 +183,7 @@ def test_every_setting_is_a_flag():
 def test_help_tells_the_defaults_of_the_settings():
     told = {param.name: param.help for param in render_command.params if hasattr(param, "help")}
     config = RenderConfig()
-    named = ("steps", "seed", "param", "transforms", "learning_rate", "redirect_steps", "precision")
+    named = ("steps", "seed", "param", "transforms", "redirect_steps", "precision")
     named += ("images", "diversity")
     for name in named:
         assert told[name].endswith(f" [{getattr(config, name)}]")
@@ -190,7 +191,16 @@ def test_help_tells_the_defaults_of_the_settings():
     assert told["size"].endswith(f"[{side}, or the network's own]")
     cpu, cuda = (config.batch_on(torch.device(kind)) for kind in ("cpu", "cuda"))
     assert told["batch"].endswith(f"[{cpu} on a CPU, {cuda} on a GPU]")
-    assert {*named, "size", "batch", "thresholds"} == set(RenderConfig.__dataclass_fields__)
+    rates = {kind.name: kind.learning_rate for kind in PARAMETERISATIONS.values()}
+    usual = config.learning_rate_used
+    unusual = [f"{name} {rate:g}" for name, rate in rates.items() if rate != usual]
+    assert told["learning_rate"].endswith(
+        f" [{usual:g}; {', '.join(unusual)}, lbfgs {LBFGS_LEARNING_RATE:g}]"
+    )
+    kinds = [(k.name, k.optimiser) for k in PARAMETERISATIONS.values() if k.optimiser != "adam"]
+    assert told["optimiser"].endswith(f" [adam; {', '.join(map(' '.join, kinds))}]")
+    apart = {"size", "batch", "thresholds", "learning_rate", "optimiser"}
+    assert {*named, *apart} == set(RenderConfig.__dataclass_fields__)
     assert {param.name: param.default for param in demo_command.params}["steps"] == config.steps
 
 

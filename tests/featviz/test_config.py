@@ -105,7 +105,7 @@ def test_precision(monkeypatch):
         ({"param": 3}, r"param must be text such as 'fourier', or .* Fourier\(\); got 3"),
         ({"transforms": 3}, "transforms must be text such as 'jitter:8,scale:.*; got 3"),
         ({"transforms": ["jitter:3"]}, r"or a list of transforms .* Jitter\(8\); got 'jitter:3'"),
-        ({"transforms": Jitter(3)}, r"or a list of transforms .*; got Jitter\(reach_px=3\)"),
+        ({"transforms": Jitter(3)}, r"or a list of transforms .*; got Jitter\(reach=3"),
         ({"param": "fouier"}, "unknown parameterisation 'fouier'; did you mean 'fourier'"),
         ({"transforms": "wobble"}, "unknown transform 'wobble'"),
     ],

@@ -60,11 +60,11 @@ def test_one_step_is_adam_on_the_sum_of_the_scores(model):
         channels=3, size=size, generators=[generator], device=torch.device("cpu")
     )
     transforms = featviz.transforms.parse_transforms("lucid")
-    moves = transforms.draw(3, size=size, generator=generator)
+    moves = transforms.draw(3, channels=3, size=size, generator=generator)
     spectrum = param.spectrum
     m = v = torch.zeros_like(spectrum)
     for step in range(3):
-        moved = transforms.apply(param(), moves[step : step + 1])
+        moved = transforms.apply(param(), moves[step])
         score = model.record(moved, ["late"])["late"][:, 1].mean()
         assert torch.allclose(score, result.history[0, step], atol=1e-5)
         (gradient,) = torch.autograd.grad(-score, spectrum)
