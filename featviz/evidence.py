@@ -11,9 +11,10 @@ from torch import Tensor
 
 from featviz.ascent import Ascent
 from featviz.errors import RenderError
+from featviz.metrics import pixel_metrics, score_images
 from featviz.models.model import Model
 from featviz.models.weights import digest
-from featviz.objectives import Channel, Objective, bind
+from featviz.objectives import Channel, Objective
 from featviz.plan import Plan
 from featviz.record import SCHEMA, environment
 from featviz.result import RenderResult
@@ -66,6 +67,7 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
             "precision 'float32' or a smaller learning rate"
         )
     labels = tuple(o.label for o in objectives)
+    pixels = pixel_metrics(images)
     entries = [
         {
             "unit": objective.label,
@@ -73,6 +75,7 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
             "score": score[k].item() if not failed[k] else None,
             "dead": bool(dead[k]),
             "failed": bool(failed[k]),
+            "metrics": pixels[k],
             **_class_name(plan.model, objective),
         }
         for k, (objective, (ascent, _)) in enumerate(zip(objectives, rows, strict=True))
@@ -132,9 +135,7 @@ def _measure_batch(
     plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     shown = images.to(plan.model.device).requires_grad_()
-    names = list(dict.fromkeys(name for o in objectives for name in o.sites))
-    activations = plan.model.record(shown, names)
-    score = bind(objectives, device=shown.device)(activations)
+    score = score_images(plan.model, objectives, shown)
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 

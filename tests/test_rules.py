@@ -59,6 +59,7 @@ STAGES = (
     {"images"},
     {"record"},
     {"page", "result"},
+    {"metrics"},
     {"evidence"},
     {"rendering"},
     {""},
