@@ -1,8 +1,8 @@
 """Is a picture any good: the evidence that stands beside it.
 
 pixels.py looks at pixels alone, statistics.py turns activations into numbers, measures.py asks
-networks, reference.py runs a network over a folder of photographs, renders.py does all of it to a
-folder that `featviz render` saved.
+networks, reference.py runs a network over a folder of photographs; renders.py reads a folder that
+`featviz render` saved, and report.py measures it.
 """
 
 from featviz.metrics.measures import (
@@ -27,7 +27,8 @@ from featviz.metrics.pixels import (
     spectrum_slope,
 )
 from featviz.metrics.reference import Reference
-from featviz.metrics.renders import Render, Report, measure_renders, read_renders
+from featviz.metrics.renders import Render, read_renders
+from featviz.metrics.report import Report, measure_renders
 from featviz.metrics.statistics import (
     Moments,
     cosine_distance,
