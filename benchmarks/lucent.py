@@ -124,7 +124,7 @@ def bare(
 
 def lucent(device: torch.device, site: str, size: int, *, batch: int, steps: int) -> float:
     """Return Lucent's seconds per step."""
-    render, objectives, param = _patched_lucent(device)
+    render, objectives, param = patched_lucent(device)
     built = network(device)
     clock = Clock(device, warm_up=4)
     wanted = [objectives.channel(site, k, batch=k if batch > 1 else None) for k in range(batch)]
@@ -148,7 +148,7 @@ def lucent(device: torch.device, site: str, size: int, *, batch: int, steps: int
     return clock.median()
 
 
-def _patched_lucent(device: torch.device) -> tuple[Any, Any, Any]:
+def patched_lucent(device: torch.device) -> tuple[Any, Any, Any]:
     """Return Lucent's modules render, objectives and param, in a state in which they run."""
     kornia: Any = import_module("kornia")
     geometry: Any = import_module("kornia.geometry.transform")

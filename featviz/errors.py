@@ -12,6 +12,7 @@ Each message says what is wrong, what came, and what to do about it.
     |   +-- ConfigError       a setting out of its range
     |   +-- OutputError       a file or folder that cannot be written, or exists already
     |   +-- RecordError       a file that cannot be read, or holds no record
+    |   +-- PictureError      a picture, or a folder of pictures, that cannot be read
     +-- RenderError           the work itself failed; the command line exits with 1
 """
 
@@ -61,6 +62,10 @@ class OutputError(InputError):
 
 class RecordError(InputError):
     """A file cannot be read, or carries no featviz record."""
+
+
+class PictureError(InputError):
+    """A picture cannot be read, or a folder holds none."""
 
 
 class RenderError(FeatvizError):

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from featviz.ascent import Ascent
 from featviz.errors import RenderError, is_out_of_memory
+from featviz.metrics import pixel_metrics, score_images
 from featviz.models.model import Model
 from featviz.models.weights import digest
-from featviz.objectives import IMAGE, Channel, Objective, bind
+from featviz.objectives import Channel, Objective
 from featviz.plan import Plan
 from featviz.record import SCHEMA, environment
 from featviz.result import RenderResult
@@ -66,13 +67,16 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
             "precision 'float32' or a smaller learning rate"
         )
     labels = tuple(plan.labels[k] for k in done)
+    pixels = pixel_metrics(images)
     entries = [
         {
             "unit": labels[k],
+            "objective": objective.label,
             "steps_done": ascent.steps_done,
             "score": score[k].item() if not failed[k] else None,
             "dead": bool(dead[k]),
             "failed": bool(failed[k]),
+            "metrics": pixels[k],
             **_class_name(plan.model, objective),
         }
         for k, (objective, (ascent, _)) in enumerate(zip(objectives, rows, strict=True))
@@ -133,9 +137,7 @@ def _measure_batch(
     plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     shown = images.to(plan.model.device).requires_grad_()
-    names = list(dict.fromkeys(name for o in objectives for name in o.sites))
-    activations = plan.model.record(shown, [name for name in names if name != IMAGE])
-    score = bind(objectives, device=shown.device)({**activations, IMAGE: shown})
+    score = score_images(plan.model, objectives, shown)
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 

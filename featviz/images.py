@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
-from featviz.errors import OutputError, RecordError
+from featviz.errors import OutputError, PictureError, RecordError
 
 TEXT_KEY = "featviz"
 _CAPTION_PX = 13
@@ -33,6 +33,29 @@ def to_picture(image: Float[Tensor, "c h w"]) -> Image.Image:
     if len(array) == 3:
         return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)), "RGB")
     return Image.fromarray(np.concatenate(list(array), axis=1), "L")
+
+
+def to_image(picture: Image.Image, size: tuple[int, int]) -> Float[Tensor, "c h w"]:
+    """Return the image of a picture: the inverse of `to_picture`, but for the rounding.
+
+    Args:
+        picture: From `to_picture`; RGB, or grey with one channel beside the other.
+        size: Height and width of the image in pixels.
+
+    Raises:
+        PictureError: If the picture has another size.
+    """
+    h, w = size
+    beside = 1 if picture.mode == "RGB" else max(1, picture.width // w)
+    if picture.mode not in {"RGB", "L"} or picture.size != (w * beside, h):
+        raise PictureError(
+            f"the picture has {picture.width}x{picture.height} px in mode {picture.mode}, its "
+            f"record says {w}x{h}; was it edited?"
+        )
+    array = torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
+    if picture.mode == "RGB":
+        return array.permute(2, 0, 1).contiguous()
+    return array.reshape(h, beside, w).permute(1, 0, 2).contiguous()
 
 
 def png_bytes(picture: Image.Image, *, text: str | None = None) -> bytes:

@@ -254,3 +254,61 @@ def jittered_color(
         mean - along / math.sqrt(6) + right / math.sqrt(2),
         mean - along / math.sqrt(6) - right / math.sqrt(2),
     ]
+
+
+def spectrum_slope(image: np.ndarray, low: float, high: float) -> float:
+    """Slope of log amplitude on log frequency of [c, h, w] over rings, by loops."""
+    _, h, w = image.shape
+    rings: dict[int, list[tuple[float, float]]] = {}
+    for i in range(h):
+        for j in range(w):
+            fy, fx = (i if i <= h // 2 else i - h) / h, (j if j <= w // 2 else j - w) / w
+            f = math.hypot(fy, fx)
+            if not low <= f <= high:
+                continue
+            power = np.mean([abs(dft(plane, i, j)) ** 2 for plane in image])
+            rings.setdefault(round(f * min(h, w)), []).append((f, power))
+    x = [np.mean([math.log(f) for f, _ in ring]) for ring in rings.values()]
+    y = [math.log(math.sqrt(np.mean([power for _, power in ring]))) for ring in rings.values()]
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def dft(plane: np.ndarray, i: int, j: int) -> complex:
+    """One coefficient of the discrete Fourier transform of [h, w]."""
+    h, w = plane.shape
+    total = 0j
+    for y in range(h):
+        for x in range(w):
+            angle = -2 * math.pi * (i * y / h + j * x / w)
+            total += plane[y, x] * complex(math.cos(angle), math.sin(angle))
+    return total
+
+
+def gram_diversity(activations: np.ndarray) -> float:
+    """One minus the mean cosine of Gram matrices of [b, c, h, w], pair by pair."""
+    grams = []
+    for activation in activations:
+        c = len(activation)
+        rows = activation.reshape(c, -1)
+        grams.append(np.array([[np.mean(rows[i] * rows[j]) for j in range(c)] for i in range(c)]))
+    cosines = []
+    for a in range(len(grams)):
+        for b in range(a + 1, len(grams)):
+            size = math.sqrt((grams[a] ** 2).sum() * (grams[b] ** 2).sum())
+            cosines.append((grams[a] * grams[b]).sum() / size)
+    return 1 - float(np.mean(cosines))
+
+
+def gaussian_blur(plane: np.ndarray, sd: float, reach: int) -> np.ndarray:
+    """Gaussian blur of [h, w], cut off at `reach`, mirrored without repeating the edge."""
+    h, w = plane.shape
+    weights = [math.exp(-(d**2) / (2 * sd**2)) for d in range(-reach, reach + 1)]
+    out = np.zeros((h, w))
+    for y in range(h):
+        for x in range(w):
+            for dy, wy in zip(range(-reach, reach + 1), weights, strict=True):
+                for dx, wx in zip(range(-reach, reach + 1), weights, strict=True):
+                    yy, xx = abs(y + dy), abs(x + dx)
+                    yy, xx = min(yy, 2 * (h - 1) - yy), min(xx, 2 * (w - 1) - xx)
+                    out[y, x] += wy * wx * plane[yy, xx]
+    return out / sum(weights) ** 2

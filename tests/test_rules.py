@@ -63,6 +63,7 @@ STAGES = (
     {"animation"},
     {"record"},
     {"page", "result"},
+    {"metrics"},
     {"evidence"},
     {"lucent", "rendering"},
     {""},

@@ -1,14 +1,14 @@
 """Options that say which model to use, shared by the commands that load one."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from featviz.cli.output import prints_to_stderr
-from featviz.errors import ConfigError
+from featviz.errors import ConfigError, RecordError
 from featviz.models.spec import FAMILIES
 
 if TYPE_CHECKING:
@@ -105,3 +105,53 @@ def load_model(
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"cannot use device {device!r}: {reason}; try --device cpu") from error
+
+
+_LOADING = {"--weights", "--mean", "--std", "--input-size", "--channels", "--device"}
+
+
+def check_trust(arguments: Sequence[str], *, allow_factory: bool) -> None:
+    """Refuse records that would run code, or options that have no place in them.
+
+    Args:
+        arguments: What a record says loads its model, name first.
+        allow_factory: Whether the user trusts factories that records name.
+
+    Raises:
+        RecordError: If the arguments are refused.
+    """
+    name, *options = arguments
+    if name.startswith("-") or set(options[::2]) - _LOADING:
+        raise RecordError(f"the record asks for {name!r} with {options}, which no featviz wrote")
+    family, colon, _ = name.partition(":")
+    if colon and family not in FAMILIES and not allow_factory:
+        raise RecordError(
+            f"the record names the factory {name!r}, whose code would run; if you trust it, add "
+            "--allow-factory"
+        )
+
+
+@click.command()
+@click.argument("name")
+@model_options
+def _recorded(name: str, **options: Any) -> "Model":
+    return load_model(name, **options)
+
+
+def load_recorded(
+    arguments: Sequence[str], *, allow_factory: bool, device: str | None = None
+) -> "Model":
+    """Load the model that a record names.
+
+    Args:
+        arguments: What the record says loads it, name first.
+        allow_factory: Whether the user trusts factories that records name.
+        device: Where to; None: where the record says, or the default.
+
+    Raises:
+        InputError: If the arguments are refused, or the model cannot be loaded.
+    """
+    check_trust(arguments, allow_factory=allow_factory)
+    elsewhere = ["--device", device] if device else []  # the last one counts
+    model: Model = _recorded.main([*arguments, *elsewhere], standalone_mode=False)
+    return model

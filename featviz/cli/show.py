@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from featviz.cli.loading import check_trust
 from featviz.cli.output import INTERRUPTED, json_option, print_json
 from featviz.errors import RecordError
-from featviz.models.spec import FAMILIES
 
 
 @click.command()
@@ -45,29 +45,13 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
             f"{str(file)!r} was made from Python with objects that have no name; run that script "
             "again instead"
         )
-    _check_trust(record, allow_factory=allow_factory)
+    check_trust(record["request"]["arguments"], allow_factory=allow_factory)
     same = _run_again(record, file, reproduce)
     if as_json:
         print_json({"file": str(file), "command": line, "same_bytes": same})
     else:
         click.echo("the same bytes" if same else "different bytes")
     return 0 if same else 1
-
-
-_LOADING = {"--weights", "--mean", "--std", "--input-size", "--channels", "--device"}
-
-
-def _check_trust(record: dict[str, Any], *, allow_factory: bool) -> None:
-    """Refuse records that would run code, or options that have no place in them."""
-    name, *options = record["request"]["arguments"]
-    if name.startswith("-") or set(options[::2]) - _LOADING:
-        raise RecordError(f"the record asks for {name!r} with {options}, which no featviz wrote")
-    family, colon, _ = name.partition(":")
-    if colon and family not in FAMILIES and not allow_factory:
-        raise RecordError(
-            f"the record names the factory {name!r}, whose code would run; if you trust it, add "
-            "--allow-factory"
-        )
 
 
 def _run_again(record: dict[str, Any], file: Path, folder: Path) -> bool:

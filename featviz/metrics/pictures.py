@@ -1,0 +1,108 @@
+"""Folders of pictures, read one batch at a time: 100,000 photographs must not be in memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from featviz.errors import PictureError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# The short side is 256 for a crop of 224, as networks on ImageNet are tested.
+_MARGIN = 256 / 224
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """The pictures below a folder, in the order of their names.
+
+    Attributes:
+        path: The folder.
+        files: The pictures.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "PictureFolder":
+        """List the pictures below a folder, hidden files left out.
+
+        Raises:
+            PictureError: If there is no such folder, or fewer than two pictures in it: one has
+                no spread to compare with.
+        """
+        path = Path(folder)
+        if not path.is_dir():
+            raise PictureError(f"there is no folder {str(folder)!r}; give a folder of photographs")
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        )
+        if len(files) < 2:
+            known = " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
+            raise PictureError(
+                f"{str(folder)!r} holds {len(files)} pictures ({known}); give a folder with two "
+                "at least, better hundreds"
+            )
+        return cls(path, tuple(files))
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.files)
+
+    def batches(
+        self, size: tuple[int, int], *, channels: int = 3, batch: int = 32
+    ) -> Iterator[Float[Tensor, "b c h w"]]:
+        """Give the pictures as images in 0..1, in the order of `files`.
+
+        Args:
+            size: Height and width in pixels, see `read_picture`.
+            channels: 3, or 1 for grey.
+            batch: Pictures at a time.
+
+        Raises:
+            PictureError: If a picture cannot be read, or for other channels.
+        """
+        if channels not in (1, 3):
+            raise PictureError(
+                f"pictures have 3 channels, or 1 if grey, and the network takes {channels}; "
+                "compare it with its own data in Python: featviz.metrics.statistics"
+            )
+        for first in range(0, len(self.files), batch):
+            files = self.files[first : first + batch]
+            yield torch.stack([read_picture(file, size, channels=channels) for file in files])
+
+
+def read_picture(file: Path, size: tuple[int, int], *, channels: int = 3) -> Float[Tensor, "c h w"]:
+    """Read a picture as an image in 0..1: resized to cover 8/7 of the size, its centre cut out.
+
+    Args:
+        file: A picture; transparency is dropped.
+        size: Height and width in pixels.
+        channels: 3, or 1 for grey.
+
+    Raises:
+        PictureError: If it cannot be read.
+    """
+    h, w = size
+    try:
+        with Image.open(file) as opened:
+            picture = opened.convert("RGB" if channels == 3 else "L")
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise PictureError(
+            f"cannot read {str(file)!r} as a picture: {error}; remove it or choose another folder"
+        ) from error
+    scale = max(h / picture.height, w / picture.width) * _MARGIN
+    shown = max(w, round(picture.width * scale)), max(h, round(picture.height * scale))
+    picture = picture.resize(shown, Image.Resampling.BILINEAR)
+    left, top = (shown[0] - w) // 2, (shown[1] - h) // 2
+    array = np.asarray(picture.crop((left, top, left + w, top + h)), dtype=np.float32) / 255
+    return torch.from_numpy(array.reshape(h, w, channels)).permute(2, 0, 1)

@@ -1,0 +1,85 @@
+"""Read a folder of renders: pictures with records, as `featviz render -o DIR` writes them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from featviz.errors import PictureError, RecordError
+from featviz.images import to_image
+from featviz.record import Record, read_record
+
+
+@dataclass(frozen=True, eq=False)
+class Render:
+    """One saved image.
+
+    Attributes:
+        file: The PNG.
+        image: Values 0..1, as the PNG rounds them.
+        record: What was done.
+    """
+
+    file: Path
+    image: Float[Tensor, "c h w"]
+    record: Record
+
+    @property
+    def label(self) -> str:
+        """Name of the image: the objective, with `~2` and so on for more images of it."""
+        return str(self.record["image"]["unit"])
+
+    @property
+    def objective(self) -> str:
+        """The objective, such as `fire4:128`."""
+        return str(self.record["image"].get("objective", self.label))
+
+
+def read_renders(folder: str | Path) -> list[Render]:
+    """Read the images that renders saved in a folder, sorted by name.
+
+    Contact sheets, copies from thresholds, and pictures without a record are left out.
+
+    Raises:
+        RecordError: If there is no such folder, or no picture in it has a record.
+        PictureError: If a PNG cannot be read.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise RecordError(f"there is no folder {str(folder)!r}; give one that featviz rendered to")
+    found = [_read_render(file) for file in sorted(path.glob("*.png"))]
+    renders = [render for render in found if render is not None]
+    if not renders:
+        raise RecordError(
+            f"none of the {len(found)} PNG files in {str(folder)!r} is an image with a featviz "
+            "record; give a folder that 'featviz render -o' wrote"
+        )
+    return renders
+
+
+def _read_render(file: Path) -> Render | None:
+    try:
+        with Image.open(file) as picture:
+            picture.load()
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise PictureError(
+            f"cannot read {str(file)!r} as a picture: {error}; remove it or render it again"
+        ) from error
+    try:
+        record = read_record(file)
+    except RecordError:
+        return None
+    if "image" not in record or "after_step" in record:
+        return None
+    try:
+        h, w = map(int, record["ran"]["size"])
+        complete = {"unit", "score", "dead"} <= set(record["image"])
+    except (KeyError, TypeError, ValueError):
+        complete = False
+    if not complete:
+        raise RecordError(
+            f"the record of {str(file)!r} lacks its size, unit, score or flag; render it again"
+        )
+    return Render(file, to_image(picture, (h, w)), record)
