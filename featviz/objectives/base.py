@@ -96,7 +96,9 @@ class Objective(ABC):
         if not _is_number(other):
             return NotImplemented
         constant, terms = _as_sum(self)
-        return Sum(float(constant * other), tuple((k * other, term) for k, term in terms))
+        return _as_plain(
+            Sum(float(constant * other), tuple((k * other, term) for k, term in terms))
+        )
 
     __rmul__ = __mul__
 
@@ -135,14 +137,21 @@ def _as_sum(objective: Objective) -> tuple[float, tuple[tuple[float, Objective],
     return 0.0, ((1.0, objective),)
 
 
-def _sum(left: Objective, right: Objective | float, sign: float) -> "Sum":
+def _as_plain(total: "Sum") -> Objective:
+    """Return the term of a sum that is nothing but it, so that `a * 1` and `a + 0` are `a`."""
+    if len(total.terms) == 1 and not total.constant and total.terms[0][0] == 1:
+        return total.terms[0][1]
+    return total
+
+
+def _sum(left: Objective, right: Objective | float, sign: float) -> Objective:
     constant, terms = _as_sum(left)
     if isinstance(right, Objective):
         more, right_terms = _as_sum(right)
         # Flat, not nested: a sum of a thousand terms must not recurse a thousand deep.
         signed = tuple((sign * k, term) for k, term in right_terms)
-        return Sum(constant + sign * more, terms + signed)
-    return Sum(constant + sign * right, terms)
+        return _as_plain(Sum(constant + sign * more, terms + signed))
+    return _as_plain(Sum(constant + sign * right, terms))
 
 
 @dataclass(frozen=True)
@@ -160,9 +169,9 @@ class Sum(Objective):
     @property
     def label(self) -> str:
         """`fire4:5 + 3*fire4:9`."""
-        parts = [_weighted(k, term.label) for k, term in self.terms]
+        parts = [_weighted(k, term) for k, term in self.terms]
         if self.constant or not parts:
-            parts.append(f"{'-' if self.constant < 0 else '+'} {abs(self.constant):g}")
+            parts.append(f"{'-' if self.constant < 0 else '+'} {_number(abs(self.constant))}")
         return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0][0] == "-" else 0)
 
     def check(self, sites: Mapping[str, Site]) -> None:
@@ -201,9 +210,19 @@ class Sum(Objective):
         return score
 
 
-def _weighted(k: float, label: str) -> str:
+def _weighted(k: float, term: Objective) -> str:
     sign, size = ("-", -k) if k < 0 else ("+", k)
-    return f"{sign} {label}" if size == 1 else f"{sign} {size:g}*{label}"
+    if size == 1:
+        return f"{sign} {term.label}"
+    # 2*(a) * (b) would read back as the product of 2*a and b.
+    label = f"({term.label})" if isinstance(term, _Pair) else term.label
+    return f"{sign} {_number(size)}*{label}"
+
+
+def _number(value: float) -> str:
+    """Return the shortest text that reads back as the same number."""
+    short = f"{value + 0.0:g}"  # + 0.0, so that minus zero is written 0
+    return short if float(short) == value else repr(float(value))
 
 
 @dataclass(frozen=True)
