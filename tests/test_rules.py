@@ -55,7 +55,7 @@ STAGES = (
     {"params"},
     {"transforms"},
     {"config", "inference"},
-    {"ascent", "plan"},
+    {"ascent", "plan", "settings"},
     {"images"},
     {"record"},
     {"page", "result"},
