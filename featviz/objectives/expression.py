@@ -71,13 +71,15 @@ def is_unit_text(text: str) -> bool:
 def text_to_objectives(text: str, table: SiteTable) -> list[Objective]:
     """Return the objectives of a text: one a unit of a set, or that of an expression.
 
+    The sites of an expression are looked up later, in plan.py, with those of all objectives.
+
     Args:
         text: See the module docstring.
         table: The sites of the network.
 
     Raises:
-        UnitError: If a unit is malformed or out of range.
-        SiteError: If a site is unknown.
+        UnitError: If a unit is malformed, or one of a set out of range.
+        SiteError: If the site of a set is unknown.
         ObjectiveError: If an expression is malformed.
     """
     if is_unit_text(text):
@@ -85,9 +87,7 @@ def text_to_objectives(text: str, table: SiteTable) -> list[Objective]:
         if not _is_one_site(site) and re.search("[-/]", site):
             raise UnitError(f"{text!r} {_NOT_ONE}")
         return units_to_objectives(text, table)
-    objective = parse_expression(text)
-    objective.check({name: table.resolve(name) for name in objective.sites})
-    return [objective]
+    return [parse_expression(text)]
 
 
 def _is_one_site(name: str) -> bool:

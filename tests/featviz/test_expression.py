@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from torch import nn
 
 import featviz
+from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError, SiteError, UnitError
 from featviz.objectives import (
     Channel,
@@ -24,6 +25,7 @@ from featviz.objectives import (
     register_text,
     text_to_objectives,
 )
+from featviz.rendering import list_labels
 from featviz.units import Unit
 from nets import small_model
 
@@ -303,7 +305,7 @@ def test_a_leading_minus_is_literal_in_an_expression_only():
 )
 def test_errors_of_the_network(text, error, message):
     with pytest.raises(error, match=message):
-        text_to_objectives(text, TABLE)
+        list_labels(small_model(), text, config=RenderConfig(size=32))
 
 
 def test_a_text_renders_as_the_objective():
