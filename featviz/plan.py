@@ -10,7 +10,7 @@ from featviz.config import RenderConfig
 from featviz.errors import ConfigError, ModelError, RenderError, UnitError
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Diverse, Objective, units_to_objectives
+from featviz.objectives import IMAGE, Diverse, Objective, text_to_objectives
 from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
 from featviz.transforms import parse_transforms
@@ -30,7 +30,8 @@ class Plan:
         climbed: What is maximised: the objectives, with a share of diversity if there is one.
         labels: One an image: the objective's, with `~2` and so on for more images of it.
         sites: Sites that they read, by name.
-        texts: The units as they were typed; None if one of the objectives is a Python object.
+        texts: The units and expressions as they were typed; None if one of the objectives is a
+            Python object.
     """
 
     model: Model
@@ -114,7 +115,7 @@ def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
     if isinstance(target, Objective):
         return [target]
     if isinstance(target, str):
-        return units_to_objectives(target, table)
+        return text_to_objectives(target, table)
     raise UnitError(
         f"cannot render {target!r}; give a unit such as 'fire4:128', an objective, or a list of "
         "these"

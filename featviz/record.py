@@ -82,12 +82,16 @@ def record_to_text(record: Record) -> str:
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def command(record: Record, *, output: str = "out/") -> str | None:
+def command(
+    record: Record, *, output: str = "out/", ignore_environment: bool = False
+) -> str | None:
     """Return the shell command that makes the image of a record again.
 
     Args:
         record: From `read_record`.
         output: Folder in the command.
+        ignore_environment: Whether to say that FEATVIZ_RENDER_* variables do not count, where
+            there are any.
 
     Returns:
         The command, or None where a Python object has no name to give to a shell: an objective
@@ -97,7 +101,7 @@ def command(record: Record, *, output: str = "out/") -> str | None:
     if request["arguments"] is None:
         return None
     name, *load_options = request["arguments"]
-    options = []
+    options = ["--ignore-environment"] * ignore_environment
     defaults = RenderConfig().to_json()
     for key, value in record["config"].items():
         if key not in defaults or value != defaults[key]:

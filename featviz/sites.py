@@ -26,7 +26,10 @@ from featviz.receptive_field import Field
 from featviz.tracing import ActivationWatch, Call, Trace, first_tensor
 
 OUTPUT = "logits"
-_SITE = re.compile(r"(?P<name>.+?)(?:#(?P<call>\d+))?(?P<pre>\.pre)?(?:/(?P<a>\d*):(?P<b>\d*))?\Z")
+# 18 digits, because Python refuses to read numbers of thousands of them.
+_SITE = re.compile(
+    r"(?P<name>.+?)(?:#(?P<call>\d{1,18}))?(?P<pre>\.pre)?(?:/(?P<a>\d{0,18}):(?P<b>\d{0,18}))?\Z"
+)
 
 
 @dataclass(frozen=True)

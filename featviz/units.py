@@ -4,6 +4,8 @@ fire4:128          one channel
 fire4:0-15,40      a set; ranges include both ends
 fire4:*            all channels
 fire4:17@7,9       one position of it (y, x)
+
+Inside an expression (objectives/expression.py) a unit with an unusual site name stands in quotes.
 """
 
 import re
@@ -14,8 +16,30 @@ from featviz.errors import UnitError
 
 Position: TypeAlias = tuple[int, int] | Literal["center"]
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?\Z")
-_POSITION = re.compile(r"(\d+),(\d+)\Z")
+# Python refuses to read numbers of thousands of digits; nobody has a channel of more than 18.
+_RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?\Z")
+_POSITION = re.compile(r"(\d{1,18}),(\d{1,18})\Z")
+
+# What a number may end at. A slash does not end one before a slice: `0/0:4:2` is a unit.
+NUMBER = re.compile(
+    r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?=[\s()\[\]*+,/-]|\Z)(?!/[0-9]*:[0-9]*:)"
+)
+_LETTER = r"[^\s()\[\]*+,\"'=@:/-]"
+_PLAIN = re.compile(
+    rf"{_LETTER}(?:{_LETTER}|[-/]+(?={_LETTER}))*(?:/\d*:\d*)?:\d{{1,18}}(?:@(?:center|\d+,\d+))?\Z"
+)
+
+
+def quoted(text: str) -> str:
+    """Return the text of one unit as an expression takes it: in quotes where it must be.
+
+    Args:
+        text: Of a `Unit`.
+    """
+    if _PLAIN.match(text) and not NUMBER.match(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ STAGES = (
     {"transforms"},
     {"config", "inference"},
     {"optimisers", "starting", "view"},
-    {"ascent", "plan"},
+    {"ascent", "plan", "settings"},
     {"images"},
     {"animation"},
     {"record"},

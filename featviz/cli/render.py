@@ -1,5 +1,6 @@
 """`featviz render`."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -17,6 +18,7 @@ from featviz.config import (
 )
 
 if TYPE_CHECKING:
+    from featviz.config import RenderConfig
     from featviz.result import RenderResult
 
 FAILED_UNITS = 3
@@ -69,6 +71,13 @@ def config_options(command: Any) -> Any:
     return command
 
 
+def _unless_printing(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Let --print-config do without what is to be rendered."""
+    if not value and not ctx.params.get("print_config"):
+        raise click.MissingParameter(ctx=ctx, param=param)
+    return value
+
+
 class _Units(click.Command):
     """Tells what to do with a unit that looks like an option, `-fire4:1`."""
 
@@ -84,8 +93,8 @@ class _Units(click.Command):
 
 
 @click.command(cls=_Units)
-@click.argument("model")
-@click.argument("units", nargs=-1, required=True)
+@click.argument("model", default="", metavar="MODEL", callback=_unless_printing)
+@click.argument("units", nargs=-1, metavar="UNITS...", callback=_unless_printing)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"))
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option(
@@ -97,6 +106,17 @@ class _Units(click.Command):
 )
 @click.option("--negative", is_flag=True, help="Minimise instead.")
 @config_options
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="Settings in a table [render], for those with neither a flag nor a variable.",
+)
+@click.option("--ignore-environment", is_flag=True, help="Read no FEATVIZ_RENDER_* variables.")
+@click.option(
+    "--print-config", is_flag=True, is_eager=True, help="Print the settings as TOML, and end."
+)
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @json_option
@@ -107,6 +127,9 @@ def render(
     overwrite: bool,
     objective: str,
     negative: bool,
+    file: Path | None,
+    ignore_environment: bool,
+    print_config: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -114,21 +137,23 @@ def render(
     """Render UNITS of MODEL: one PNG a unit, a contact sheet, records.
 
     A unit is SITE:CHANNEL, such as fire4:128; fire4:0-15,40 and fire4:* are sets, fire4:17@7,9 is
-    one position. 'featviz sites MODEL' lists the sites.
+    one position. 'featviz sites MODEL' lists the sites. Units combine in an expression, such as
+    'fire4:5 - 0.5*fire4:9' or '(fire4:5 + fire4:6) / 2'.
+
+    Each setting may also stand in an environment variable, FEATVIZ_RENDER_STEPS for --steps and so
+    on, or in the file of --config; flags go before variables, variables before the file.
     """
     from featviz.images import make_folder
     from featviz.rendering import list_labels
     from featviz.rendering import render as render_images
     from featviz.result import check_free, output_paths
 
-    settings = {key: options.pop(key) for key in RenderConfig.__dataclass_fields__}
-    if settings["thresholds"] is not None:
-        settings["thresholds"] = tuple(
-            int(step) if step.is_integer() else step for step in settings["thresholds"]
-        )
+    config = _read_config(options, file, ignore_environment=ignore_environment)
+    if print_config:
+        _print_config(config, as_json=as_json)
+        return 0
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
-    config = RenderConfig(**{key: v for key, v in settings.items() if v is not None})
     with prints_to_stderr():
         labels = list_labels(loaded, texts, config=config)
     paths = output_paths(output, loaded.name, labels, texts)
@@ -144,7 +169,40 @@ def render(
     return _report(result)
 
 
+def _read_config(
+    options: dict[str, Any], file: Path | None, *, ignore_environment: bool
+) -> "RenderConfig":
+    """Take the settings out of the options and return what they, variables and file say."""
+    from featviz.config import RenderConfig
+    from featviz.settings import read_settings
+
+    flags = {key: options.pop(key) for key in RenderConfig.__dataclass_fields__}
+    if flags["thresholds"] is not None:
+        flags["thresholds"] = tuple(
+            int(step) if step.is_integer() else step for step in flags["thresholds"]
+        )
+    environment = {} if ignore_environment else os.environ
+    return read_settings(flags, environment=environment, file=file)
+
+
+def _print_config(config: "RenderConfig", *, as_json: bool) -> None:
+    from featviz.settings import TABLE, settings_to_toml
+
+    if as_json:
+        print_json({TABLE: config.to_json()})
+    else:
+        click.echo(settings_to_toml(config), nl=False)
+
+
 def _target(text: str, *, objective: str, negative: bool) -> str:
+    from featviz.objectives import is_unit_text
+
+    if not is_unit_text(text):
+        if objective == "neuron":
+            raise click.UsageError(
+                f"--objective neuron is for units; in {text!r} write @center or @Y,X after each"
+            )
+        return f"-({text})" if negative else text
     if objective == "neuron" and "@" not in text:
         text += "@center"
     return f"-{text}" if negative and not text.startswith("-") else text

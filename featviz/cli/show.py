@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,11 @@ from featviz.errors import RecordError
 def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool) -> int:
     """Print the record of FILE (PNG or JSON), and the command that makes it again."""
     from featviz.record import command, read_record
+    from featviz.settings import PREFIX
 
     record = read_record(file)
-    line = command(record)
+    # Settings at their defaults are left out, so variables would take their place.
+    line = command(record, ignore_environment=any(name.startswith(PREFIX) for name in os.environ))
     if reproduce is None:
         _print(record, line, as_json=as_json)
         return 0
@@ -59,7 +62,7 @@ def _run_again(record: dict[str, Any], file: Path, folder: Path) -> bool:
     from featviz.record import command
     from featviz.result import output_paths
 
-    line = command(record, output=str(folder))
+    line = command(record, output=str(folder), ignore_environment=True)
     assert line is not None
     words = shlex.split(line)[1:]
     # The list of files that `render` prints would not belong to this command's output.

@@ -4,22 +4,18 @@ Objectives are immutable, declare the sites that they read, and combine with + -
 
     channel("fire4", 5) + 3 * channel("fire4", 9) - 5 * neuron("fire7", 1)
 
+The same as text is `fire4:5 + 3*fire4:9 - 5*fire7:1@center`; expression.py reads it.
+
 In a batch each image has an objective of its own; `bind` turns a list of objectives into one
 function, vectorised where they are of one kind.
 """
 
-from featviz.objectives.base import (
-    IMAGE,
-    Activations,
-    Objective,
-    Product,
-    Quotient,
-    Score,
-    Sum,
-    bind,
-)
+from featviz.objectives.activations import IMAGE, Activations, Score
+from featviz.objectives.base import Objective, Product, Quotient, Sum, bind
+from featviz.objectives.calls import register_text
 from featviz.objectives.custom import Custom, objective
 from featviz.objectives.directions import Direction, direction
+from featviz.objectives.expression import is_unit_text, parse_expression, text_to_objectives
 from featviz.objectives.groups import deepdream, group
 from featviz.objectives.joint import Diverse, alignment, diversity, interpolation
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
@@ -60,11 +56,15 @@ __all__ = [
     "group",
     "interpolation",
     "inversion",
+    "is_unit_text",
     "l1",
     "l2",
     "neuron",
     "objective",
+    "parse_expression",
+    "register_text",
     "style",
+    "text_to_objectives",
     "total_variation",
     "units_to_objectives",
 ]

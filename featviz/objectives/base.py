@@ -2,9 +2,8 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -12,22 +11,8 @@ from torch import Tensor
 
 from featviz.errors import ObjectiveError
 from featviz.models.model import Model
+from featviz.objectives.activations import Activations, Score
 from featviz.sites import Site
-
-IMAGE = "image"
-"""Stands for the image itself, before transforms, among the sites of an objective."""
-
-Activations: TypeAlias = Mapping[str, Tensor]
-"""Site name -> activation, [b c h w] or [b c]; objectives are given float32.
-
-`image` holds the images themselves, 0..1, before transforms.
-"""
-
-Score: TypeAlias = Callable[[Activations], Float[Tensor, " b"]]
-"""Float32 scores from activations in the precision of the network.
-
-A score takes what it needs before it casts: a whole map cast is a map more to write and read.
-"""
 
 
 class Objective(ABC):
@@ -119,7 +104,9 @@ class Objective(ABC):
         if not _is_number(other):
             return NotImplemented
         constant, terms = _as_sum(self)
-        return Sum(float(constant * other), tuple((k * other, term) for k, term in terms))
+        return _as_plain(
+            Sum(float(constant * other), tuple((k * other, term) for k, term in terms))
+        )
 
     __rmul__ = __mul__
 
@@ -158,14 +145,21 @@ def _as_sum(objective: Objective) -> tuple[float, tuple[tuple[float, Objective],
     return 0.0, ((1.0, objective),)
 
 
-def _sum(left: Objective, right: Objective | float, sign: float) -> "Sum":
+def _as_plain(total: "Sum") -> Objective:
+    """Return the term of a sum that is nothing but it, so that `a * 1` and `a + 0` are `a`."""
+    if len(total.terms) == 1 and not total.constant and total.terms[0][0] == 1:
+        return total.terms[0][1]
+    return total
+
+
+def _sum(left: Objective, right: Objective | float, sign: float) -> Objective:
     constant, terms = _as_sum(left)
     if isinstance(right, Objective):
         more, right_terms = _as_sum(right)
         # Flat, not nested: a sum of a thousand terms must not recurse a thousand deep.
         signed = tuple((sign * k, term) for k, term in right_terms)
-        return Sum(constant + sign * more, terms + signed)
-    return Sum(constant + sign * right, terms)
+        return _as_plain(Sum(constant + sign * more, terms + signed))
+    return _as_plain(Sum(constant + sign * right, terms))
 
 
 @dataclass(frozen=True)
@@ -183,9 +177,9 @@ class Sum(Objective):
     @property
     def label(self) -> str:
         """`fire4:5 + 3*fire4:9`."""
-        parts = [_weighted(k, term.label) for k, term in self.terms]
+        parts = [_weighted(k, term) for k, term in self.terms]
         if self.constant or not parts:
-            parts.append(f"{'-' if self.constant < 0 else '+'} {abs(self.constant):g}")
+            parts.append(f"{'-' if self.constant < 0 else '+'} {_number(abs(self.constant))}")
         return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0][0] == "-" else 0)
 
     @property
@@ -233,9 +227,19 @@ class Sum(Objective):
         return score
 
 
-def _weighted(k: float, label: str) -> str:
+def _weighted(k: float, term: Objective) -> str:
     sign, size = ("-", -k) if k < 0 else ("+", k)
-    return f"{sign} {label}" if size == 1 else f"{sign} {size:g}*{label}"
+    if size == 1:
+        return f"{sign} {term.label}"
+    # 2*(a) * (b) would read back as the product of 2*a and b.
+    label = f"({term.label})" if isinstance(term, _Pair) else term.label
+    return f"{sign} {_number(size)}*{label}"
+
+
+def _number(value: float) -> str:
+    """Return the shortest text that reads back as the same number."""
+    short = f"{value + 0.0:g}"  # + 0.0, so that minus zero is written 0
+    return short if float(short) == value else repr(float(value))
 
 
 @dataclass(frozen=True)
@@ -320,8 +324,3 @@ def _bind_runs(objectives: Sequence[Objective]) -> Score:
         return torch.cat(scores)
 
     return score
-
-
-def positions(activation: Tensor) -> Float[Tensor, "b c n"]:
-    """View an activation as vectors at n positions."""
-    return activation.flatten(2) if activation.dim() > 2 else activation[..., None]

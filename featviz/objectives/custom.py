@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import ObjectiveError
-from featviz.objectives.base import Activations, Objective
+from featviz.objectives.activations import Activations
+from featviz.objectives.base import Objective
 from featviz.sites import Site
 
 

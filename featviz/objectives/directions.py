@@ -9,7 +9,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from featviz.errors import ObjectiveError
-from featviz.objectives.base import Activations, Objective, Score, positions
+from featviz.objectives.activations import Activations, Score, positions
+from featviz.objectives.base import Objective
 from featviz.objectives.unit import Neuron
 from featviz.sites import Site
 from featviz.units import Position

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import ObjectiveError, UnitError
-from featviz.objectives.base import Activations, Objective, positions
+from featviz.objectives.activations import Activations, positions
+from featviz.objectives.base import Objective
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
 

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import UnitError
-from featviz.objectives.base import IMAGE, Activations, Objective, positions
+from featviz.objectives.activations import IMAGE, Activations, positions
+from featviz.objectives.base import Objective
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
 
@@ -64,7 +65,7 @@ class Alignment(_Joint):
     @property
     def label(self) -> str:
         """`alignment(fire4)`."""
-        decay = "" if self.decay == 2 else f", decay={self.decay:g}"
+        decay = "" if self.decay == 2 else f", decay={self.decay!r}"
         return f"alignment({self.site}{decay})"
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import ObjectiveError
-from featviz.objectives.base import IMAGE, Activations, Objective
+from featviz.objectives.activations import IMAGE, Activations
+from featviz.objectives.base import Objective
 from featviz.sites import Site
 
 _EPSILON = 1e-12
@@ -73,7 +74,7 @@ class Distance(Penalty):
     @property
     def label(self) -> str:
         """`l1()`, or `l2(center=0)`."""
-        return f"l{self.power}({'' if self.center == 0.5 else f'center={self.center:g}'})"
+        return f"l{self.power}({'' if self.center == 0.5 else f'center={self.center!r}'})"
 
     def measure(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Return the mean absolute difference, or the root of the mean square."""

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from featviz.errors import ObjectiveError
 from featviz.models.model import Model
-from featviz.objectives.base import Activations, Objective, positions
+from featviz.objectives.activations import Activations, positions
+from featviz.objectives.base import Objective
 from featviz.objectives.directions import COSINE_FLOOR, short_hash
 from featviz.objectives.joint import gram_matrices
 from featviz.sites import Site

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import UnitError
-from featviz.objectives.base import Activations, Objective, Score, positions
+from featviz.objectives.activations import Activations, Score, positions
+from featviz.objectives.base import Objective
 from featviz.sites import OUTPUT, Site, SiteTable, pre_activation_name
-from featviz.units import Position, Unit, parse_units
+from featviz.units import Position, Unit, parse_units, quoted
 
 
 def _check_channel(unit: Unit, site: Site) -> None:
@@ -61,7 +62,7 @@ class Channel(Objective):
     @property
     def label(self) -> str:
         """`fire4:5`."""
-        return str(Unit(self.site, self.index))
+        return quoted(str(Unit(self.site, self.index)))
 
     def check(self, sites: Mapping[str, Site]) -> None:
         """Raise UnitError if the channel is out of range."""
@@ -106,7 +107,7 @@ class Neuron(Objective):
     @property
     def label(self) -> str:
         """`fire4:5@7,9` or `fire4:5@center`."""
-        return str(Unit(self.site, self.index, self.position))
+        return quoted(str(Unit(self.site, self.index, self.position)))
 
     def check(self, sites: Mapping[str, Site]) -> None:
         """Raise UnitError if the channel or the position is out of range."""

@@ -251,7 +251,68 @@ def test_settings_reach_the_render(weights):
     }
 
 
+def test_settings_from_flag_environment_and_file(weights, tmp_path, monkeypatch):
+    (tmp_path / "my.toml").write_text("[render]\nsteps = 5\nsize = 32\nseed = 6\nbatch = 7\n")
+    monkeypatch.setenv("FEATVIZ_RENDER_SEED", "8")
+    monkeypatch.setenv("FEATVIZ_RENDER_STEPS", "9")
+    words = ["late:0", "--weights", weights, "--steps", "2", "--config", "my.toml"]
+    code, out, err = command("render", FACTORY, *words, "--json", "-q")
+    assert code == 0, err
+    used = json.loads(out)["config"]
+    assert [used[key] for key in ("steps", "size", "seed", "batch")] == [2, 32, 8, 7]
+    code, out, _ = command("show", json.loads(out)["files"][0])
+    assert "featviz render --weights" in out
+    assert "--ignore-environment --steps 2 --size 32 --seed 8" in out
+
+
+def test_printed_settings_are_a_file_to_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEATVIZ_RENDER_SEED", "8")
+    code, out, err = command("render", "--steps", "2", "--size", "36x40", "--print-config")
+    assert (code, err) == (0, "")
+    assert out.startswith("[render]\nsteps = 2\nsize = [36, 40]\nseed = 8\n")
+    (tmp_path / "my.toml").write_text(out)
+    again = ["--config", "my.toml", "--ignore-environment", "--print-config"]
+    assert command("render", "squeezenet1_1", "fire4:1", *again)[:2] == (0, out)
+    _, as_json, _ = command("render", *again, "--json")
+    assert json.loads(as_json)["render"]["seed"] == 8
+    _, out, _ = command("render", "--ignore-environment", "--print-config")
+    assert "seed = 0\n" in out
+
+
+def test_the_same_bytes_whatever_the_environment(weights, tmp_path, monkeypatch):
+    words = ["--weights", weights, "--steps", "2", "--size", "32", "-q"]
+    _, out, _ = command("render", FACTORY, "late:0 - 0.5*block:1", *words)
+    monkeypatch.setenv("FEATVIZ_RENDER_SEED", "3")
+    again = ["--allow-factory", "--reproduce", tmp_path / "again"]
+    code, answer, _ = command("show", out.split("\n")[0], *again)
+    assert (code, answer.strip()) == (0, "the same bytes")
+
+
+def test_expressions(weights):
+    base = ["render", FACTORY, "--weights", weights, "--json", *QUICK]
+    for words, label in (
+        (["late:0 - 0.5*block:1"], "late:0 - 0.5*block:1"),
+        (["(late:0 + late:1) / 2"], "0.5*late:0 + 0.5*late:1"),
+        (["channel(late, 2) * 2"], "2*late:2"),
+        (["late:0 - block:1", "--negative"], "-late:0 + block:1"),
+        (["--", "-block:1 + late:0"], "-block:1 + late:0"),
+    ):
+        code, out, err = command(*base, "--overwrite", *words)
+        assert code == 0, err
+        assert json.loads(out)["images"][0]["unit"] == label
+
+
 BAD = [
+    (["render", "squeezenet1_1", "fire4:1 -"], r"expected a unit .*; found the end\n  fire4:1 -\n"),
+    (["render", "squeezenet1_1", "fire4:1-3 * 2"], "'fire4:1-3' is a set of units"),
+    (["render", "squeezenet1_1", "fire4:1-fire5:2"], "write spaces around it"),
+    (["render", "squeezenet1_1", "fire4:1 + fier5:2"], "unknown site 'fier5' .* mean 'fire5'"),
+    (["render", "squeezenet1_1", "fire4:1 + 1", "--objective", "neuron"], "neuron is for units"),
+    (["render", "squeezenet1_1", "neuro(fire4, 1)"], "unknown function 'neuro'; did you mean 'ne"),
+    (["render", "squeezenet1_1", "((((" * 2500], "this nests too deep"),
+    (["render", "squeezenet1_1", "fire4:1", "--config", "no.toml"], "cannot read 'no.toml': No su"),
+    (["render", "--config", "no.toml", "--print-config"], "cannot read 'no.toml'"),
+    (["render"], "Missing argument 'MODEL'"),
     (["models", "torchvison"], "unknown family 'torchvison'"),
     (["sites", "squeezenet"], "unknown model 'squeezenet'; did you mean 'squeezenet1_1'"),
     (["sites", "squeezenet1_1", "--device", "cuda:99"], "cannot use device 'cuda:99'"),

@@ -290,7 +290,7 @@ def test_one_failed_image_leaves_the_others_alone(model):
     entry = result.record["images"][1]
     assert entry.pop("metrics")["clipped"] is None
     assert entry == {
-        "unit": "x", "steps_done": 6, "score": None, "dead": False, "failed": True
+        "unit": "x", "objective": "x", "steps_done": 6, "score": None, "dead": False, "failed": True
     }  # fmt: skip
     assert torch.allclose(result.images[0], render(model, good, **QUICK).images[0], atol=1e-4)
 
