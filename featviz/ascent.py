@@ -16,7 +16,7 @@ from featviz.kept_memory import kept_memory
 from featviz.objectives import Objective, bind
 from featviz.optimisers import make_optimiser
 from featviz.params import ImageParameters, parse_parameterisation
-from featviz.starting import start
+from featviz.starting import NOISE, Origin, start
 from featviz.transforms import parse_transforms
 from featviz.view import View
 
@@ -66,6 +66,7 @@ def ascend(
     size: tuple[int, int],
     device: torch.device,
     on_step: Callable[[int], None],
+    origin: Origin = NOISE,
 ) -> Ascent:
     """Maximise one objective an image.
 
@@ -87,17 +88,19 @@ def ascend(
         size: Height and width of the images in pixels.
         device: Where to compute.
         on_step: Called after each step with the number of steps done.
+        origin: What the images start from.
 
     Raises:
         ObjectiveError: If an objective does not depend on the image.
     """
     generators = [image_generator(config.seed, label) for label in labels]
-    parameters = start(config, channels=channels, size=size, generators=generators, device=device)
+    parameters = start(
+        config, channels=channels, size=size, generators=generators, device=device, origin=origin
+    )
     transforms = parse_transforms(config.transforms)
-    moves = transforms.draw_batch(
-        config.steps, channels=channels, size=size, generators=generators
-    ).to(device)
-    view = View(parameters, transforms, moves, network, bind(objectives, device=device))
+    moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
+    score = bind(objectives, device=device)
+    view = View(parameters, transforms, moves.to(device), network, score)
     waker, optimiser = _make_optimisers(parameters, config=config, device=device)
     history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
     frames: dict[int, Tensor] = {}

@@ -53,6 +53,11 @@ class RenderConfig:
         images: Images of each objective, from different random numbers.
         diversity: Share of its score that an image gives for being unlike the other images of its
             objective, at the sites of the objective. 0: none; 0.1 is little, 1 is much.
+        start: A picture to start from; None: noise.
+        keep: Share of its score that an image gives for staying near the picture that it started
+            from. 0: none; 1 is little, 10 is much.
+        mask: A picture that is white where the image is optimised and black where it stays as it
+            started, or grey; None: white everywhere.
     """
 
     steps: int = 256
@@ -70,6 +75,9 @@ class RenderConfig:
     thresholds: tuple[int, ...] = ()
     images: int = 1
     diversity: float = 0.0
+    start: str | None = None
+    keep: float = 0.0
+    mask: str | None = None
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
@@ -79,6 +87,12 @@ class RenderConfig:
         _check_type("diversity", self.diversity, int | float, "a number")
         if not 0 <= self.diversity < float("inf"):
             raise ConfigError(f"diversity must be 0 or more, got {self.diversity}")
+        _check_type("keep", self.keep, int | float, "a number")
+        if not 0 <= self.keep < float("inf"):
+            raise ConfigError(f"keep must be 0 or more, got {self.keep}")
+        for name in ("start", "mask"):
+            if getattr(self, name) is not None:
+                _check_type(name, getattr(self, name), str, "the name of a picture file")
         if self.diversity and self.images == 1:
             raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
         if self.batch is not None:

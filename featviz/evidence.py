@@ -1,6 +1,7 @@
 """What is known about finished images: scores by the unchanged network, flags, the record."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -168,10 +169,16 @@ def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[
             "precision": "bf16" if low else "float32",
             "folded_norms": so_far.folded,
             "interrupted": so_far.interrupted,
+            "start_sha256": _hash(plan.origin.photo),
+            "mask_sha256": _hash(plan.origin.mask),
         },
         "environment": environment(device),
         "images": images,
     }
+
+
+def _hash(image: Tensor | None) -> str | None:
+    return None if image is None else hashlib.sha256(image.numpy().tobytes()).hexdigest()
 
 
 def smaller_batch(error: Exception, batch: int, plan: Plan) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from featviz.errors import OutputError, PictureError, RecordError
@@ -56,6 +56,32 @@ def to_image(picture: Image.Image, size: tuple[int, int]) -> Float[Tensor, "c h 
     if picture.mode == "RGB":
         return array.permute(2, 0, 1).contiguous()
     return array.reshape(h, beside, w).permute(1, 0, 2).contiguous()
+
+
+def read_photo(
+    file: str | Path, size: tuple[int, int], *, channels: int = 3
+) -> Float[Tensor, "c h w"]:
+    """Read a picture as an image in 0..1: resized to cover a size, the middle of it cut out.
+
+    Args:
+        file: A picture; turned upright as its metadata say, transparency dropped.
+        size: Height and width in pixels.
+        channels: 3, or 1 for grey.
+
+    Raises:
+        PictureError: If it cannot be read, or for another number of channels.
+    """
+    if channels not in {1, 3}:
+        raise PictureError(f"a picture has 3 channels, or 1 if grey; the network takes {channels}")
+    try:
+        with Image.open(file) as opened:
+            upright = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise PictureError(f"cannot read {str(file)!r} as a picture: {error}") from error
+    h, w = size
+    fitted = ImageOps.fit(upright, (w, h), Image.Resampling.BICUBIC)
+    array = np.asarray(fitted, dtype=np.float32) / 255
+    return torch.from_numpy(array.reshape(h, w, channels)).permute(2, 0, 1).contiguous()
 
 
 def png_bytes(picture: Image.Image, *, text: str | None = None) -> bytes:

@@ -8,11 +8,13 @@ from torch import nn
 
 from featviz.config import RenderConfig
 from featviz.errors import ConfigError, ModelError, RenderError, UnitError
+from featviz.images import read_photo
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Diverse, Objective, text_to_objectives
+from featviz.objectives import IMAGE, Diverse, Near, Objective, text_to_objectives
 from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
+from featviz.starting import NOISE, Origin
 from featviz.transforms import parse_transforms
 
 Target: TypeAlias = str | Objective
@@ -30,6 +32,7 @@ class Plan:
         climbed: What is maximised: the objectives, with a share of diversity if there is one.
         labels: One an image: the objective's, with `~2` and so on for more images of it.
         sites: Sites that they read, by name.
+        origin: What the images start from.
         texts: The units and expressions as they were typed; None if one of the objectives is a
             Python object.
     """
@@ -41,6 +44,7 @@ class Plan:
     climbed: tuple[Objective, ...]
     labels: tuple[str, ...]
     sites: dict[str, Site]
+    origin: Origin
     texts: tuple[str, ...] | None
 
     @property
@@ -62,7 +66,11 @@ class Plan:
 
 
 def make_plan(
-    model: Model | nn.Module | str, targets: Target | Sequence[Target], config: RenderConfig
+    model: Model | nn.Module | str,
+    targets: Target | Sequence[Target],
+    config: RenderConfig,
+    *,
+    origin: Origin = NOISE,
 ) -> Plan:
     """Check everything that can be wrong before the first step.
 
@@ -70,6 +78,7 @@ def make_plan(
         model: A model, a module (which gets images in 0..1 without normalisation), or a name.
         targets: Units, objectives, or a list of these.
         config: The settings.
+        origin: What the images start from, where that is no file.
 
     Raises:
         InputError: If the model, an objective or a setting is wrong; see errors.py.
@@ -97,7 +106,8 @@ def make_plan(
             )
         objective.check({**sites, IMAGE: _image_site(model, size)})
     objectives = [o.prepared(model, size=size) for o in objectives]
-    climbed = [Diverse(o, config.diversity) if config.diversity else o for o in objectives]
+    origin = _origin(origin, config, channels=model.spec.channels, size=size)
+    climbed = [_shaped(o, config, origin) for o in objectives]
     texts = tuple(t for t in listed if isinstance(t, str))
     return Plan(
         model=model,
@@ -107,8 +117,39 @@ def make_plan(
         climbed=tuple(o for o in climbed for _ in range(config.images)),
         labels=tuple(_numbered(o.label, k) for o in objectives for k in range(config.images)),
         sites=sites,
+        origin=origin,
         texts=texts if len(texts) == len(listed) else None,
     )
+
+
+def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[int, int]) -> Origin:
+    """Return what images start from, files read, everything of the right shape."""
+    photo, mask = given.photo, given.mask
+    if photo is None and config.start is not None:
+        photo = read_photo(config.start, size, channels=channels)
+    if mask is None and config.mask is not None:
+        mask = read_photo(config.mask, size, channels=1)
+    for name, tensor, wanted in (
+        ("start", photo, (channels, *size)),
+        ("mask", mask, (1, *size)),
+    ):
+        if tensor is not None and tuple(tensor.shape) != wanted:
+            raise ConfigError(
+                f"{name} has shape {tuple(tensor.shape)}, the images have {wanted}; resize it, or "
+                "choose another size"
+            )
+    if config.keep and photo is None:
+        raise ConfigError("keep compares with the picture that images start from; name one: start")
+    return Origin(photo, mask)
+
+
+def _shaped(objective: Objective, config: RenderConfig, origin: Origin) -> Objective:
+    """Return what is climbed for an objective: with diversity, near the start, as asked for."""
+    if config.diversity:
+        objective = Diverse(objective, config.diversity)
+    if config.keep and origin.photo is not None:
+        objective = Near(objective, origin.photo, config.keep)
+    return objective
 
 
 def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:

@@ -95,10 +95,10 @@ def command(
 
     Returns:
         The command, or None where a Python object has no name to give to a shell: an objective
-        that is not a unit, or a module that was handed over.
+        that is not a unit, a module that was handed over, or an image to start from.
     """
     request = record["request"]
-    if request["arguments"] is None:
+    if request["arguments"] is None or not _begins_at_files(record):
         return None
     name, *load_options = request["arguments"]
     options = ["--ignore-environment"] * ignore_environment
@@ -111,6 +111,12 @@ def command(
     dashes = ["--"] if any(text.startswith("-") for text in objectives) else []
     words = ["featviz", "render", *load_options, *options, "-o", output, *dashes, name, *objectives]
     return shlex.join(words)
+
+
+def _begins_at_files(record: Record) -> bool:
+    """Tell whether what the images started from, if it was not noise, has a name."""
+    ran, config = record["ran"], record["config"]
+    return all(config.get(k) or not ran.get(f"{k}_sha256") for k in ("start", "mask"))
 
 
 def _option(value: object) -> str:

@@ -8,9 +8,11 @@ the loop in ascent.py, and measures the finished images with the unchanged netwo
 import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from featviz.ascent import Ascent, ascend
@@ -23,6 +25,7 @@ from featviz.params import Parameterisation
 from featviz.plan import Plan, Target, make_plan
 from featviz.result import RenderResult
 from featviz.sites import Site
+from featviz.starting import Origin
 from featviz.transforms import Transform, Transforms
 
 
@@ -44,6 +47,9 @@ def render(
     thresholds: Sequence[int] | None = None,
     images: int | None = None,
     diversity: float | None = None,
+    start: str | Path | Float[Tensor, "c h w"] | None = None,
+    keep: float | None = None,
+    mask: str | Path | Float[Tensor, "1 h w"] | None = None,
     progress: bool | None = None,
 ) -> RenderResult:
     """Optimise images that maximise objectives, one image an objective unless more are asked for.
@@ -70,6 +76,10 @@ def render(
         thresholds: Steps after which images are kept besides.
         images: Images of each objective.
         diversity: How much the images of one objective are pushed apart.
+        start: What to start from instead of noise: a picture file, or an image in 0..1 of the
+            size of the render.
+        keep: How much an image stays near its start.
+        mask: Where it is optimised, 1 or white: a file, or values 0..1.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
 
     Returns:
@@ -97,11 +107,17 @@ def render(
         "thresholds": tuple(thresholds) if isinstance(thresholds, Iterable) else thresholds,
         "images": images,
         "diversity": diversity,
+        "start": str(start) if isinstance(start, str | Path) else None,
+        "keep": keep,
+        "mask": str(mask) if isinstance(mask, str | Path) else None,
     }
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     config = dataclasses.replace(config or RenderConfig(), **changed)
+    origin = Origin(
+        start if isinstance(start, Tensor) else None, mask if isinstance(mask, Tensor) else None
+    )
     with own_settings():
-        return _run(make_plan(model, objectives, config), progress=progress)
+        return _run(make_plan(model, objectives, config, origin=origin), progress=progress)
 
 
 def list_labels(
@@ -176,6 +192,7 @@ def _ascend(plan: Plan, network: InferenceCopy, chunk: list[int], bar: "tqdm[Any
         channels=plan.model.spec.channels,
         size=plan.size,
         device=plan.model.device,
+        origin=plan.origin,
         on_step=lambda _step: _advance(bar, len(chunk)),
     )
 

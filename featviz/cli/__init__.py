@@ -17,6 +17,7 @@ from featviz.cli.demo import demo
 from featviz.cli.metrics import metrics
 from featviz.cli.models import models, sites
 from featviz.cli.output import INTERRUPTED, print_json
+from featviz.cli.photo import photo
 from featviz.cli.render import render
 from featviz.cli.show import show
 from featviz.cli.spectrum import spectrum
@@ -46,7 +47,7 @@ def app() -> None:
     """See what any unit of a vision CNN looks for."""
 
 
-for _command in (demo, metrics, models, render, show, sites, spectrum):
+for _command in (demo, metrics, models, photo, render, show, sites, spectrum):
     app.add_command(_command)
 
 

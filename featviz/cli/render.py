@@ -61,6 +61,9 @@ _CONFIG_OPTIONS = (
     _setting("thresholds", "Steps after which to keep images too.", type=Numbers()),
     _setting("images", "Images of each unit, from different noise.", type=int),
     _setting("diversity", "Share of the score for being unlike each other.", type=float),
+    _setting("start", "Picture to start from, instead of noise.", metavar="FILE"),
+    _setting("keep", "Share of the score for staying near the start.", type=float),
+    _setting("mask", "Picture: white where the image is optimised.", metavar="FILE"),
 )
 
 

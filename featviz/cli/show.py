@@ -45,7 +45,7 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
         )
     if line is None:
         raise RecordError(
-            f"{str(file)!r} was made from Python with objects that have no name; run that script "
+            f"{str(file)!r} was made from Python objects, or an image, without a name; run that script "
             "again instead"
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
@@ -91,7 +91,7 @@ def _print(record: dict[str, Any], line: str | None, *, as_json: bool) -> None:
     packages = record["environment"]["packages"]
     click.echo("versions          " + ", ".join(f"{k} {v}" for k, v in packages.items() if v))
     click.echo(f"device            {record['environment']['device']}")
-    click.echo(f"\n{line}" if line else "\nMade from Python with objects that have no name.")
+    click.echo(f"\n{line}" if line else "\nMade from Python objects, or an image, without a name.")
 
 
 def _image_line(image: dict[str, Any]) -> str:

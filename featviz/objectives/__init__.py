@@ -18,6 +18,7 @@ from featviz.objectives.directions import Direction, direction
 from featviz.objectives.expression import is_unit_text, parse_expression, text_to_objectives
 from featviz.objectives.groups import deepdream, group
 from featviz.objectives.joint import Diverse, alignment, diversity, interpolation
+from featviz.objectives.near import Near
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
 from featviz.objectives.references import activation_difference, caricature, inversion, style
 from featviz.objectives.unit import (
@@ -36,6 +37,7 @@ __all__ = [
     "Custom",
     "Direction",
     "Diverse",
+    "Near",
     "Neuron",
     "Objective",
     "Product",

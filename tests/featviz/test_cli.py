@@ -184,7 +184,7 @@ def test_help_tells_the_defaults_of_the_settings():
     told = {param.name: param.help for param in render_command.params if hasattr(param, "help")}
     config = RenderConfig()
     named = ("steps", "seed", "param", "transforms", "redirect_steps", "precision")
-    named += ("images", "diversity")
+    named += ("images", "diversity", "keep")
     for name in named:
         assert told[name].endswith(f" [{getattr(config, name)}]")
     side = config.size_px((10_000, 10_000))[0]
@@ -199,7 +199,7 @@ def test_help_tells_the_defaults_of_the_settings():
     )
     kinds = [(k.name, k.optimiser) for k in PARAMETERISATIONS.values() if k.optimiser != "adam"]
     assert told["optimiser"].endswith(f" [adam; {', '.join(map(' '.join, kinds))}]")
-    apart = {"size", "batch", "thresholds", "learning_rate", "optimiser"}
+    apart = {"size", "batch", "thresholds", "learning_rate", "optimiser", "start", "mask"}
     assert {*named, *apart} == set(RenderConfig.__dataclass_fields__)
     assert {param.name: param.default for param in demo_command.params}["steps"] == config.steps
 
@@ -248,6 +248,9 @@ def test_settings_reach_the_render(weights):
         "thresholds": [1, 2],
         "images": 2,
         "diversity": 0.5,
+        "start": None,
+        "keep": 0.0,
+        "mask": None,
     }
 
 

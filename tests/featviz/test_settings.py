@@ -29,6 +29,9 @@ SOURCES = {
     "thresholds": (("[1, 2]", (1, 2)), ("3,4", (3, 4)), (5,)),
     "optimiser": (('"adam"', "adam"), ("nadam", "nadam"), "lbfgs"),
     "images": (("2", 2), ("3", 3), 4),
+    "start": (('"a.png"', "a.png"), ("b.png", "b.png"), "c.png"),
+    "keep": (("1", 1.0), ("0.5", 0.5), 2.0),
+    "mask": (('"a.png"', "a.png"), ("b.png", "b.png"), "c.png"),
     "diversity": (("0", 0.0), ("0.0", 0.0), 0.0),  # more needs several images, see below
 }
 FIELDS = [field.name for field in dataclasses.fields(RenderConfig)]

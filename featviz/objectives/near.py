@@ -1,0 +1,57 @@
+"""Staying near a given image while an objective climbs: accentuation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from featviz.objectives.activations import IMAGE, Activations
+from featviz.objectives.base import Objective
+from featviz.sites import Site
+
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Near(Objective):
+    """An objective that is worth less the further its image is from a given one.
+
+    Takes away `share * |score| * |image - start|^2 / |start - mean(start)|^2`, with |score| held
+    fixed, so that one share suits units of any scale and images of any contrast.
+
+    References:
+        Hamblin et al. 2024, "Feature Accentuation", section 3: there the distance is between
+        activations of an early layer and balanced by gradients; here between pixels.
+    """
+
+    objective: Objective
+    start: Float[Tensor, "c h w"]
+    share: float
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Those of the objective, and the image."""
+        return tuple(dict.fromkeys((*self.objective.sites, IMAGE)))
+
+    @property
+    def joint(self) -> bool:
+        """Whether the objective is."""
+        return self.objective.joint
+
+    @property
+    def label(self) -> str:
+        """That of the objective."""
+        return self.objective.label
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Check the objective."""
+        self.objective.check(sites)
+
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the score less what distance costs."""
+        score = self.objective.score(activations)
+        start = self.start.to(activations[IMAGE])
+        contrast = (start - start.mean()).square().mean().clamp(min=_EPSILON)
+        apart = (activations[IMAGE] - start).square().flatten(1).mean(1) / contrast
+        return score - self.share * score.detach().abs() * apart
