@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featviz.errors import ConfigError
+from featviz.errors import ConfigError, OutputError
 from featviz.images import write_file
 
 _FORMATS = (".gif", ".mp4")
@@ -39,6 +39,24 @@ def save_animation(frames: Sequence[Image.Image], path: Path, *, fps: float = 12
     held = [*frames, *[frames[-1]] * (round(fps) - 1)]
     encode = _gif if path.suffix.lower() == ".gif" else _mp4
     write_file(path, encode(held, fps))
+
+
+def check_animations(paths: Sequence[Path], *, overwrite: bool, fps: float = 12) -> None:
+    """Raise for what `save_animation` would refuse, before there are any frames.
+
+    Args:
+        paths: Where animations will be written.
+        overwrite: Whether files may be replaced.
+        fps: Frames a second.
+
+    Raises:
+        ConfigError: As `save_animation`.
+        OutputError: If a file exists and may not be replaced.
+    """
+    for path in paths:
+        check_animation(path, fps=fps)
+        if path.exists() and not overwrite:
+            raise OutputError(f"{str(path)!r} exists; choose another folder or pass --overwrite")
 
 
 def check_animation(path: Path, *, fps: float) -> None:

@@ -74,6 +74,11 @@ class RenderResult:
         """Return the images as 8-bit pictures."""
         return [to_picture(image) for image in self.images]
 
+    def moving(self, index: int) -> list[Image.Image]:
+        """Return one image at each threshold, then as it ended: frames for an animation."""
+        steps = [self.frames[step][index] for step in self.frames]
+        return [to_picture(image) for image in (*steps, self.images[index])]
+
     def captions(self) -> list[str]:
         """Return labels, class names, and a word on what is wrong with an image."""
         names = [

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from featviz.result import RenderResult
 
 FAILED_UNITS = 3
+_FRAMES = 24
 
 
 def _setting(name: str, help_text: str, **options: Any) -> Any:
@@ -120,6 +122,11 @@ class _Units(click.Command):
 @click.option(
     "--print-config", is_flag=True, is_eager=True, help="Print the settings as TOML, and end."
 )
+@click.option(
+    "--animate",
+    type=click.Choice(["gif", "mp4"]),
+    help="Also write how each image came about; at --thresholds, or at 24 steps.",
+)
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @json_option
@@ -133,6 +140,7 @@ def render(
     file: Path | None,
     ignore_environment: bool,
     print_config: bool,
+    animate: str | None,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -146,6 +154,7 @@ def render(
     Each setting may also stand in an environment variable, FEATVIZ_RENDER_STEPS for --steps and so
     on, or in the file of --config; flags go before variables, variables before the file.
     """
+    from featviz.animation import check_animations, save_animation
     from featviz.images import make_folder
     from featviz.rendering import list_labels
     from featviz.rendering import render as render_images
@@ -155,21 +164,41 @@ def render(
     if print_config:
         _print_config(config, as_json=as_json)
         return 0
+    config, own_thresholds = _with_frames(config, animate)
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
     with prints_to_stderr():
         labels = list_labels(loaded, texts, config=config)
     paths = output_paths(output, loaded.name, labels, texts)
-    check_free(paths, overwrite=overwrite, thresholds=config.thresholds)
+    check_free(paths, overwrite=overwrite, thresholds=own_thresholds)
+    movies = [path.with_suffix(f".{animate}") for path in paths[: len(labels)] if animate]
+    check_animations(movies, overwrite=overwrite)
     make_folder(output)
     with prints_to_stderr():
         result = render_images(loaded, texts, config=config, progress=not quiet)
-    paths = result.save(output, overwrite=overwrite)
+    shown = result if own_thresholds else replace(result, frames={})
+    paths = shown.save(output, overwrite=overwrite)
+    for k, movie in enumerate(movies[: len(result)]):
+        if not result.failed[k]:
+            save_animation(result.moving(k), movie)
+            paths.append(movie)
     if as_json:
         print_json({"files": [str(path) for path in paths], **result.record})
     else:
         click.echo("\n".join(str(path) for path in paths))
     return _report(result)
+
+
+def _with_frames(
+    config: "RenderConfig", animate: str | None
+) -> tuple["RenderConfig", tuple[int, ...]]:
+    """Return settings that keep frames for an animation, and the thresholds the user asked for."""
+    if animate is None or config.thresholds:
+        return config, config.thresholds
+    count = min(_FRAMES, config.steps)
+    # Closer at the start, where most happens.
+    steps = {max(1, round(config.steps * (k / count) ** 2)) for k in range(1, count + 1)}
+    return replace(config, thresholds=tuple(sorted(steps))), ()
 
 
 def _read_config(

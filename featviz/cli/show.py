@@ -45,8 +45,8 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
         )
     if line is None:
         raise RecordError(
-            f"{str(file)!r} was made from Python objects, or an image, without a name; run that script "
-            "again instead"
+            f"{str(file)!r} was made from Python objects, or an image, without a name; run that "
+            "script again instead"
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
     same = _run_again(record, file, reproduce)

@@ -3,10 +3,12 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from safetensors.torch import save_file
 
 from featviz import ascent
@@ -478,3 +480,23 @@ def test_demo(tmp_path):
     assert page.count("<figure") >= 24
     assert "http" not in page
     assert (tmp_path / document["sheet"]).exists()
+
+
+def test_animations(weights):
+    words = ["render", FACTORY, "late:0-1", "--weights", weights, "--steps", "6", "--size", "36"]
+    code, out, err = command(*words, "-q", "--animate", "gif")
+    assert code == 0, err
+    files = out.split()
+    assert [Path(f).suffix for f in files] == [".png"] * 3 + [".gif"] * 2
+    with Image.open(files[-1]) as picture:
+        assert picture.size == (36, 36)
+        assert picture.n_frames > 4
+    assert not list(Path("out").glob("*_step*"))
+    code, _, err = command(*words, "-q", "--animate", "gif", "-o", "out")
+    assert code == 2
+    for file in files[:3]:
+        Path(file).unlink()
+        Path(file).with_suffix(".json").unlink(missing_ok=True)
+    code, _, err = command(*words, "-q", "--animate", "gif")
+    assert code == 2
+    assert "exists" in err
