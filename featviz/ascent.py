@@ -43,6 +43,29 @@ class Ascent:
     interrupted: bool
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Where a batch stands after a step: what callbacks are given.
+
+    Attributes:
+        step: Steps done, from 1 on.
+        labels: One an image of the batch.
+    """
+
+    step: int
+    labels: tuple[str, ...]
+    _scores: Tensor
+    _parameters: ImageParameters
+
+    def scores(self) -> Float[Tensor, " b"]:
+        """Return the scores of the moved images at this step, on the CPU."""
+        return self._scores.cpu()
+
+    def images(self) -> Float[Tensor, "b c h w"]:
+        """Return the images, 0..1, on the CPU. Valid while the callback runs."""
+        return _snapshot(self._parameters)
+
+
 def image_generator(seed: int, label: str) -> torch.Generator:
     """Return the random generator of one image, the same whatever else is in the batch.
 
@@ -65,7 +88,7 @@ def ascend(
     channels: int,
     size: tuple[int, int],
     device: torch.device,
-    on_step: Callable[[int], None],
+    on_step: Callable[[Moment], None],
     origin: Origin = NOISE,
 ) -> Ascent:
     """Maximise one objective an image.
@@ -87,7 +110,7 @@ def ascend(
         channels: Channels of the images.
         size: Height and width of the images in pixels.
         device: Where to compute.
-        on_step: Called after each step with the number of steps done.
+        on_step: Called after each step; a KeyboardInterrupt from it ends the climb.
         origin: What the images start from.
 
     Raises:
@@ -124,7 +147,7 @@ def ascend(
             done = step + 1
             if done in config.thresholds:
                 frames[done] = _snapshot(parameters)
-            on_step(done)
+            on_step(Moment(done, tuple(labels), scores, parameters))
             if done % _CHECK_EVERY == 0 and not history[step].isfinite().any():
                 break
     except KeyboardInterrupt:

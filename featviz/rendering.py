@@ -7,7 +7,7 @@ the loop in ascent.py, and measures the finished images with the unchanged netwo
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from featviz.ascent import Ascent, ascend
+from featviz.ascent import Ascent, Moment, ascend
 from featviz.borrowing import own_randomness, own_settings
 from featviz.config import Optimiser, Precision, RenderConfig
 from featviz.evidence import Progress, make_result, smaller_batch
@@ -51,6 +51,7 @@ def render(
     keep: float | None = None,
     mask: str | Path | Float[Tensor, "1 h w"] | None = None,
     progress: bool | None = None,
+    callback: Callable[[Moment], None] | None = None,
 ) -> RenderResult:
     """Optimise images that maximise objectives, one image an objective unless more are asked for.
 
@@ -81,6 +82,8 @@ def render(
         keep: How much an image stays near its start.
         mask: Where it is optimised, 1 or white: a file, or values 0..1.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
+        callback: Called after each step of each batch with the step, labels, scores and images;
+            to stop, and get what there is, it raises KeyboardInterrupt.
 
     Returns:
         The images and what is known about them.
@@ -117,7 +120,8 @@ def render(
         start if isinstance(start, Tensor) else None, mask if isinstance(mask, Tensor) else None
     )
     with own_settings():
-        return _run(make_plan(model, objectives, config, origin=origin), progress=progress)
+        plan = make_plan(model, objectives, config, origin=origin)
+        return _run(plan, progress=progress, callback=callback)
 
 
 def list_labels(
@@ -140,7 +144,9 @@ def list_labels(
     return list(plan.labels)
 
 
-def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
+def _run(
+    plan: Plan, *, progress: bool | None, callback: Callable[[Moment], None] | None
+) -> RenderResult:
     so_far = Progress(batch=plan.config.batch_on(plan.model.device))
     shown = sys.stderr.isatty() if progress is None else progress
     with tqdm(
@@ -154,14 +160,19 @@ def _run(plan: Plan, *, progress: bool | None) -> RenderResult:
     ) as bar:
         try:
             for sites, members in plan.groups():
-                _render_group(plan, sites, members, so_far, bar)
+                _render_group(plan, sites, members, so_far, bar, callback)
         except KeyboardInterrupt:
             so_far.interrupted = True
     return make_result(plan, so_far)
 
 
 def _render_group(
-    plan: Plan, sites: list[Site], members: list[int], so_far: Progress, bar: "tqdm[Any]"
+    plan: Plan,
+    sites: list[Site],
+    members: list[int],
+    so_far: Progress,
+    bar: "tqdm[Any]",
+    callback: Callable[[Moment], None] | None,
 ) -> None:
     """Render the objectives that read the same sites, in batches that fit into memory."""
     trace, dtype = plan.model.trace(plan.network_size), plan.config.dtype_on(plan.model.device)
@@ -172,7 +183,7 @@ def _render_group(
             chunk, shown_before = waiting[: plan.whole(so_far.batch)], bar.n
             try:
                 with own_randomness(plan.model.device, seed=plan.config.seed):
-                    ascent = _ascend(plan, network, chunk, bar)
+                    ascent = _ascend(plan, network, chunk, bar, callback)
             except (RuntimeError, MemoryError) as error:
                 so_far.batch = smaller_batch(error, len(chunk), plan)
                 bar.n = shown_before
@@ -183,7 +194,18 @@ def _render_group(
             waiting = waiting[len(chunk) :]
 
 
-def _ascend(plan: Plan, network: InferenceCopy, chunk: list[int], bar: "tqdm[Any]") -> Ascent:
+def _ascend(
+    plan: Plan,
+    network: InferenceCopy,
+    chunk: list[int],
+    bar: "tqdm[Any]",
+    callback: Callable[[Moment], None] | None,
+) -> Ascent:
+    def on_step(moment: Moment) -> None:
+        _advance(bar, len(chunk))
+        if callback is not None:
+            callback(moment)
+
     return ascend(
         network,
         [plan.climbed[k] for k in chunk],
@@ -193,7 +215,7 @@ def _ascend(plan: Plan, network: InferenceCopy, chunk: list[int], bar: "tqdm[Any
         size=plan.size,
         device=plan.model.device,
         origin=plan.origin,
-        on_step=lambda _step: _advance(bar, len(chunk)),
+        on_step=on_step,
     )
 
 

@@ -68,3 +68,33 @@ def test_penalties_read_the_image_before_transforms():
 def test_bad_groups(wanted, options, message):
     with pytest.raises(InputError, match=message):
         render(small_model(), wanted, steps=1, size=32, progress=False, **options)
+
+
+# ---- callbacks -----------------------------------------------------------------------------------
+
+
+def test_a_callback_sees_every_step_of_every_batch():
+    seen = []
+
+    def callback(moment):
+        seen.append((moment.step, moment.labels, moment.scores(), moment.images()))
+
+    units = ["block:0", "block:1", "block:2"]
+    result = render(
+        small_model(), units, steps=3, size=32, batch=2, progress=False, callback=callback
+    )
+    assert [(step, labels) for step, labels, _, _ in seen] == [
+        (step, labels) for labels in (("block:0", "block:1"), ("block:2",)) for step in (1, 2, 3)
+    ]
+    assert torch.equal(seen[2][3], result.images[:2])
+    assert torch.equal(seen[1][2], result.history[:2, 1])
+
+
+def test_a_callback_can_stop():
+    def callback(moment):
+        if moment.step == 2:
+            raise KeyboardInterrupt
+
+    result = render(small_model(), "block:0", steps=9, size=32, progress=False, callback=callback)
+    assert result.interrupted
+    assert result.record["images"][0]["steps_done"] == 2
