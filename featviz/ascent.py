@@ -135,13 +135,14 @@ def ascend(
             # After every `redirect_steps` steps comes one without, to see who is still asleep.
             looking = waking and (step + 1) % (config.redirect_steps + 1) == 0
             redirected = asleep if waking and not looking else None
-            images, scores = _climb(
+            seen, scores = _climb(
                 partial(view.look, step, asleep=redirected, keep_grad=looking),
                 labels[0],
                 waker if waking else optimiser,
             )
-            if looking and images.grad is not None:
-                asleep &= (images.grad == 0).flatten(1).all(1)
+            if looking and seen.grad is not None:
+                blank = (seen.grad == 0).flatten(1).all(1)
+                asleep &= blank.unflatten(0, (-1, transforms.views)).all(1)
                 waking = bool(asleep.any())
             history[step] = scores
             done = step + 1
@@ -175,12 +176,12 @@ def _make_optimisers(
 def _climb(
     look: Callable[[], tuple[Tensor, Tensor]], label: str, optimiser: torch.optim.Optimizer
 ) -> tuple[Tensor, Tensor]:
-    """Take one step; return the images and the scores before it."""
+    """Take one step; return what the network saw, and the scores, before it."""
     before: list[tuple[Tensor, Tensor]] = []
 
     def closure() -> Tensor:
         optimiser.zero_grad(set_to_none=True)
-        images, scores = look()
+        seen, scores = look()
         if not scores.requires_grad:
             raise ObjectiveError(
                 f"{label!r} does not depend on the image; use the activations that the objective "
@@ -190,7 +191,7 @@ def _climb(
         loss = -scores.sum()
         loss.backward()
         if not before:
-            before.append((images, scores.detach()))
+            before.append((seen, scores.detach()))
         return loss.detach()
 
     # Typed as a number, which would wait for the GPU; a tensor does as well.

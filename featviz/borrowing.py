@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -59,8 +60,6 @@ def own_settings() -> Iterator[None]:
     So there is no inference mode and no autocast, new tensors are float32, and CUDA does not take
     TF32, with 10 bits, instead.
     """
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
     dtype = torch.get_default_dtype()
     with contextlib.ExitStack() as stack:
         for kind in filter(torch.amp.is_autocast_available, ("cpu", "cuda", "mps")):
@@ -68,10 +67,28 @@ def own_settings() -> Iterator[None]:
                 stack.enter_context(torch.autocast(kind, enabled=False))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(_without_tf32())
         try:
-            cudnn.allow_tf32 = matmul.allow_tf32 = False
             torch.set_default_dtype(torch.float32)
             yield
         finally:
-            cudnn.allow_tf32, matmul.allow_tf32 = before
             torch.set_default_dtype(dtype)
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Switch TF32 off by whichever of torch's two interfaces there is; they do not mix."""
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    new = hasattr(matmul, "fp32_precision")
+    # Of cuDNN all at once: the old interface cannot be read where its parts differ.
+    places = [matmul, cudnn.conv, cudnn.rnn] if new else [matmul, cudnn]
+    name, off = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, off)
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            setattr(place, name, value)

@@ -163,7 +163,7 @@ def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[
         "config": plan.config.to_json(),
         "ran": {
             "size": list(plan.size),
-            "batch": so_far.batch,
+            "batch": plan.whole(so_far.batch),
             "optimiser": plan.config.optimiser_used,
             "learning_rate": plan.config.learning_rate_used,
             "precision": "bf16" if low else "float32",
@@ -194,7 +194,7 @@ def smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
     """
     if not is_out_of_memory(error):
         raise error
-    if batch <= plan.config.images:
+    if batch <= plan.together:
         h, w = plan.size
         together = f"{batch} {h}x{w} px images" if batch > 1 else f"a single {h}x{w} px image"
         raise RenderError(

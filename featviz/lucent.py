@@ -26,7 +26,7 @@ from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import Objective, units_to_objectives
+from featviz.objectives import IMAGE, Objective, text_to_objectives
 from featviz.params import Fourier
 from featviz.sites import OUTPUT
 from featviz.transforms import parse_transforms
@@ -201,6 +201,8 @@ class _Run:
 
 def _as_model(model: nn.Module | Model | str, *, preprocess: bool) -> Model:
     if isinstance(model, Model | str):
+        if not preprocess:
+            raise ConfigError("a featviz model brings its own preprocessing; give its module")
         return load(model)
     if not preprocess:
         return load(model)
@@ -213,13 +215,19 @@ def _as_loss(
     objective_f: str | Objective | Callable[[Hook], Tensor], model: Model
 ) -> Callable[[Hook], Tensor]:
     if isinstance(objective_f, str):
-        (objective_f,) = units_to_objectives(objective_f.lower(), model.site_table())
+        found = text_to_objectives(objective_f, model.site_table())
+        if len(found) > 1:
+            raise ObjectiveError(
+                f"{objective_f!r} names {len(found)} units; featviz.render takes several"
+            )
+        objective_f = found[0]
     if not isinstance(objective_f, Objective):
         return objective_f
-    objective = objective_f
+    objective = objective_f.prepared(model, size=model.spec.size)
 
     def loss(hook: Hook) -> Tensor:
-        return -objective.score({name: hook(name) for name in objective.sites}).sum()
+        read = {name: hook(_INPUT if name == IMAGE else name) for name in objective.sites}
+        return -objective.score(read).sum()
 
     return loss
 

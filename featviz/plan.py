@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
 from featviz.config import RenderConfig
 from featviz.errors import ConfigError, ModelError, RenderError, UnitError
@@ -12,6 +12,7 @@ from featviz.images import read_photo
 from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.objectives import IMAGE, Diverse, Near, Objective, text_to_objectives
+from featviz.params import parse_parameterisation
 from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
 from featviz.starting import NOISE, Origin
@@ -52,9 +53,15 @@ class Plan:
         """Height and width of what the network sees."""
         return parse_transforms(self.config.transforms).output_size(self.size)
 
+    @property
+    def together(self) -> int:
+        """How many images may not be parted: those of one objective where they share something."""
+        shared = parse_parameterisation(self.config.param).joint
+        return self.config.images if shared or any(o.joint for o in self.climbed) else 1
+
     def whole(self, batch: int) -> int:
-        """Return the nearest batch size that parts no images of one objective."""
-        return max(batch - batch % self.config.images, self.config.images)
+        """Return the nearest batch size that parts no images that belong together."""
+        return max(batch - batch % self.together, self.together)
 
     def groups(self) -> list[tuple[list[Site], list[int]]]:
         """Return sites and the indices of the objectives that read just these, shallow first."""
@@ -108,8 +115,13 @@ def make_plan(
     objectives = [o.prepared(model, size=size) for o in objectives]
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
     climbed = [_shaped(o, config, origin) for o in objectives]
+    if config.images > 1 and origin.photo is not None and config.transforms == "none":
+        raise ConfigError(
+            "several images that start from one picture and are not moved stay the same; take "
+            "transforms, or leave out start"
+        )
     texts = tuple(t for t in listed if isinstance(t, str))
-    return Plan(
+    plan = Plan(
         model=model,
         config=config,
         size=size,
@@ -120,11 +132,16 @@ def make_plan(
         origin=origin,
         texts=texts if len(texts) == len(listed) else None,
     )
+    if plan.together > 1 and config.optimiser_used == "lbfgs":
+        raise ConfigError(
+            "lbfgs takes one image at a time, and these share something; choose adam, or images=1"
+        )
+    return plan
 
 
 def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[int, int]) -> Origin:
     """Return what images start from, files read, everything of the right shape."""
-    photo, mask = given.photo, given.mask
+    photo, mask = _plain(given.photo), _plain(given.mask)
     if photo is None and config.start is not None:
         photo = read_photo(config.start, size, channels=channels)
     if mask is None and config.mask is not None:
@@ -138,9 +155,15 @@ def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[i
                 f"{name} has shape {tuple(tensor.shape)}, the images have {wanted}; resize it, or "
                 "choose another size"
             )
+        if tensor is not None and not ((tensor >= 0) & (tensor <= 1)).all():
+            raise ConfigError(f"{name} must hold values from 0 to 1")
     if config.keep and photo is None:
         raise ConfigError("keep compares with the picture that images start from; name one: start")
     return Origin(photo, mask)
+
+
+def _plain(image: Tensor | None) -> Tensor | None:
+    return None if image is None else image.detach().float().cpu()
 
 
 def _shaped(objective: Objective, config: RenderConfig, origin: Origin) -> Objective:

@@ -80,7 +80,7 @@ def dream(
     """Let a network see more of what it sees in a photograph, coarse shapes first.
 
     The photograph is rendered at growing sizes; what was added at one is enlarged and carried
-    over to the next.
+    over to the next. Interrupted, it returns the octave it was at, which may be smaller.
 
     Args:
         model: The model.
@@ -88,7 +88,8 @@ def dream(
         photo: Values 0..1; the image gets its size.
         octaves: Sizes, each 1.4 times the one before.
         steps: Steps at each size.
-        keep: Share of the score for staying near the photograph; 0 lets it go.
+        keep: Share of the score for staying near what each octave starts from: the photograph
+            with what the octaves before added; 0 lets it go.
         seed: Decides the moves.
         progress: Whether to show a bar; None: on a terminal.
 
@@ -119,6 +120,8 @@ def dream(
             seed=seed,
             progress=progress,
         )
+        if result.interrupted:
+            break
         added = result.images[0] - small
     return result
 

@@ -115,6 +115,9 @@ def render(
         "mask": str(mask) if isinstance(mask, str | Path) else None,
     }
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    # A tensor has no name that a record could keep.
+    named = {"start": start, "mask": mask}
+    changed |= {key: None for key, value in named.items() if isinstance(value, Tensor)}
     config = dataclasses.replace(config or RenderConfig(), **changed)
     origin = Origin(
         start if isinstance(start, Tensor) else None, mask if isinstance(mask, Tensor) else None

@@ -32,22 +32,24 @@ class View:
 
     def look(
         self, step: int, *, asleep: Bool[Tensor, " b"] | None, keep_grad: bool
-    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
-        """Return the images and their scores at a step.
+    ) -> tuple[Float[Tensor, "rows c h w"], Float[Tensor, " b"]]:
+        """Return what the network saw of the images, moved, and their scores at a step.
 
         Args:
             step: Which moves to make.
             asleep: The images whose blocked gradients are redirected; None: none.
-            keep_grad: Whether the images are to keep their gradient.
+            keep_grad: Whether what the network saw is to keep its gradient, that of what reads the
+                network alone: penalties on the image have another way.
         """
         images: Tensor = self.parameters()
-        if keep_grad:
-            images.retain_grad()
         views = self.transforms.views
         moved = self.transforms.apply(images, self.moves[step])
+        if keep_grad:
+            moved = moved.view_as(moved)  # apart from the images, also where nothing moves
+            moved.retain_grad()
         rows = asleep if asleep is None else asleep.repeat_interleave(views)
         found = self.network(moved, asleep=rows)
-        return images, mean_over_views(self.score, views)({IMAGE: images, **found})
+        return moved, mean_over_views(self.score, views)({IMAGE: images, **found})
 
 
 def mean_over_views(score: Score, views: int) -> Score:

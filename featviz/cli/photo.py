@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featviz.cli.loading import Size, load_model, model_options
-from featviz.cli.output import INTERRUPTED, json_option, print_json, prints_to_stderr
+from featviz.cli.output import json_option, print_json, prints_to_stderr
+from featviz.cli.render import report
 
 if TYPE_CHECKING:
     from featviz.models import Model
@@ -65,7 +66,7 @@ def caricature(site: str, picture: Path, **options: Any) -> int:
 @click.argument("site")
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("--octaves", type=int, default=3, show_default=True, help="Sizes, coarse to fine.")
-@click.option("--keep", type=float, default=1.0, show_default=True, help="Stay near PICTURE.")
+@click.option("--keep", type=float, default=1.0, show_default=True, help="Stay near each start.")
 @_options
 def dream(site: str, picture: Path, octaves: int, keep: float, **options: Any) -> int:
     """Let MODEL see in PICTURE more of what SITE sees there (DeepDream)."""
@@ -133,7 +134,8 @@ def _run(
     recipe: "Callable[[Model, list[Any], dict[str, Any]], RenderResult]",
 ) -> int:
     """Load the model and the pictures, run a recipe, save what comes."""
-    from featviz.images import read_photo
+    from featviz.errors import OutputError
+    from featviz.images import make_folder, read_photo
 
     output, overwrite = options.pop("output"), options.pop("overwrite")
     size, as_json = options.pop("size"), options.pop("as_json")
@@ -143,6 +145,12 @@ def _run(
     model = load_model(options.pop("model"), **options)
     size = (size, size) if isinstance(size, int) else size or model.spec.size
     seen = [read_photo(file, size, channels=model.spec.channels) for file in pictures]
+    make_folder(output)
+    # What the files will be called is known only afterwards, and that would be late.
+    if not overwrite and any(output.glob("*.png")):
+        raise OutputError(
+            f"{str(output)!r} holds pictures already; choose another folder or pass --overwrite"
+        )
     with prints_to_stderr():
         result = recipe(model, seen, settings)
     paths = result.save(output, overwrite=overwrite)
@@ -150,4 +158,4 @@ def _run(
         print_json({"files": [str(path) for path in paths], **result.record})
     else:
         click.echo("\n".join(str(path) for path in paths))
-    return INTERRUPTED if result.interrupted else 0
+    return report(result)

@@ -186,7 +186,7 @@ def render(
         print_json({"files": [str(path) for path in paths], **result.record})
     else:
         click.echo("\n".join(str(path) for path in paths))
-    return _report(result)
+    return report(result)
 
 
 def _with_frames(
@@ -240,7 +240,7 @@ def _target(text: str, *, objective: str, negative: bool) -> str:
     return f"-{text}" if negative and not text.startswith("-") else text
 
 
-def _report(result: "RenderResult") -> int:
+def report(result: "RenderResult") -> int:
     """Tell on stderr what is wrong with the images, and return the exit code."""
     for flags, words in (
         (result.dead, "dead: they never fired, so the image shows nothing; try another --seed"),

@@ -28,11 +28,12 @@ def score_images(
     Args:
         model: The network.
         objectives: One an image.
-        images: Values 0..1, on the network's device; scores are differentiable if they are.
+        images: Values 0..1, on the network's device; scores are differentiable if they are, as
+            far as the network goes: penalties on the image itself count as fixed.
     """
     names = dict.fromkeys(name for o in objectives for name in o.sites if name != IMAGE)
     found = model.record(images, list(names))
-    return bind(objectives, device=images.device)({IMAGE: images, **found})
+    return bind(objectives, device=images.device)({IMAGE: images.detach(), **found})
 
 
 def channel_means(activation: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c"]:

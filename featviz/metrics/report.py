@@ -140,8 +140,11 @@ def _measure_group(
 ) -> None:
     """Fill in the measures that ask networks."""
     saved = RenderConfig.from_json(renders[0].record["config"])
-    config = replace(saved, images=1, diversity=0.0)
-    objectives = list(make_plan(model, [r.objective for r in renders], config).objectives)
+    # A picture is measured as it is: what it started from and was compared with does not count.
+    config = replace(saved, images=2, diversity=0.0, start=None, keep=0.0, mask=None)
+    config = replace(config, optimiser="adam", batch=None)
+    plan = make_plan(model, [r.objective for r in renders], config)
+    objectives = list(plan.objectives[::2])
     shown = torch.stack([render.image for render in renders])
     size = (shown.shape[-2], shown.shape[-1])
     reference = None if folder is None else Reference(model, folder)

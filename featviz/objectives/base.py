@@ -179,7 +179,7 @@ class Sum(Objective):
         """`fire4:5 + 3*fire4:9`."""
         parts = [_weighted(k, term) for k, term in self.terms]
         if self.constant or not parts:
-            parts.append(f"{'-' if self.constant < 0 else '+'} {_number(abs(self.constant))}")
+            parts.append(f"{'-' if self.constant < 0 else '+'} {shortest(abs(self.constant))}")
         return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0][0] == "-" else 0)
 
     @property
@@ -233,10 +233,10 @@ def _weighted(k: float, term: Objective) -> str:
         return f"{sign} {term.label}"
     # 2*(a) * (b) would read back as the product of 2*a and b.
     label = f"({term.label})" if isinstance(term, _Pair) else term.label
-    return f"{sign} {_number(size)}*{label}"
+    return f"{sign} {shortest(size)}*{label}"
 
 
-def _number(value: float) -> str:
+def shortest(value: float) -> str:
     """Return the shortest text that reads back as the same number."""
     short = f"{value + 0.0:g}"  # + 0.0, so that minus zero is written 0
     return short if float(short) == value else repr(float(value))

@@ -69,7 +69,8 @@ class Direction(Objective):
 
 def short_hash(values: Float[Tensor, "..."]) -> str:
     """Return six hexadecimal digits that tell tensors apart in labels."""
-    return hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest()[:6]
+    plain = values.detach().cpu().contiguous()
+    return hashlib.sha256(plain.numpy().tobytes()).hexdigest()[:6]
 
 
 def _place(position: Position) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from featviz.errors import ObjectiveError, UnitError
 from featviz.objectives.activations import Activations, positions
-from featviz.objectives.base import Objective
+from featviz.objectives.base import Objective, shortest
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
 
@@ -33,7 +33,7 @@ class Group(Objective):
     @property
     def label(self) -> str:
         """`group(fire4, 5:1 9:-0.5)`."""
-        weights = " ".join(f"{index}:{weight:g}" for index, weight in self.weights)
+        weights = " ".join(f"{index}:{shortest(weight)}" for index, weight in self.weights)
         where = "" if self.region is None else f", {'-'.join(map(str, self.region))}"
         return f"group({self.site}, {weights}{where})"
 

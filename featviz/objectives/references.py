@@ -85,6 +85,11 @@ class Reference(Objective):
         a = activations[self.site]
         if self.target is None:
             raise ObjectiveError(f"{self.label} has no activations yet: call prepared() first")
+        if a.shape[1:] != self.target.shape[1:]:
+            raise ObjectiveError(
+                f"{self.label}: the network sees images of another size than the photograph's; "
+                "leave out pad"
+            )
         return self.compare(a, self.target.to(a))
 
     @abstractmethod

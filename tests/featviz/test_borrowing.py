@@ -72,3 +72,17 @@ def test_what_the_user_has_set_is_as_before(error):
             pass
         assert settings() == before
         assert before[:4] == (torch.float64, True, False, True)
+
+
+def test_either_interface_of_tf32():
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    if not hasattr(matmul, "fp32_precision"):
+        pytest.skip("this torch has the old interface only")
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        with own_settings():
+            assert (matmul.fp32_precision, conv.fp32_precision) == ("ieee", "ieee")
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before
