@@ -66,6 +66,7 @@ STAGES = (
     {"metrics"},
     {"evidence"},
     {"lucent", "rendering"},
+    {"gallery"},
     {""},
     {"cli"},
     {"__main__"},
