@@ -1,14 +1,13 @@
 """One unit in every kind of image and under every preset, side by side, on one page.
 
-After rendering: it renders, measures and writes pages, and knows nothing of its own about either.
-Kinds of image and presets come from their registries, so that a new one is shown without a line
-here; what each is good for stands in `GOOD_FOR`.
+After rendering: it renders, measures and writes pages, and does none of that itself. What is shown
+stands in variants.py.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,13 @@ from featviz.metrics import PictureFolder, measure_renders, read_render
 from featviz.models.model import Model
 from featviz.objectives import is_unit_text
 from featviz.page import Figure, Section, result_figures, write_page
-from featviz.params import PARAMETERISATIONS
 from featviz.record import command
 from featviz.rendering import list_labels, render
 from featviz.result import RenderResult
-from featviz.transforms import PRESETS, parse_transforms
+from featviz.variants import SLOW_SHARE, Setting, good_for, list_settings
 
 # One early, one middle, one deep unit of the embedded default network, out of `featviz demo`.
 UNITS = {"squeezenet1_1": ("fire3:80", "fire5:150", "fire9:269")}
-
-# What each setting is good for, said after looking at its pictures of the units above.
-GOOD_FOR: dict[str, str] = {}
-
-# Settings of which one step costs several times as much as one of the others: share of the steps.
-SLOW_SHARE = 0.25
 
 _COLUMNS = (
     ("slope", "slope", "{:.2f}"),
@@ -45,57 +37,6 @@ _COLUMNS = (
     ("self", "self_rank", "{}"),
     ("z", "self_z", "{:.1f}"),
 )
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to render every unit.
-
-    Attributes:
-        heading: The group that it stands in.
-        name: As on the command line.
-        changes: Settings that differ from the default.
-        negative: Whether the unit is minimised.
-    """
-
-    heading: str
-    name: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    negative: bool = False
-
-    def config(self, base: RenderConfig) -> RenderConfig:
-        """Return the settings, with fewer steps where a step is slow.
-
-        Args:
-            base: What is common to all pictures of the gallery.
-        """
-        config = dataclasses.replace(base, **self.changes)
-        views = parse_transforms(config.transforms).views
-        if views == 1 and config.optimiser_used != "lbfgs":
-            return config
-        return dataclasses.replace(config, steps=max(1, round(base.steps * SLOW_SHARE)))
-
-
-def list_settings() -> list[Setting]:
-    """Return every parameterisation, every preset of transforms, and the variants that matter."""
-    kinds, moves, variants = "Parameterisations", "Transforms", "Variants"
-    found = [
-        # One image alone has nobody to share with.
-        Setting(kinds, f"--param {name}", {"param": name} | ({"images": 2} if kind.joint else {}))
-        for name, kind in PARAMETERISATIONS.items()
-    ]
-    found += [Setting(moves, f"--transforms {name}", {"transforms": name}) for name in PRESETS]
-    both = {"param": "maco", "transforms": "maco"}
-    found.append(Setting(variants, "--param maco --transforms maco", both))
-    for power in (0.5, 1.0, 1.5):
-        text = f"fourier:decay_power={power:g}"
-        found.append(Setting(variants, f"--param {text}", {"param": text}))
-    found.append(Setting(variants, "--optimiser adam", {}))
-    for kind in ("nadam", "lbfgs"):
-        found.append(Setting(variants, f"--optimiser {kind}", {"optimiser": kind}))
-    found.append(Setting(variants, "--negative", negative=True))
-    diverse = {"images": 4, "diversity": 1.0}
-    return [*found, Setting(variants, "--images 4 --diversity 1", diverse)]
 
 
 def default_units(model: Model) -> list[str]:
@@ -256,14 +197,6 @@ def _sections(shown: dict[str, list[Picture]], settings: Sequence[Setting]) -> l
             figures = [p.figure for p in pictures if p.setting.heading == heading]
             sections.append(Section(heading, figures=figures, level=3))
     return sections
-
-
-def good_for(setting: Setting) -> str:
-    """Return the sentence about a setting; what its class says of itself where there is none."""
-    if setting.name in GOOD_FOR:
-        return GOOD_FOR[setting.name]
-    kind = PARAMETERISATIONS.get(str(setting.changes.get("param")))
-    return (kind.__doc__ or "").partition("\n")[0] if kind else ""
 
 
 def _lead(base: RenderConfig) -> str:

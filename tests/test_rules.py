@@ -66,7 +66,7 @@ STAGES = (
     {"metrics"},
     {"evidence"},
     {"lucent", "rendering"},
-    {"gallery"},
+    {"gallery", "variants"},
     {""},
     {"cli"},
     {"__main__"},

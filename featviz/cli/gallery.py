@@ -15,6 +15,11 @@ from featviz.config import DEFAULT_SIZE_PX, RenderConfig
 _BETWEEN_UNITS = re.compile(r",(?=[^,:]+:)")
 
 
+def split_units(text: str) -> list[str]:
+    """Return the units of a list with commas between them."""
+    return _BETWEEN_UNITS.split(text)
+
+
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out/gallery"))
 @click.option("--model", default="squeezenet1_1", show_default=True)
@@ -63,7 +68,7 @@ def gallery(
         made = make_gallery(
             loaded,
             output,
-            units=[unit for text in units for unit in _BETWEEN_UNITS.split(text)] or None,
+            units=[unit for text in units for unit in split_units(text)] or None,
             config=config,
             photographs=photographs,
             progress=not quiet,

@@ -12,22 +12,17 @@ from PIL import Image
 
 import featviz.gallery as module
 from featviz.cli import run
+from featviz.cli.gallery import split_units
 from featviz.config import RenderConfig
 from featviz.errors import ConfigError
-from featviz.gallery import (
-    GOOD_FOR,
-    Setting,
-    default_units,
-    good_for,
-    list_settings,
-    make_gallery,
-)
+from featviz.gallery import default_units, make_gallery
 from featviz.images import png_bytes, to_picture, write_file
 from featviz.metrics import read_render
 from featviz.models import load
 from featviz.params import PARAMETERISATIONS, Pixels
 from featviz.record import read_record
 from featviz.transforms import PRESETS
+from featviz.variants import GOOD_FOR, Setting, good_for, list_settings
 
 QUICK = ["--steps", "2", "--size", "32"]
 
@@ -92,12 +87,12 @@ def test_slow_settings_take_fewer_steps():
 def test_the_command_writes_a_page_of_everything(tmp_path, photographs):
     out = tmp_path / "a page"
     code, text, err = command(
-        "gallery", "-o", out, *QUICK, "--units", "fire2:3,5,fire3:80@center", "--json", "-q",
+        "gallery", "-o", out, *QUICK, "--units", "fire2:3", "--json", "-q",
         "--images", photographs,
     )  # fmt: skip
     assert code == 0, err
     document = json.loads(text)
-    assert list(document["units"]) == ["fire2:3", "fire2:5", "fire3:80@center"]
+    assert list(document["units"]) == ["fire2:3"]
     page = (out / "index.html").read_text()
     names = [setting.name for setting in list_settings()]
     for found in document["units"].values():
@@ -218,3 +213,18 @@ def test_an_interrupt_writes_no_page(tmp_path, monkeypatch):
     assert code == 130
     assert "Interrupted" in err
     assert not (tmp_path / "out" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("fire4:5", ["fire4:5"]),
+        ("fire4:5,7,fire7:0-3", ["fire4:5,7", "fire7:0-3"]),
+        ("fire4:17@7,9,fire5:2", ["fire4:17@7,9", "fire5:2"]),
+        ("fire4:*,fire5:2", ["fire4:*", "fire5:2"]),
+        ("fire4:5 - fire4:6", ["fire4:5 - fire4:6"]),
+        ("channel(fire4, 5)", ["channel(fire4, 5)"]),
+    ],
+)
+def test_commas_part_units_and_stay_inside_sets_and_positions(text, units):
+    assert split_units(text) == units
