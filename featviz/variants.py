@@ -40,19 +40,20 @@ GOOD_FOR: dict[str, str] = {
     ),
     "--transforms lucid": "The default: shapes stay sharp, and survive being moved.",
     "--transforms maco": (
-        "Small copies around the centre, since crops shrink to 5 %: shows one instance at several "
-        "scales, and wastes the border."
+        "Small copies around the centre, since the crops shrink to 5 %: one instance of the "
+        "feature, and an empty border; slow, and at a quarter of the steps deep units stay faint."
     ),
     "--transforms none": (
         "For comparison: the score is high and the picture full of high-frequency noise, which "
         "does not survive a move."
     ),
     "--transforms smooth": (
-        "Wide shifts and blur: fewer, larger and calmer shapes, with jagged edges where the blur "
-        "hides them."
+        "Wide shifts and blur: fewer, larger, calmer shapes, often the clearest object of a deep "
+        "unit; jagged edges, which the blur hides from the network."
     ),
     "--param maco --transforms maco": (
-        "MACO as published: one small, tidy object on a natural ground, at a low score; slow."
+        "MACO as published: a few small, tidy copies on a natural ground, at a low score; slow, "
+        "so here with a quarter of the steps."
     ),
     "--param fourier:decay_power=0.5": (
         "Fine detail on grey, hardly clipped: for texture, and where loud colours disturb."
@@ -67,12 +68,12 @@ GOOD_FOR: dict[str, str] = {
         "Few steps, hard contrast: a second opinion on whether a shape depends on the optimiser."
     ),
     "--negative": (
-        "What the unit is most silent on, before its ReLU: reads as the opposite for early units, "
-        "seldom for deep ones."
+        "What silences the unit most, before its ReLU: the opposite of an early unit (other "
+        "slant), of deep ones something unrelated."
     ),
     "--images 4 --diversity 1": (
-        "Whether the unit looks for one thing or several: what stays the same in all four is what "
-        "it needs."
+        "Whether the unit looks for one thing or several: what all four share is what it needs; at "
+        "1 an image of a deep unit may give up its score for being different."
     ),
 }
 
