@@ -33,7 +33,7 @@ demo: $(STAMP)  ## render features of the embedded network into out/demo (about 
 	@$(PY) -m featviz demo -o out/demo
 	@printf 'open %s\n' "$$(pwd)/out/demo/index.html"
 
-gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 6 minutes)
+gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 5 minutes)
 	@$(PY) -m featviz gallery -o out/gallery $(ARGS)
 	@printf 'open %s\n' "$$(pwd)/out/gallery/index.html"
 

@@ -23,8 +23,8 @@ GOOD_FOR: dict[str, str] = {
         "and colour."
     ),
     "--param pyramid": (
-        "Strongest contrast and highest scores of early units: poster colours, bold outlines, "
-        "much clipped."
+        "Poster colours and bold outlines, at about fourier's score: for early units; deep ones "
+        "come out cluttered."
     ),
     "--param cppn": (
         "One smooth shape: a cartoon of a deep unit, and for early ones, which repeat a texture, "
@@ -35,8 +35,8 @@ GOOD_FOR: dict[str, str] = {
         "units; faint but legible for early ones."
     ),
     "--param shared": (
-        "Two images that line up: for interpolations and for comparing units; of one unit, two "
-        "almost equal pictures."
+        "Images that line up, here two: for interpolations and for comparing units; high scores, "
+        "harsh colours, much clipped."
     ),
     "--transforms lucid": "The default: shapes stay sharp, and survive being moved.",
     "--transforms maco": (
@@ -44,8 +44,8 @@ GOOD_FOR: dict[str, str] = {
         "feature, and an empty border; slow, and at a quarter of the steps deep units stay faint."
     ),
     "--transforms none": (
-        "For comparison: the score is high and the picture full of high-frequency noise, which "
-        "does not survive a move."
+        "For comparison: the highest scores, of high-frequency noise that does not survive a move "
+        "(robust 0.02 to 0.25)."
     ),
     "--transforms smooth": (
         "Wide shifts and blur: fewer, larger, calmer shapes, often the clearest object of a deep "
@@ -58,12 +58,12 @@ GOOD_FOR: dict[str, str] = {
     "--param fourier:decay_power=0.5": (
         "Fine detail on grey, hardly clipped: for texture, and where loud colours disturb."
     ),
-    "--param fourier:decay_power=1": "The default: equal weight of all scales.",
+    "--param fourier:decay_power=1": "The default: detail and layout in balance.",
     "--param fourier:decay_power=1.5": (
-        "Large patches of saturated colour, half of it clipped: for the overall layout."
+        "Large patches of saturated colour, half of the pixels clipped or more: for the layout."
     ),
     "--optimiser adam": "The default.",
-    "--optimiser nadam": "Nearly Adam's picture, a little faster: no reason to change.",
+    "--optimiser nadam": "Nearly Adam's picture and score: no reason to change.",
     "--optimiser lbfgs": (
         "Few steps, hard contrast: a second opinion on whether a shape depends on the optimiser."
     ),
