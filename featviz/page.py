@@ -25,7 +25,7 @@ h2 { margin: 2.2rem 0 .2rem; }
 h3 { margin: 1.4rem 0 .4rem; font-size: 1rem; }
 p { margin: .2rem 0 1rem; max-width: 46rem; }
 .grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
-.wide { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1.4rem 1rem; }
+.wide { grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 1.4rem 1rem; }
 figure { margin: 0; }
 img { width: 100%; display: block; border-radius: 4px; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
