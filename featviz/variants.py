@@ -60,7 +60,7 @@ GOOD_FOR: dict[str, str] = {
     ),
     "--param fourier:decay_power=1": "The default: detail and layout in balance.",
     "--param fourier:decay_power=1.5": (
-        "Large patches of saturated colour, half of the pixels clipped or more: for the layout."
+        "Large patches of saturated colour, nearly half of the pixels clipped or more: for layout."
     ),
     "--optimiser adam": "The default.",
     "--optimiser nadam": "Nearly Adam's picture and score: no reason to change.",
