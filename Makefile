@@ -2,7 +2,7 @@
 # Both install what they need into .venv first; only package registries are contacted.
 #
 #   make PYTHON=/path/to/python3.12 setup    choose the interpreter
-#   make test ARGS="-k sites -x"             pass arguments on (test, bench)
+#   make test ARGS="-k sites -x"             pass arguments on (gallery, test, bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,7 +22,7 @@ unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP CDPATH
 unexport PIP_PREFIX PIP_TARGET PIP_USER PIP_ROOT PIP_PYTHON PIP_REQUIREMENT PIP_NO_DEPS PIP_DRY_RUN
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo gallery test check bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,10 @@ setup: $(STAMP)  ## install everything into .venv, once, and again when a requir
 demo: $(STAMP)  ## render features of the embedded network into out/demo (about 3 minutes)
 	@$(PY) -m featviz demo -o out/demo
 	@printf 'open %s\n' "$$(pwd)/out/demo/index.html"
+
+gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 5 minutes)
+	@$(PY) -m featviz gallery -o out/gallery $(ARGS)
+	@printf 'open %s\n' "$$(pwd)/out/gallery/index.html"
 
 test: $(STAMP)  ## run the tests (offline, CPU)
 	@$(PY) -m pytest $(ARGS)
@@ -44,8 +48,8 @@ check: $(STAMP)  ## ruff format, ruff check, mypy: what CI runs before the tests
 bench: $(STAMP)  ## compare speed with Lucent in one run; ARGS=--json for a machine
 	@$(PY) -m benchmarks.lucent $(ARGS)
 
-clean:  ## remove caches, build leftovers and out/demo; .venv and your renders stay
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist out/demo
+clean:  ## remove caches, build leftovers, out/demo and out/gallery; .venv and your renders stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist out/demo out/gallery
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first of PYTHON, python3.11 and python3 that runs and is new enough. Each is run, not only

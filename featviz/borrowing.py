@@ -77,12 +77,11 @@ def own_settings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Switch TF32 off by whichever of torch's two interfaces there is; they do not mix."""
+    """Switch TF32 off by whichever of torch's two interfaces is in use; they do not mix."""
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
-    new = hasattr(matmul, "fp32_precision")
-    # Of cuDNN all at once: the old interface cannot be read where its parts differ.
-    places = [matmul, cudnn.conv, cudnn.rnn] if new else [matmul, cudnn]
+    new = _uses_new_interface()
+    places = [matmul, cudnn.conv] if new else [matmul, cudnn]
     name, off = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
     before = [getattr(place, name) for place in places]
     try:
@@ -92,3 +91,15 @@ def _without_tf32() -> Iterator[None]:
     finally:
         for place, value in zip(places, before, strict=True):
             setattr(place, name, value)
+
+
+def _uses_new_interface() -> bool:
+    """Tell whether somebody chose a precision for float32 by the names of torch 2.9 and later."""
+    if getattr(torch.backends, "fp32_precision", "none") != "none":
+        return True
+    try:
+        # Refuses to answer where the new names were used.
+        _ = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    except RuntimeError:
+        return True
+    return False

@@ -66,7 +66,7 @@ STAGES = (
     {"metrics"},
     {"evidence"},
     {"lucent", "rendering"},
-    {"recipes"},
+    {"gallery", "recipes", "variants"},
     {""},
     {"cli"},
     {"__main__"},

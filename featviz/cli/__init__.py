@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from featviz.cli.demo import demo
+from featviz.cli.gallery import gallery
 from featviz.cli.metrics import metrics
 from featviz.cli.models import models, sites
 from featviz.cli.output import INTERRUPTED, print_json
@@ -47,7 +48,7 @@ def app() -> None:
     """See what any unit of a vision CNN looks for."""
 
 
-for _command in (demo, metrics, models, photo, render, show, sites, spectrum):
+for _command in (demo, gallery, metrics, models, photo, render, show, sites, spectrum):
     app.add_command(_command)
 
 

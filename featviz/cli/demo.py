@@ -41,19 +41,21 @@ def demo(output: Path, steps: int, size: int, as_json: bool) -> None:
     """
     import featviz
     from featviz.images import contact_sheet, png_bytes, write_file
-    from featviz.page import Section, write_page
+    from featviz.page import result_section, write_page
 
     started = time.monotonic()
     model = featviz.load("squeezenet1_1")
-    sections = []
+    sections, results, files = [], [], []
     for site, (units, heading, text) in DEMO_UNITS.items():
         result = featviz.render(model, units, steps=steps, size=size, progress=True)
         if result.interrupted:
             raise KeyboardInterrupt
         paths = result.save(output, overwrite=True)
-        sections.append(Section(f"{site}: {heading}", text, result, paths))
-    pictures = [picture for section in sections for picture in section.result.pictures()]
-    captions = [caption for section in sections for caption in section.result.captions()]
+        sections.append(result_section(f"{site}: {heading}", text, result, paths))
+        results.append(result)
+        files += [str(path) for path in paths]
+    pictures = [picture for result in results for picture in result.pictures()]
+    captions = [caption for result in results for caption in result.captions()]
     sheet = output / "contact_sheet.png"
     write_file(sheet, png_bytes(contact_sheet(pictures, captions, columns=8)))
     write_page(
@@ -65,7 +67,6 @@ def demo(output: Path, steps: int, size: int, as_json: bool) -> None:
     )
     seconds = time.monotonic() - started
     if as_json:
-        files = [str(path) for section in sections for path in section.paths]
         page = str(output / "index.html")
         print_json({"page": page, "sheet": str(sheet), "files": files, "seconds": seconds})
         return

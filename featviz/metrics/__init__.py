@@ -27,7 +27,7 @@ from featviz.metrics.pixels import (
     spectrum_slope,
 )
 from featviz.metrics.reference import Reference
-from featviz.metrics.renders import Render, read_renders
+from featviz.metrics.renders import Render, read_render, read_renders
 from featviz.metrics.report import Report, measure_renders
 from featviz.metrics.statistics import (
     Moments,
@@ -66,6 +66,7 @@ __all__ = [
     "pixel_metrics",
     "rank",
     "read_picture",
+    "read_render",
     "read_renders",
     "robustness",
     "score_images",

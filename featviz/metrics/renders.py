@@ -49,7 +49,7 @@ def read_renders(folder: str | Path) -> list[Render]:
     path = Path(folder)
     if not path.is_dir():
         raise RecordError(f"there is no folder {str(folder)!r}; give one that featviz rendered to")
-    found = [_read_render(file) for file in sorted(path.glob("*.png"))]
+    found = [_read_if_render(file) for file in sorted(path.glob("*.png"))]
     renders = [render for render in found if render is not None]
     if not renders:
         raise RecordError(
@@ -59,7 +59,23 @@ def read_renders(folder: str | Path) -> list[Render]:
     return renders
 
 
-def _read_render(file: Path) -> Render | None:
+def read_render(file: str | Path) -> Render:
+    """Read one image that a render saved.
+
+    Raises:
+        RecordError: If it is not one, but a contact sheet or some other picture.
+        PictureError: If it cannot be read.
+    """
+    render = _read_if_render(Path(file))
+    if render is None:
+        raise RecordError(
+            f"{str(file)!r} is not an image with a featviz record; give one that "
+            "'featviz render -o' wrote"
+        )
+    return render
+
+
+def _read_if_render(file: Path) -> Render | None:
     try:
         with Image.open(file) as picture:
             picture.load()
