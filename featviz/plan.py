@@ -103,23 +103,11 @@ def make_plan(
         raise UnitError("there is nothing to render: the list of units is empty")
     sites = {name: table.resolve(name) for o in objectives for name in o.sites if name != IMAGE}
     for objective in objectives:
-        if not set(objective.sites) - {IMAGE}:
-            raise UnitError(
-                f"{objective.label!r} reads no site of the network, so there is no feature to show"
-            )
-        if objective.joint and config.images == 1:
-            raise ConfigError(
-                f"{objective.label!r} compares images of one objective; ask for 2 images or more"
-            )
+        _check(objective, config)
         objective.check({**sites, IMAGE: _image_site(model, size)})
     objectives = [o.prepared(model, size=size) for o in objectives]
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
     climbed = [_shaped(o, config, origin) for o in objectives]
-    if config.images > 1 and origin.photo is not None and config.transforms == "none":
-        raise ConfigError(
-            "several images that start from one picture and are not moved stay the same; take "
-            "transforms, or leave out start"
-        )
     texts = tuple(t for t in listed if isinstance(t, str))
     plan = Plan(
         model=model,
@@ -159,6 +147,11 @@ def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[i
             raise ConfigError(f"{name} must hold values from 0 to 1")
     if config.keep and photo is None:
         raise ConfigError("keep compares with the picture that images start from; name one: start")
+    if config.images > 1 and photo is not None and config.transforms == "none":
+        raise ConfigError(
+            "several images that start from one picture and are not moved stay the same; take "
+            "transforms, or leave out start"
+        )
     return Origin(photo, mask)
 
 

@@ -119,9 +119,7 @@ def render(
     named = {"start": start, "mask": mask}
     changed |= {key: None for key, value in named.items() if isinstance(value, Tensor)}
     config = dataclasses.replace(config or RenderConfig(), **changed)
-    origin = Origin(
-        start if isinstance(start, Tensor) else None, mask if isinstance(mask, Tensor) else None
-    )
+    origin = Origin(*(value if isinstance(value, Tensor) else None for value in (start, mask)))
     with own_settings():
         plan = make_plan(model, objectives, config, origin=origin)
         return _run(plan, progress=progress, callback=callback)
