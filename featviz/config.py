@@ -53,6 +53,9 @@ class RenderConfig:
         images: Images of each objective, from different random numbers.
         diversity: Share of its score that an image gives for being unlike the other images of its
             objective, at the sites of the objective. 0: none; 0.1 is little, 1 is much.
+        contrast: Folder of photographs, some dozens at least. Whole channels are then maximised
+            less what their strongest rival in the site gets, both in standard deviations over
+            these photographs: see objectives/contrast.py. None: each unit alone.
     """
 
     steps: int = 256
@@ -70,6 +73,7 @@ class RenderConfig:
     thresholds: tuple[int, ...] = ()
     images: int = 1
     diversity: float = 0.0
+    contrast: str | None = None
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
@@ -81,6 +85,8 @@ class RenderConfig:
             raise ConfigError(f"diversity must be 0 or more, got {self.diversity}")
         if self.diversity and self.images == 1:
             raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
+        if self.contrast is not None:
+            _check_type("contrast", self.contrast, str, "a folder of photographs, as text")
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
         if self.learning_rate is not None:

@@ -27,11 +27,13 @@ class Plan:
         config: The settings.
         size: Height and width of the images in pixels.
         objectives: One an image; the images of one objective stand next to each other.
-        climbed: What is maximised: the objectives, with a share of diversity if there is one.
+        climbed: What is maximised: the objectives, with a share of diversity if there is one, and
+            set apart from their rivals where contrasting.py did so.
         labels: One an image: the objective's, with `~2` and so on for more images of it.
         sites: Sites that they read, by name.
         texts: The units and expressions as they were typed; None if one of the objectives is a
             Python object.
+        contrast: What the rivals' statistics are, for the record; None if there are none.
     """
 
     model: Model
@@ -42,6 +44,7 @@ class Plan:
     labels: tuple[str, ...]
     sites: dict[str, Site]
     texts: tuple[str, ...] | None
+    contrast: dict[str, int | str] | None = None
 
     @property
     def network_size(self) -> tuple[int, int]:

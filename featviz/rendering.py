@@ -16,6 +16,7 @@ from tqdm import tqdm
 from featviz.ascent import Ascent, ascend
 from featviz.borrowing import own_randomness, own_settings
 from featviz.config import Optimiser, Precision, RenderConfig
+from featviz.contrasting import check_contrast, with_contrast
 from featviz.evidence import Progress, make_result, smaller_batch
 from featviz.inference import InferenceCopy
 from featviz.models.model import Model
@@ -44,6 +45,7 @@ def render(
     thresholds: Sequence[int] | None = None,
     images: int | None = None,
     diversity: float | None = None,
+    contrast: str | None = None,
     progress: bool | None = None,
 ) -> RenderResult:
     """Optimise images that maximise objectives, one image an objective unless more are asked for.
@@ -70,6 +72,7 @@ def render(
         thresholds: Steps after which images are kept besides.
         images: Images of each objective.
         diversity: How much the images of one objective are pushed apart.
+        contrast: Folder of photographs that say how strong other units are for their kind.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
 
     Returns:
@@ -97,11 +100,12 @@ def render(
         "thresholds": tuple(thresholds) if isinstance(thresholds, Iterable) else thresholds,
         "images": images,
         "diversity": diversity,
+        "contrast": contrast,
     }
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     config = dataclasses.replace(config or RenderConfig(), **changed)
     with own_settings():
-        return _run(make_plan(model, objectives, config), progress=progress)
+        return _run(with_contrast(make_plan(model, objectives, config)), progress=progress)
 
 
 def list_labels(
@@ -121,6 +125,7 @@ def list_labels(
         InputError: If the model, an objective or a setting is wrong; see errors.py.
     """
     plan = make_plan(model, objectives, config or RenderConfig())
+    check_contrast(plan)
     return list(plan.labels)
 
 

@@ -61,6 +61,11 @@ _CONFIG_OPTIONS = (
     _setting("thresholds", "Steps after which to keep images too.", type=Numbers()),
     _setting("images", "Images of each unit, from different noise.", type=int),
     _setting("diversity", "Share of the score for being unlike each other.", type=float),
+    _setting(
+        "contrast",
+        "Photographs: set channels apart from the others of their site.",
+        metavar="FOLDER",
+    ),
 )
 
 

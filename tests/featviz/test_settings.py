@@ -30,6 +30,7 @@ SOURCES = {
     "optimiser": (('"adam"', "adam"), ("nadam", "nadam"), "lbfgs"),
     "images": (("2", 2), ("3", 3), 4),
     "diversity": (("0", 0.0), ("0.0", 0.0), 0.0),  # more needs several images, see below
+    "contrast": (('"photos"', "photos"), ("my photos", "my photos"), "others"),
 }
 FIELDS = [field.name for field in dataclasses.fields(RenderConfig)]
 
