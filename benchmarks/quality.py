@@ -1,21 +1,30 @@
 """Is each unit the one that its own image excites most? featviz beside Lucent, in one run.
 
     python -m benchmarks.quality --images DIR [--model squeezenet1_1 --sites fire4 fire7 fire9]
-                                 [--weights FILE] [--units 64] [--steps 256] [--size 128] [--json]
+                                 [--weights FILE] [--units 64] [--steps 256] [--size 128]
+                                 [--ways featviz contrast lucent] [--json]
 
-For each site, units are drawn by seed among those that fire on any photograph below DIR. Both
-render the same units of the same network with their defaults: featviz in batches, Lucent one by
-one. Lucent's images are made at the same size and, as its default has it, enlarged to 224 px
-before the network sees them; all images are judged at the size that they were made at. top-1 is
-the share of units that are first among all units of the site on their own image, each unit's mean
-over the map counted in standard deviations over the photographs.
+For each site, units are drawn by seed among those that fire on any photograph below DIR. All ways
+render the same units of the same network: `featviz` with its defaults, `contrast` with
+`RenderConfig.contrast` besides, both in batches, `lucent` with Lucent's defaults, one by one.
+Lucent's images are made at the same size and, as its default has it, enlarged to 224 px before the
+network sees them; all images are judged at the size that they were made at. top-1 is the share of
+units that are first among all units of the site on their own image, each unit's mean over the map
+counted in standard deviations over photographs.
+
+The photographs are split, every other one: `contrast` sees the first half alone, and all ways are
+judged by the second half alone. A unit that is silent on all of the second half has no scale there
+and counts as not identified. `own` is the median, over the units, of the unit's own score beside
+that of `featviz`: what the picture lost in strength.
 """
 
 import argparse
 import json
 import statistics
+import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +33,38 @@ from torch import Tensor
 
 from benchmarks.lucent import patched_lucent
 from featviz.config import RenderConfig
-from featviz.metrics import PictureFolder, Reference, self_identification
+from featviz.metrics import PictureFolder, Reference, score_images, self_identification
 from featviz.models import Model, load
+from featviz.objectives import channel
 from featviz.rendering import render
 from featviz.sites import Site
 
 MODEL, SITES = "squeezenet1_1", ("fire4", "fire7", "fire9")
+WAYS = ("featviz", "contrast", "lucent")
 
 
-def choose_units(reference: Reference, site: str, *, units: int, seed: int) -> list[int]:
+def choose_units(halves: list[Reference], site: str, *, units: int, seed: int) -> list[int]:
     """Return channels that fire on any photograph, drawn by seed, in order."""
-    alive = (reference.peaks(site) > 0).nonzero().flatten()
+    fires = torch.stack([half.peaks(site) > 0 for half in halves]).any(0)
+    alive = fires.nonzero().flatten()
     generator = torch.Generator().manual_seed(seed)
     drawn = alive[torch.randperm(len(alive), generator=generator)[:units]]
     found: list[int] = drawn.sort().values.tolist()
     return found
 
 
-def ours(model: Model, site: str, channels: list[int], *, steps: int, size: int) -> Tensor:
-    """Return featviz's images, with its defaults."""
+def ours(
+    model: Model, site: str, channels: list[int], *, steps: int, size: int,
+    photographs: PictureFolder | None = None,
+) -> Tensor:  # fmt: skip
+    """Return featviz's images, with its defaults, and contrasted where there are photographs."""
     units = f"{site}:{','.join(map(str, channels))}"
-    return render(model, units, steps=steps, size=size, progress=False).images
+    with tempfile.TemporaryDirectory() as folder:
+        for k, file in enumerate(photographs.files if photographs else ()):
+            (Path(folder) / f"{k:06}{file.suffix}").symlink_to(file.resolve())
+        rivals = folder if photographs else None
+        config = RenderConfig(steps=steps, size=size, contrast=rivals)
+        return render(model, units, config=config, progress=False).images
 
 
 def lucent(model: Model, site: Site, channels: list[int], *, steps: int, size: int) -> Tensor:
@@ -79,40 +99,51 @@ def lucent(model: Model, site: Site, channels: list[int], *, steps: int, size: i
 
 
 def measure(
-    model: Model, folder: PictureFolder, sites: list[str], *, units: int, seed: int,
-    steps: int, size: int,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Return a row a site and program."""
-    reference = Reference(model, folder)
-    reference.gather(sites)
-    rows = []
+    model: Model, folder: PictureFolder, sites: list[str], *, ways: list[str], units: int,
+    seed: int, steps: int, size: int,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Give a row a site and way, each as soon as it is known."""
+    seen, unseen = (PictureFolder(folder.path, folder.files[k::2]) for k in (0, 1))
+    halves = [Reference(model, half) for half in (seen, unseen)]
+    for half in halves:
+        half.gather(sites)
     for name in sites:
-        channels = choose_units(reference, name, units=units, seed=seed)
+        channels = choose_units(halves, name, units=units, seed=seed)
         site = model.site_table((224, 224)).resolve(name)
-        for program in ("featviz", "lucent"):
+        strength: dict[str, Tensor] = {}
+        for way in ways:
             start = time.perf_counter()
-            images = (
-                ours(model, name, channels, steps=steps, size=size)
-                if program == "featviz"
-                else lucent(model, site, channels, steps=steps, size=size)
-            )
+            if way == "lucent":
+                images = lucent(model, site, channels, steps=steps, size=size)
+            else:
+                photographs = seen if way == "contrast" else None
+                images = ours(
+                    model, name, channels, steps=steps, size=size, photographs=photographs
+                )
             seconds = time.perf_counter() - start
-            found = self_identification(model, name, channels, images, reference.moments(name))
-            ranks, z = found.rank.tolist(), found.z.tolist()
-            rows.append(
-                {
-                    "site": name,
-                    "program": program,
-                    "units": len(channels),
-                    "first": ranks.count(1),
-                    "top1": ranks.count(1) / len(channels),
-                    "median_z": statistics.median(z),
-                    "seconds": seconds,
-                    "channels": channels,
-                    "ranks": ranks,
-                }
-            )
-    return rows
+            with torch.no_grad():
+                shown = images.to(model.device)
+                own = score_images(model, [channel(name, k) for k in channels], shown).cpu()
+            strength[way] = own
+            row = judge(model, name, channels, images, halves[1])
+            share = (own / strength["featviz"]).median().item() if "featviz" in strength else None
+            yield {"site": name, "way": way, **row, "own": share, "seconds": seconds}
+
+
+def judge(
+    model: Model, site: str, channels: list[int], images: Tensor, reference: Reference
+) -> dict[str, Any]:
+    """Return how many units are first on their own image."""
+    found = self_identification(model, site, channels, images, reference.moments(site))
+    ranks = found.rank.tolist()
+    return {
+        "units": len(channels),
+        "first": ranks.count(1),
+        "top1": ranks.count(1) / len(channels),
+        "median_z": statistics.median(found.z.nan_to_num().tolist()),
+        "channels": channels,
+        "ranks": ranks,
+    }
 
 
 def main() -> None:
@@ -126,6 +157,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=RenderConfig().steps)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0, help="of the choice of units")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
@@ -133,20 +165,22 @@ def main() -> None:
     model = load(options.model, weights=options.weights).to(options.device)
     folder = PictureFolder.open(options.images)
     rows = measure(
-        model, folder, options.sites, units=options.units, seed=options.seed,
+        model, folder, options.sites, ways=options.ways, units=options.units, seed=options.seed,
         steps=options.steps, size=options.size,
     )  # fmt: skip
     shared = {"model": options.model, "photographs": len(folder), "seed": options.seed,
               "steps": options.steps, "size_px": options.size}  # fmt: skip
     if options.json:
-        print(json.dumps({**shared, "rows": rows}, indent=2))
+        print(json.dumps({**shared, "rows": list(rows)}, indent=2))
         return
     print(" ".join(f"{key}={value}" for key, value in shared.items()))
-    print("site              program  first   top-1  median z  seconds")
+    print("site              way      first   top-1  median z    own  seconds", flush=True)
     for row in rows:
+        own = "" if row["own"] is None else f"{row['own']:.2f}"
         print(
-            f"{row['site']:<17} {row['program']:<8} {row['first']:>2}/{row['units']:<3} "
-            f"{row['top1']:>6.1%} {row['median_z']:>9.1f} {row['seconds']:>8.0f}"
+            f"{row['site']:<17} {row['way']:<8} {row['first']:>2}/{row['units']:<3} "
+            f"{row['top1']:>6.1%} {row['median_z']:>9.1f} {own:>6} {row['seconds']:>8.0f}",
+            flush=True,
         )
 
 

@@ -58,6 +58,9 @@ class RenderConfig:
             from. 0: none; 1 is little, 10 is much.
         mask: A picture that is white where the image is optimised and black where it stays as it
             started, or grey; None: white everywhere.
+        contrast: Folder of photographs, some dozens at least. Whole channels are then maximised
+            less what their strongest rival in the site gets, both in standard deviations over
+            these photographs: see objectives/contrast.py. None: each unit alone.
     """
 
     steps: int = 256
@@ -78,6 +81,7 @@ class RenderConfig:
     start: str | None = None
     keep: float = 0.0
     mask: str | None = None
+    contrast: str | None = None
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
@@ -95,6 +99,8 @@ class RenderConfig:
                 _check_type(name, getattr(self, name), str, "the name of a picture file")
         if self.diversity and self.images == 1:
             raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
+        if self.contrast is not None:
+            _check_type("contrast", self.contrast, str, "a folder of photographs, as text")
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
         if self.learning_rate is not None:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from featviz.ascent import Ascent
+from featviz.contrasting import unit_threshold
 from featviz.errors import RenderError, is_out_of_memory
 from featviz.metrics import pixel_metrics, score_images
 from featviz.models.model import Model
@@ -60,7 +61,7 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
     score, flat = _measure(plan, objectives, images, batch=so_far.batch)
     failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
     # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
-    dead = flat & ~(score > history[:, 0]) & ~failed
+    dead = flat & ~(score > _start_scores(plan, done, history)) & ~failed
     if failed.all():
         some = ", ".join(o.label for o in objectives[:3])
         raise RenderError(
@@ -94,6 +95,15 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
         config=plan.config,
         interrupted=so_far.interrupted,
     )
+
+
+def _start_scores(
+    plan: Plan, done: Sequence[int], history: Float[Tensor, "b steps"]
+) -> Float[Tensor, " b"]:
+    """Return what each score is to be above to have risen, on the scale of the score."""
+    floors = [unit_threshold(plan.climbed[k]) for k in done]
+    known = torch.tensor([floor is not None for floor in floors])
+    return torch.tensor([floor or 0.0 for floor in floors]).where(known, history[:, 0])
 
 
 def _class_name(model: Model, objective: Objective) -> dict[str, str]:
@@ -171,6 +181,7 @@ def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[
             "interrupted": so_far.interrupted,
             "start_sha256": _hash(plan.origin.photo),
             "mask_sha256": _hash(plan.origin.mask),
+            **({"contrast": plan.contrast} if plan.contrast else {}),
         },
         "environment": environment(device),
         "images": images,

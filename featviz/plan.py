@@ -30,12 +30,14 @@ class Plan:
         config: The settings.
         size: Height and width of the images in pixels.
         objectives: One an image; the images of one objective stand next to each other.
-        climbed: What is maximised: the objectives, with a share of diversity if there is one.
+        climbed: What is maximised: the objectives, with a share of diversity if there is one, and
+            set apart from their rivals where contrasting.py did so.
         labels: One an image: the objective's, with `~2` and so on for more images of it.
         sites: Sites that they read, by name.
         origin: What the images start from.
         texts: The units and expressions as they were typed; None if one of the objectives is a
             Python object.
+        contrast: What the rivals' statistics are, for the record; None if there are none.
     """
 
     model: Model
@@ -47,6 +49,7 @@ class Plan:
     sites: dict[str, Site]
     origin: Origin
     texts: tuple[str, ...] | None
+    contrast: dict[str, int | str] | None = None
 
     @property
     def network_size(self) -> tuple[int, int]:
@@ -125,6 +128,17 @@ def make_plan(
             "lbfgs takes one image at a time, and these share something; choose adam, or images=1"
         )
     return plan
+
+
+def _check(objective: Objective, config: RenderConfig) -> None:
+    if not set(objective.sites) - {IMAGE}:
+        raise UnitError(
+            f"{objective.label!r} reads no site of the network, so there is no feature to show"
+        )
+    if objective.joint and config.images == 1:
+        raise ConfigError(
+            f"{objective.label!r} compares images of one objective; ask for 2 images or more"
+        )
 
 
 def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[int, int]) -> Origin:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from featviz.ascent import Ascent, Moment, ascend
 from featviz.borrowing import own_randomness, own_settings
 from featviz.config import Optimiser, Precision, RenderConfig
+from featviz.contrasting import check_contrast, with_contrast
 from featviz.evidence import Progress, make_result, smaller_batch
 from featviz.inference import InferenceCopy
 from featviz.models.model import Model
@@ -50,6 +51,7 @@ def render(
     start: str | Path | Float[Tensor, "c h w"] | None = None,
     keep: float | None = None,
     mask: str | Path | Float[Tensor, "1 h w"] | None = None,
+    contrast: str | None = None,
     progress: bool | None = None,
     callback: Callable[[Moment], None] | None = None,
 ) -> RenderResult:
@@ -81,6 +83,7 @@ def render(
             size of the render.
         keep: How much an image stays near its start.
         mask: Where it is optimised, 1 or white: a file, or values 0..1.
+        contrast: Folder of photographs that say how strong other units are for their kind.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
         callback: Called after each step of each batch with the step, labels, scores and images;
             to stop, and get what there is, it raises KeyboardInterrupt.
@@ -110,19 +113,25 @@ def render(
         "thresholds": tuple(thresholds) if isinstance(thresholds, Iterable) else thresholds,
         "images": images,
         "diversity": diversity,
-        "start": str(start) if isinstance(start, str | Path) else None,
+        "start": start,
         "keep": keep,
-        "mask": str(mask) if isinstance(mask, str | Path) else None,
+        "mask": mask,
+        "contrast": contrast,
     }
-    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    # A tensor has no name that a record could keep.
-    named = {"start": start, "mask": mask}
-    changed |= {key: None for key, value in named.items() if isinstance(value, Tensor)}
-    config = dataclasses.replace(config or RenderConfig(), **changed)
+    config = _merged(config or RenderConfig(), given)
     origin = Origin(*(value if isinstance(value, Tensor) else None for value in (start, mask)))
     with own_settings():
-        plan = make_plan(model, objectives, config, origin=origin)
+        plan = with_contrast(make_plan(model, objectives, config, origin=origin))
         return _run(plan, progress=progress, callback=callback)
+
+
+def _merged(config: RenderConfig, given: dict[str, Any]) -> RenderConfig:
+    """Return the settings with those given in their place."""
+    changed = {key: value for key, value in given.items() if value is not None}
+    for key in {"start", "mask"} & changed.keys():
+        # A tensor has no name that a record could keep.
+        changed[key] = None if isinstance(changed[key], Tensor) else str(changed[key])
+    return dataclasses.replace(config, **changed)
 
 
 def list_labels(
@@ -142,6 +151,7 @@ def list_labels(
         InputError: If the model, an objective or a setting is wrong; see errors.py.
     """
     plan = make_plan(model, objectives, config or RenderConfig())
+    check_contrast(plan)
     return list(plan.labels)
 
 

@@ -64,6 +64,7 @@ STAGES = (
     {"record"},
     {"page", "result"},
     {"metrics"},
+    {"contrasting"},
     {"evidence"},
     {"lucent", "rendering"},
     {"gallery", "recipes", "variants"},

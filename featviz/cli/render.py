@@ -66,6 +66,11 @@ _CONFIG_OPTIONS = (
     _setting("start", "Picture to start from, instead of noise.", metavar="FILE"),
     _setting("keep", "Share of the score for staying near the start.", type=float),
     _setting("mask", "Picture: white where the image is optimised.", metavar="FILE"),
+    _setting(
+        "contrast",
+        "Photographs: set channels apart from the others of their site.",
+        metavar="FOLDER",
+    ),
 )
 
 

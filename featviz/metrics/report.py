@@ -141,7 +141,7 @@ def _measure_group(
     """Fill in the measures that ask networks."""
     saved = RenderConfig.from_json(renders[0].record["config"])
     # A picture is measured as it is: what it started from and was compared with does not count.
-    config = replace(saved, images=2, diversity=0.0, start=None, keep=0.0, mask=None)
+    config = replace(saved, images=2, diversity=0.0, start=None, keep=0.0, mask=None, contrast=None)
     config = replace(config, optimiser="adam", batch=None)
     plan = make_plan(model, [r.objective for r in renders], config)
     objectives = list(plan.objectives[::2])

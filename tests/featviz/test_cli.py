@@ -201,7 +201,8 @@ def test_help_tells_the_defaults_of_the_settings():
     )
     kinds = [(k.name, k.optimiser) for k in PARAMETERISATIONS.values() if k.optimiser != "adam"]
     assert told["optimiser"].endswith(f" [adam; {', '.join(map(' '.join, kinds))}]")
-    apart = {"size", "batch", "thresholds", "learning_rate", "optimiser", "start", "mask"}
+    apart = {"size", "batch", "thresholds", "learning_rate", "optimiser"}
+    apart |= {"start", "mask", "contrast"}
     assert {*named, *apart} == set(RenderConfig.__dataclass_fields__)
     assert {param.name: param.default for param in demo_command.params}["steps"] == config.steps
 
@@ -253,7 +254,32 @@ def test_settings_reach_the_render(weights):
         "start": None,
         "keep": 0.0,
         "mask": None,
+        "contrast": None,
     }
+
+
+def test_contrast_is_recorded_and_reproduced(weights, tmp_path):
+    (tmp_path / "my photographs").mkdir()
+    for k, shade in enumerate([40, 120, 200]):
+        picture = Image.linear_gradient("L").point(lambda v, s=shade: (v + s) % 256)
+        picture.convert("RGB").save(tmp_path / "my photographs" / f"{k}.png")
+    words = ["late:0-1", "--weights", weights, *QUICK, "--contrast", "my photographs"]
+    code, out, err = command("render", FACTORY, *words)
+    assert code == 0, err
+    file = out.split("\n")[0]
+    _, told, _ = command("show", file)
+    assert "--contrast 'my photographs'" in told
+    assert "statistics_sha256" in told
+    again = ["--allow-factory", "--reproduce", tmp_path / "again"]
+    code, out, err = command("show", file, *again)
+    assert (code, out) == (0, "the same bytes\n"), err
+    (tmp_path / "my photographs" / "0.png").unlink()
+    again[-1] = tmp_path / "other"
+    assert command("show", file, *again)[:2] == (1, "different bytes\n")
+    code, _, err = command("render", FACTORY, *words, "--contrast", "nowhere", "-o", "third")
+    assert code != 0
+    assert "there is no folder 'nowhere'" in err
+    assert not (tmp_path / "third").exists()
 
 
 def test_settings_from_flag_environment_and_file(weights, tmp_path, monkeypatch):

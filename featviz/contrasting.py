@@ -1,0 +1,97 @@
+"""From a folder of photographs to the rivals that units are rendered against: `contrast` settings.
+
+Comes between the plan and the loop: the plan says which units there are, the metrics how the
+network answers to photographs, and the loop climbs what comes out of both.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from featviz.errors import ConfigError
+from featviz.metrics import Moments, PictureFolder, Reference
+from featviz.objectives import Channel, Contrast, Diverse, Near, Objective, contrast
+from featviz.plan import Plan
+
+
+def check_contrast(plan: Plan) -> None:
+    """Raise an error if the photographs are missing or nothing is to be contrasted.
+
+    Raises:
+        ConfigError: If there is no whole channel among the objectives.
+        PictureError: If the folder is missing or holds fewer than two pictures.
+    """
+    if plan.config.contrast is None:
+        return
+    PictureFolder.open(plan.config.contrast)
+    if not any(isinstance(objective, Channel) for objective in plan.objectives):
+        raise ConfigError(
+            "contrast sets whole channels such as fire4:5 apart from the others of their site, and "
+            f"there is none among {', '.join(plan.labels[:3])}; leave it out"
+        )
+
+
+def with_contrast(plan: Plan) -> Plan:
+    """Return the plan with every whole channel climbing away from its rivals.
+
+    The photographs are shown at the network's own size, all of them, once for all sites. What is
+    reported stays the score of the unit itself. Objectives other than whole channels, and channels
+    that are the same on all photographs and so have no scale, are left as they are.
+
+    Args:
+        plan: With or without `contrast` among its settings.
+
+    Raises:
+        ConfigError: If there is no whole channel among the objectives.
+        PictureError: If the folder is missing, holds fewer than two pictures, or one that cannot
+            be read.
+    """
+    check_contrast(plan)
+    if plan.config.contrast is None:
+        return plan
+    reference = Reference(plan.model, Path(plan.config.contrast))
+    sites = sorted({o.site for o in plan.objectives if isinstance(o, Channel)})
+    reference.gather(sites)
+    moments = {site: reference.moments(site) for site in sites}
+    # Images of one joint objective share the very same object.
+    made = {id(o): _contrasted(o, moments) for o in plan.climbed}
+    return dataclasses.replace(
+        plan,
+        climbed=tuple(made[id(o)] for o in plan.climbed),
+        contrast={"pictures": len(reference.folder), "statistics_sha256": _digest(moments)},
+    )
+
+
+def _contrasted(climbed: Objective, moments: dict[str, Moments]) -> Objective:
+    if isinstance(climbed, Diverse | Near):
+        return dataclasses.replace(climbed, objective=_contrasted(climbed.objective, moments))
+    if not isinstance(climbed, Channel):
+        return climbed
+    found = moments[climbed.site]
+    rivals = int((found.sd > 0).sum()) - 1
+    if not found.sd[climbed.index] or rivals < 1:
+        return climbed
+    return contrast(climbed.site, climbed.index, found.mean, found.sd)
+
+
+def unit_threshold(climbed: Objective) -> float | None:
+    """Return the score above which a contrasted unit has risen: its mean over the photographs.
+
+    Args:
+        climbed: What was maximised.
+
+    Returns:
+        None for objectives whose history is on the scale of their score.
+    """
+    while isinstance(climbed, Diverse | Near):
+        climbed = climbed.objective
+    return float(climbed.means[climbed.index]) if isinstance(climbed, Contrast) else None
+
+
+def _digest(moments: dict[str, Moments]) -> str:
+    found = hashlib.sha256()
+    for site in sorted(moments):
+        found.update(site.encode())
+        for values in (moments[site].mean, moments[site].sd):
+            found.update(values.contiguous().numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,136 @@
+"""An objective that sets a channel apart from its rivals, the other channels of its site."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from featviz.errors import ObjectiveError
+from featviz.objectives.activations import Activations, Score, positions
+from featviz.objectives.base import Objective
+from featviz.objectives.unit import Channel
+from featviz.sites import Site
+
+WEIGHT = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast(Objective):
+    """A channel less its strongest rival, each on its own scale; make it with `contrast`."""
+
+    site: str
+    index: int
+    means: Float[Tensor, " c"]
+    sds: Float[Tensor, " c"]
+    weight: float = WEIGHT
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The site of the channel."""
+        return (self.site,)
+
+    @property
+    def label(self) -> str:
+        """`contrast(fire4, 5)`."""
+        weight = "" if self.weight == WEIGHT else f", weight={self.weight!r}"
+        return f"contrast({self.site}, {self.index}{weight})"
+
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Raise an error if the channel is out of range or the statistics are of another site."""
+        Channel(self.site, self.index).check(sites)
+        if sites[self.site].channels != len(self.means):
+            raise ObjectiveError(
+                f"{self.label} has statistics of {len(self.means)} channels, but {self.site!r} has "
+                f"{sites[self.site].channels}; measure them at this site"
+            )
+
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Return the contrast of each image."""
+        a = activations[self.site]
+        return Contrast.bind_rows([self] * len(a), a.device)(activations)
+
+    @classmethod
+    def bind_rows(cls, objectives: Sequence[Objective], device: torch.device) -> Score:
+        """Compare all images at once."""
+        if len({objective.sites for objective in objectives}) > 1:
+            return super().bind_rows(objectives, device)
+        (site,) = objectives[0].sites
+        found = [objective for objective in objectives if isinstance(objective, cls)]
+        means = torch.stack([o.means for o in found]).to(device)
+        sds = torch.stack([o.sds for o in found]).to(device)
+        index = torch.tensor([o.index for o in found], device=device)[:, None]
+        weights = torch.tensor([o.weight for o in found], device=device)
+        no_rival = (sds == 0).scatter(1, index, value=True)
+        scales = sds.where(sds > 0, 1)
+
+        def score(activations: Activations) -> Float[Tensor, " b"]:
+            a = positions(activations[site])
+            # half precision is added up in float32, without a map of it
+            mean = a.mean(-1, dtype=torch.promote_types(a.dtype, torch.float32))
+            z = (mean - means.to(mean)) / scales.to(mean)
+            rival = z.masked_fill(no_rival, -torch.inf).amax(1)
+            return z.gather(1, index)[:, 0] - weights.to(mean) * rival
+
+        return score
+
+
+def contrast(
+    site: str,
+    index: int,
+    means: Float[Tensor, " c"] | Sequence[float],
+    sds: Float[Tensor, " c"] | Sequence[float],
+    *,
+    weight: float = WEIGHT,
+) -> Contrast:
+    """Maximise a channel, but not what excites another channel of its site more.
+
+    With `m_c` the mean of channel c over the map of the image:
+
+        z_c = (m_c - means_c) / sds_c
+        score = z_index - weight * max over c != index of z_c
+
+    For units whose picture excites a neighbour more than themselves: low layers, and sparse
+    neighbours that a trace of another pattern wakes. A picture that has to avoid the neighbours
+    may be weaker: the unit itself often reaches less than when it is maximised alone. Only the
+    strongest rival counts at each step; channels without spread are no rivals.
+
+    Args:
+        site: Site name.
+        index: Channel.
+        means: Mean of each channel of the site, over photographs, of its mean over the map.
+        sds: Their standard deviations over photographs, same order.
+        weight: How much the strongest rival counts, 0 or more; from 1 on a picture that excites
+            unit and rival alike is worth nothing.
+
+    Raises:
+        ObjectiveError: If the statistics cannot be used, the channel has no spread or no rival, or
+            the weight is out of range.
+
+    References:
+        Ours. The measure that it serves is `featviz.metrics.self_identification`.
+    """
+    name = f"contrast({site}, {index})"
+    m, s = (torch.as_tensor(values).detach().double().cpu() for values in (means, sds))
+    if m.dim() != 1 or m.shape != s.shape:
+        raise ObjectiveError(
+            f"{name} needs one mean and one standard deviation a channel, got shapes "
+            f"{tuple(m.shape)} and {tuple(s.shape)}"
+        )
+    if not (m.isfinite() & s.isfinite()).all() or (s < 0).any():
+        raise ObjectiveError(
+            f"{name} needs finite means, and standard deviations of 0 or more; measure them over "
+            "two photographs or more"
+        )
+    if not 0 <= weight < float("inf"):
+        raise ObjectiveError(f"{name}: the weight must be 0 or more, got {weight}")
+    if 0 <= index < len(s):
+        if not s[index]:
+            raise ObjectiveError(
+                f"{name}: the channel is the same on all photographs, so it has no scale; "
+                f"maximise it alone, {site}:{index}"
+            )
+        if int((s > 0).sum()) < 2:
+            raise ObjectiveError(f"{name}: no other channel varies over the photographs")
+    return Contrast(site, index, m, s, float(weight))
