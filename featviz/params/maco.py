@@ -83,7 +83,7 @@ class Maco(Parameterisation):
 
     References:
         Fel et al. 2023, "Unlocking Feature Visualization for Deeper Networks with MAgnitude
-        Constrained Optimization", arXiv 2306.05805, section 3; standard phases and images as in
+        Constrained Optimization", arXiv 2306.06805, section 3; standard phases and images as in
         Xplique 2.0. Differs: any number of images at a time, each standardised alone; the
         magnitudes.
     """
