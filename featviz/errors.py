@@ -13,6 +13,7 @@ Each message says what is wrong, what came, and what to do about it.
     |   +-- OutputError       a file or folder that cannot be written, or exists already
     |   +-- RecordError       a file that cannot be read, or holds no record
     |   +-- PictureError      a picture, or a folder of pictures, that cannot be read
+    |   +-- CircuitError      a circuit that cannot be computed, read, or checked as asked
     +-- RenderError           the work itself failed; the command line exits with 1
 """
 
@@ -66,6 +67,10 @@ class RecordError(InputError):
 
 class PictureError(InputError):
     """A picture cannot be read, or a folder holds none."""
+
+
+class CircuitError(InputError):
+    """A circuit cannot be computed from, or checked on, what it was given."""
 
 
 class RenderError(FeatvizError):

@@ -6,6 +6,8 @@ Nothing here imports torch at run time, so that listing models stays fast.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -128,11 +130,24 @@ def register_model(spec: ModelSpec) -> ModelSpec:
     return spec
 
 
+@cache
+def _load_plugins() -> None:
+    """Import what other packages name in the entry-point group `featviz.models`.
+
+    Each entry is a `ModelSpec`, which its module registers; none may import torch at that.
+    """
+    for entry in entry_points(group="featviz.models"):
+        spec = entry.load()
+        if spec.name not in _REGISTRY:
+            register_model(spec)
+
+
 def list_models() -> list[str]:
     """Return the names of the registered models, sorted.
 
     Any `torchvision:NAME`, `timm:NAME` and `package.module:factory` can be loaded besides.
     """
+    _load_plugins()
     return sorted(_REGISTRY)
 
 
@@ -142,6 +157,8 @@ def get_spec(name: str) -> ModelSpec:
     Raises:
         ModelError: If there is none.
     """
+    if name not in _REGISTRY:
+        _load_plugins()
     try:
         return _REGISTRY[name]
     except KeyError:

@@ -1,0 +1,35 @@
+"""How the features of a vision CNN are built from features, with proof.
+
+    import circuits
+
+    weights = circuits.expand(model, "fire3", "fire4", gates="positive_top")
+    weights.kernel  # [o i kh kw]
+
+Weights between two sites become kernels, kernels become families and graphs, and every picture
+can be checked by ablation. featviz imports nothing from here. Names load on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from circuits.weight_map import WeightMap
+
+_HOMES = {
+    "WeightMap": "weight_map",
+}
+
+__all__ = [
+    "WeightMap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'circuits' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"circuits.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
