@@ -67,7 +67,7 @@ class WeightMap:
         """
         flat = self.kernel.flatten(2)
         if by == "l2":
-            return flat.norm(dim=2)
+            return flat.square().sum(2).sqrt()
         if by == "max":
             return flat.abs().amax(2)
         if by == "sum":

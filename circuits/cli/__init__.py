@@ -8,7 +8,7 @@ from importlib import import_module
 
 import click
 
-__all__ = ["circuit"]
+__all__ = ["COMMANDS", "circuit"]
 
 COMMANDS: dict[str, str] = {}
 """Name of a command -> `module:function` below this package."""
