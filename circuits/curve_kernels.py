@@ -159,7 +159,8 @@ def _arc(x: Array, y: Array, curve_deg: float, radius: float) -> tuple[Array, Ar
 def _across(x: Array, y: Array, line_deg: float) -> Array:
     """Return the signed distance of each cell from a line through the middle, in cells."""
     normal = np.deg2rad(line_deg + 90)
-    return x * np.cos(normal) + y * np.sin(normal)
+    across: Array = x * np.cos(normal) + y * np.sin(normal)
+    return across
 
 
 def _cells(side: int) -> tuple[Array, Array]:
