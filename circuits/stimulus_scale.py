@@ -1,5 +1,6 @@
 """How large stimuli are for one site: lengths in receptive fields, images no larger than needed."""
 
+from featviz.errors import ModelError
 from featviz.models.model import Model
 from featviz.receptive_field import Axis
 from featviz.sites import Site
@@ -42,13 +43,24 @@ def middle_size(model: Model, site: str) -> tuple[int, int]:
         return full
     axes = (found.field.y, found.field.x)
     spare = [_spare(*each) for each in zip(axes, full, found.map_size, strict=True)]
-    if not any(spare):
-        return full
-    h, w = (side - 2 * k * axis.stride_px for side, k, axis in zip(full, spare, axes, strict=True))
-    smaller = model.site_table((h, w)).resolve(site)
-    expected = tuple(cells - 2 * k for cells, k in zip(found.map_size, spare, strict=True))
-    # Networks that round their maps in odd ways would be read beside the middle.
-    return (h, w) if smaller.map_size == expected else full
+    while any(spare):
+        h, w = (
+            side - 2 * k * axis.stride_px for side, k, axis in zip(full, spare, axes, strict=True)
+        )
+        expected = tuple(cells - 2 * k for cells, k in zip(found.map_size, spare, strict=True))
+        # Networks that round their maps in odd ways would be read beside the middle.
+        if _map_size(model, site, (h, w)) == expected:
+            return h, w
+        spare = [k // 2 for k in spare]
+    return full
+
+
+def _map_size(model: Model, site: str, size: tuple[int, int]) -> tuple[int, ...] | None:
+    """Return the size of a site's map, or None if some later layer takes no such image."""
+    try:
+        return model.site_table(size).resolve(site).map_size
+    except ModelError:
+        return None
 
 
 def _spare(axis: Axis, side_px: int, cells: int) -> int:

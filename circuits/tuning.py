@@ -11,7 +11,6 @@ All channels of all sites come from one pass; the pictures exist one batch at a 
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
@@ -35,7 +34,7 @@ __all__ = [
     "tuning_curves",
 ]
 
-Region: TypeAlias = Literal["center", "map", "mean"]
+REGIONS = ("center", "map", "mean")
 """Where a map is read: largest of its 3x3 middle positions, or of all, or the mean of all."""
 
 # What the artificial network's curves and lines were built for.
@@ -71,18 +70,20 @@ class TuningConfig:
     levels: tuple[float, ...] | None = None
     size: tuple[int, int] | None = None
     scale_px: float | None = None
-    region: Region = "center"
+    region: str = "center"
     ink: stimuli.Ink = field(default_factory=stimuli.Ink)
     batch: int = 32
     progress: bool = False
 
     def __post_init__(self) -> None:
-        if self.region not in get_args(Region):
-            raise CircuitError(
-                f"unknown region {self.region!r}; choose one of {', '.join(get_args(Region))}"
-            )
+        _check_region(self.region)
         if self.batch < 1:
             raise CircuitError(f"batch must be 1 or more, got {self.batch}")
+
+
+def _check_region(region: str) -> None:
+    if region not in REGIONS:
+        raise CircuitError(f"unknown region {region!r}; choose one of {', '.join(REGIONS)}")
 
 
 def measure_tuning(
@@ -157,7 +158,7 @@ def measure_responses(
     sites: Sequence[str],
     grid: stimuli.Grid,
     *,
-    region: Region = "center",
+    region: str = "center",
     batch: int = 32,
     progress: bool = False,
 ) -> dict[str, Float[Tensor, "a l c"]]:
@@ -175,9 +176,10 @@ def measure_responses(
         Site -> response by orientation, second quantity and channel; at least 0, on the CPU.
 
     Raises:
-        CircuitError: If a response is not a finite number.
+        CircuitError: If a response is not a finite number, or the region is unknown.
         SiteError: If a site is unknown.
     """
+    _check_region(region)
     found: dict[str, list[Tensor]] = {site: [] for site in sites}
     quiet = not (progress and sys.stderr.isatty())
     with tqdm(total=len(grid), disable=quiet, unit=" stimuli", desc=model.name) as bar:
@@ -197,7 +199,7 @@ def measure_responses(
     return responses
 
 
-def read_map(activation: Float[Tensor, "b c *map"], region: Region) -> Float[Tensor, "b c"]:
+def read_map(activation: Float[Tensor, "b c *map"], region: str) -> Float[Tensor, "b c"]:
     """Return one number an image and channel, at least 0; a vector as it is.
 
     Args:

@@ -6,7 +6,6 @@ there would be by chance.
 
 import copy
 from collections.abc import Collection
-from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +13,14 @@ from torch import Tensor, nn
 from featviz.errors import CircuitError
 from featviz.models.model import Model
 
-Shuffle: TypeAlias = Literal["weights", "inputs"]
+WAYS = ("weights", "inputs")
 """What is permuted: all weights within each unit's kernel, or its input channels."""
 
 
 def shuffled(
     model: Model,
     *,
-    by: Shuffle = "weights",
+    by: str = "weights",
     seed: int = 0,
     layers: Collection[str] | None = None,
 ) -> Model:
@@ -41,10 +40,8 @@ def shuffled(
     Raises:
         CircuitError: If there is no such convolution, none at all, or no such way.
     """
-    if by not in get_args(Shuffle):
-        raise CircuitError(
-            f"unknown way to shuffle {by!r}; choose one of {', '.join(get_args(Shuffle))}"
-        )
+    if by not in WAYS:
+        raise CircuitError(f"unknown way to shuffle {by!r}; choose one of {', '.join(WAYS)}")
     module = copy.deepcopy(model.module)
     convs = {path: m for path, m in module.named_modules() if isinstance(m, nn.Conv2d)}
     chosen = list(convs) if layers is None else list(layers)
@@ -68,7 +65,7 @@ def shuffled(
     return twin
 
 
-def _permuted(weight: Tensor, by: Shuffle, generator: torch.Generator) -> Tensor:
+def _permuted(weight: Tensor, by: str, generator: torch.Generator) -> Tensor:
     outputs, inputs = weight.shape[:2]
     if by == "inputs":
         return weight[:, torch.randperm(inputs, generator=generator).to(weight.device)]

@@ -177,7 +177,7 @@ def _strip(grid: Grid) -> Image.Image:
 
 def _summary_table(summaries: Sequence[tuple[str, Summary]]) -> str:
     heads = ("network", "units", "responding", "selectivity: quartiles", "FWHM: median",
-             "echo: median", "mean error")  # fmt: skip
+             "echo: median", "peak: median", "mean error")  # fmt: skip
     rows = [
         (
             name,
@@ -186,6 +186,7 @@ def _summary_table(summaries: Sequence[tuple[str, Summary]]) -> str:
             " / ".join(f"{q:.2f}" for q in summary.selectivity) if summary.selectivity else "-",
             _readable(summary.fwhm_deg, "{:.0f}°"),
             _readable(summary.echo, "{:.2f}"),
+            _readable(summary.peak, "{:.3g}"),
             _readable(summary.error_deg, "{:.1f}°"),
         )
         for name, summary in summaries

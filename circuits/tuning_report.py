@@ -38,6 +38,7 @@ class Summary:
         selectivity: Its quartiles.
         fwhm_deg: Its median.
         echo: Its median.
+        peak: Its median.
         error_deg: Mean distance from the true orientation, where that is known.
     """
 
@@ -46,6 +47,7 @@ class Summary:
     selectivity: tuple[float, float, float] | None
     fwhm_deg: float | None
     echo: float | None
+    peak: float | None
     error_deg: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def summarise(curves: Sequence[TuningCurve]) -> Summary:
         selectivity=_quartiles([curve.selectivity for curve in live]),
         fwhm_deg=statistics.median(curve.fwhm_deg for curve in live) if live else None,
         echo=statistics.median(echoes) if echoes else None,
+        peak=statistics.median(curve.peak for curve in live) if live else None,
         error_deg=statistics.fmean(errors) if errors else None,
     )
 

@@ -36,7 +36,13 @@ _COLUMNS = (
 _ORDERS = {"channel": "channel", "preferred": "preferred_deg", "selectivity": "selectivity"}
 
 
-@click.command()
+_EXAMPLES = """\b
+featviz circuit tuning artificial_curves arcs -o tuning.html
+featviz circuit tuning squeezenet1_1 fire4:128-255 --stimulus line --sort selectivity
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("model")
 @click.argument("units", metavar="SITE[:UNITS]")
 @click.option("--stimulus", type=click.Choice(STIMULI), default="curve", show_default=True)
@@ -64,7 +70,12 @@ _ORDERS = {"channel": "channel", "preferred": "preferred_deg", "selectivity": "s
 @click.option("--paper", type=float, default=1.0, show_default=True, help="Background, 0..1.")
 @click.option("--ink", type=float, default=0.24, show_default=True, help="Strokes, 0..1.")
 @click.option("--width", type=float, default=1.5, show_default=True, help="Of strokes, px.")
-@click.option("--control/--no-control", default=True, help="Measure a shuffled network beside.")
+@click.option(
+    "--control/--no-control",
+    default=True,
+    show_default=True,
+    help="Measure a shuffled network beside.",
+)
 @click.option("--sort", type=click.Choice(list(_ORDERS)), default="channel", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @model_options
@@ -81,16 +92,12 @@ def tuning(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Measure how units respond to stimuli of every orientation.
+    """Measure how units respond to stimuli of every orientation.
 
     MODEL is shown pictures of one feature, such as arcs, turned through all orientations and
     sized to what the units of the site see. Per unit: the preferred orientation, the width of the
     tuning at half its peak, the echo (response to the opposite orientation over the peak), and the
     selectivity, 0 to 1. Beside stands the same for the network with shuffled weights.
-
-    \b
-    featviz circuit tuning artificial_curves arcs -o tuning.html
-    featviz circuit tuning squeezenet1_1 fire4:128-255 --stimulus line --sort selectivity
     """
     page = None if output is None else _page_path(output, overwrite=overwrite)
     from circuits.tuning import measure_tuning
@@ -284,6 +291,7 @@ def _sentence(summary: dict[str, Any]) -> str:
     for name, key, form in (
         ("FWHM", "fwhm_deg", "{:.0f}°"),
         ("echo", "echo", "{:.2f}"),
+        ("peak", "peak", "{:.3g}"),
         ("mean error", "error_deg", "{:.1f}°"),
     ):
         said += f", {name} {form.format(summary[key])}" if summary[key] is not None else ""
