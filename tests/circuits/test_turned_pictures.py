@@ -9,7 +9,7 @@ from torch import nn
 import circuits.artificial  # noqa: F401 - registers the model
 import featviz
 from circuits import joint_tuning, stimuli
-from circuits.joint_tuning import _turned
+from circuits.turned_pictures import _turned
 from featviz.errors import CircuitError, UnitError
 from featviz.images import to_picture
 from featviz.metrics.pictures import PictureFolder
@@ -93,3 +93,11 @@ def test_offsets_have_the_sign_of_clockwise() -> None:
     )
     assert torch.allclose(turned[0], image[1], atol=1e-3)
     assert (image[0] - image[1]).abs().max() > 0.5
+
+
+def test_the_name_is_the_function_whatever_was_imported_before() -> None:
+    import circuits
+    import circuits.turned_pictures
+
+    assert callable(circuits.joint_tuning)
+    assert circuits.joint_tuning is circuits.turned_pictures.joint_tuning
