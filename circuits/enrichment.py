@@ -118,9 +118,7 @@ def branch_enrichment(
 
 def _log10_chance(counts: range, family: int, branch: int, total: int) -> float:
     """Return the logarithm of the chance of any of these numbers inside; never above 0."""
-    logs = [
-        _log_choose(family, k) + _log_choose(total - family, branch - k) for k in counts
-    ]
+    logs = [_log_choose(family, k) + _log_choose(total - family, branch - k) for k in counts]
     largest = max(logs)
     summed = largest + math.log(math.fsum(math.exp(each - largest) for each in logs))
     return min(0.0, (summed - _log_choose(total, branch)) / math.log(10))

@@ -104,9 +104,7 @@ def equivariance(
     if pairs == 0:
         raise CircuitError("no kernel varies over its cells, so none can be compared")
     generator = torch.Generator().manual_seed(seed)
-    channels = [
-        score(_shuffled_units(kernel, generator), symmetry.kernel)[0] for _ in range(draws)
-    ]
+    channels = [score(_shuffled_units(kernel, generator), symmetry.kernel)[0] for _ in range(draws)]
     pixels = [score(_shuffled_cells(kernel, generator), symmetry.kernel)[0] for _ in range(draws)]
     return EquivarianceScore(
         score=value,
@@ -209,7 +207,11 @@ def angles_by_rotation(
 
 
 def _checked(
-    kernel: Tensor, target_deg: Sequence[float], source_deg: Sequence[float], *, single: bool = False
+    kernel: Tensor,
+    target_deg: Sequence[float],
+    source_deg: Sequence[float],
+    *,
+    single: bool = False,
 ) -> Tensor:
     """Return weights in float64 if there is an angle for each unit and something to compare."""
     wanted = (len(target_deg), len(source_deg))

@@ -122,10 +122,12 @@ def _least_squares(
 ) -> Float[Tensor, "n k"]:
     if penalty == 0:
         # The pseudo-inverse, because a component may have died, or two may have become one.
-        return matrix @ torch.linalg.pinv(factors)
+        inverse: Tensor = torch.linalg.pinv(factors)
+        return matrix @ inverse
     gram = factors @ factors.T
     gram.diagonal().add_(penalty)
-    return torch.linalg.solve(gram, factors @ matrix.T).T
+    solved: Tensor = torch.linalg.solve(gram, factors @ matrix.T)
+    return solved.T
 
 
 def _improved(

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from circuits.equivariance import angles_by_rotation, equivariance, harmonic_test
-from circuits.symmetry import DIAGONAL, LEFT_RIGHT, TOP_BOTTOM, Symmetry, hue_rotation, rotated, rotation
+from circuits.symmetry import (
+    DIAGONAL,
+    LEFT_RIGHT,
+    TOP_BOTTOM,
+    Symmetry,
+    hue_rotation,
+    rotated,
+    rotation,
+)
 from featviz.errors import CircuitError
 from reference import curve_kernels
 
@@ -47,7 +55,9 @@ def test_a_quarter_turn_of_the_curve_kernels() -> None:
     assert equivariance(KERNELS, ANGLES, ANGLES) == found
 
 
-@pytest.mark.parametrize("symmetry", [rotation(180), rotation(-90), TOP_BOTTOM, LEFT_RIGHT, DIAGONAL])
+@pytest.mark.parametrize(
+    "symmetry", [rotation(180), rotation(-90), TOP_BOTTOM, LEFT_RIGHT, DIAGONAL]
+)
 def test_exact_symmetries_of_the_curve_kernels(symmetry: Symmetry) -> None:
     found = equivariance(KERNELS, ANGLES, ANGLES, symmetry=symmetry, draws=2)
     assert found.score == pytest.approx(1, abs=1e-12)
@@ -67,7 +77,9 @@ def test_random_kernels_and_reversed_angles_score_nothing() -> None:
     noise = torch.randn(KERNELS.shape, generator=torch.Generator().manual_seed(0))
     assert abs(equivariance(noise, ANGLES, ANGLES, draws=0).score) < 0.05
     wrong_way = [-angle for angle in ANGLES]
-    assert equivariance(KERNELS, wrong_way, wrong_way, draws=0).score == pytest.approx(0.11, abs=0.01)
+    assert equivariance(KERNELS, wrong_way, wrong_way, draws=0).score == pytest.approx(
+        0.11, abs=0.01
+    )
 
 
 def test_units_in_any_order_and_with_gaps() -> None:
@@ -98,7 +110,9 @@ def test_hue_moves_units_and_leaves_kernels() -> None:
 
 
 def test_turned_kernels() -> None:
-    kernel = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kernel = torch.randn(
+        2, 3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     for turns in (-1, 0, 1, 2, 5):
         expected = np.rot90(kernel.numpy(), -turns, (2, 3))
         np.testing.assert_array_equal(rotated(kernel, 90 * turns).numpy(), expected)
