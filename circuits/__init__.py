@@ -13,14 +13,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuits.joint_tuning import JointTuning, joint_tuning
+    from circuits.tuning import TuningConfig, measure_responses, measure_tuning
+    from circuits.tuning_controls import shuffled
+    from circuits.tuning_curve import TuningCurve
     from circuits.weight_map import WeightMap
 
 _HOMES = {
+    "JointTuning": "joint_tuning",
+    "TuningConfig": "tuning",
+    "TuningCurve": "tuning_curve",
     "WeightMap": "weight_map",
+    "joint_tuning": "joint_tuning",
+    "measure_responses": "tuning",
+    "measure_tuning": "tuning",
+    "shuffled": "tuning_controls",
 }
 
 __all__ = [
+    "JointTuning",
+    "TuningConfig",
+    "TuningCurve",
     "WeightMap",
+    "joint_tuning",
+    "measure_responses",
+    "measure_tuning",
+    "shuffled",
 ]
 
 

@@ -79,7 +79,7 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
             "dead": bool(dead[k]),
             "failed": bool(failed[k]),
             "metrics": pixels[k],
-            **_class_name(plan.model, objective),
+            **_unit_name(plan.model, objective),
         }
         for k, (objective, (ascent, _)) in enumerate(zip(objectives, rows, strict=True))
     ]
@@ -106,11 +106,15 @@ def _start_scores(
     return torch.tensor([floor or 0.0 for floor in floors]).where(known, history[:, 0])
 
 
-def _class_name(model: Model, objective: Objective) -> dict[str, str]:
-    """Return the name of the class whose logit is maximised, where there is one."""
-    if not isinstance(objective, Channel) or objective.site != OUTPUT or not model.spec.labels:
+def _unit_name(model: Model, objective: Objective) -> dict[str, str]:
+    """Return the name of the class whose logit, or of the unit that, is maximised, if any."""
+    if not isinstance(objective, Channel):
         return {}
-    return {"class": model.spec.labels()[objective.index]}
+    if objective.site == OUTPUT and model.spec.labels:
+        return {"class": model.spec.labels()[objective.index]}
+    named = model.spec.unit_labels() if model.spec.unit_labels else {}
+    names = named.get(objective.site)
+    return {"unit_label": names[objective.index]} if names else {}
 
 
 def _frames(rows: Sequence[tuple[Ascent, int]]) -> dict[int, Tensor]:

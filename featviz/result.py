@@ -82,7 +82,8 @@ class RenderResult:
     def captions(self) -> list[str]:
         """Return labels, class names, and a word on what is wrong with an image."""
         names = [
-            f"\n{entry['class']}" if "class" in entry else "" for entry in self.record["images"]
+            "".join(f"\n{entry[key]}" for key in ("class", "unit_label") if key in entry)
+            for entry in self.record["images"]
         ]
         return [
             label

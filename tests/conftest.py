@@ -1,11 +1,14 @@
 """Fixtures for every test: a small network, the shared data folder, a clean environment."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from torch import nn
 
+from browser import open_browser
 from nets import small_net
 
 REPO = Path(__file__).resolve().parents[1]
@@ -24,6 +27,13 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared (photographs, BVLC weights) is not beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; tests that want it skip where there is none."""
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

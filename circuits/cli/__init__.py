@@ -10,7 +10,9 @@ import click
 
 __all__ = ["COMMANDS", "circuit"]
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "tuning": "tuning:tuning",
+}
 """Name of a command -> `module:function` below this package."""
 
 

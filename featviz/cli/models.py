@@ -1,5 +1,6 @@
 """`featviz models` and `featviz sites`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -81,11 +82,25 @@ def sites(model: str, every: bool, as_json: bool, **options: Any) -> None:
     loaded = load_model(model, **options)
     with prints_to_stderr():
         found = loaded.sites(every=every)
+    labels = loaded.spec.unit_labels() if loaded.spec.unit_labels else {}
     if as_json:
-        print_json({"model": model, "sites": [_site_entry(site) for site in found]})
+        entries = [_site_entry(site) for site in found]
+        for entry in entries:
+            if labels:
+                entry["unit_labels"] = labels.get(entry["site"])
+        print_json({"model": model, "sites": entries})
         return
-    heads = ("site", "channels", "map", "receptive field px", "stride px", "before activation")
-    print_table(heads, [_site_row(site) for site in found])
+    heads = ["site", "channels", "map", "receptive field px", "stride px", "before activation"]
+    rows = [list(_site_row(site)) for site in found]
+    if labels:
+        heads.append("units")
+        rows = [[*row, _first_and_last(labels.get(row[0], ()))] for row in rows]
+    print_table(heads, rows)
+
+
+def _first_and_last(names: Sequence[str]) -> str:
+    """Return a few names of many."""
+    return ", ".join(names if len(names) <= 3 else (*names[:2], "...", names[-1]))
 
 
 def _pair(field: "Field", what: str) -> str:

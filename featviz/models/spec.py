@@ -4,7 +4,7 @@ First stage of the flow: a name becomes a `ModelSpec`, a spec becomes a `Model` 
 Nothing here imports torch at run time, so that listing models stays fast.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -97,6 +97,8 @@ class ModelSpec:
         channels: Channels of its images.
         sites: Aliases, browsable ones in network order; empty: featviz lists the modules.
         labels: Makes the class names, in the order of the output; None where unknown.
+        unit_labels: Makes names of units, alias of a site -> one name a channel; None where there
+            are none.
         weights: Where the weights come from; None for modules handed over ready.
         summary: One line for listings.
     """
@@ -108,6 +110,7 @@ class ModelSpec:
     channels: int = 3
     sites: tuple[SiteAlias, ...] = ()
     labels: Callable[[], tuple[str, ...]] | None = None
+    unit_labels: Callable[[], Mapping[str, tuple[str, ...]]] | None = None
     weights: WeightsSource | None = None
     summary: str = ""
 
