@@ -48,7 +48,7 @@ class BandingScore:
     unexplained: float
 
 
-def banding(
+def banding_score(
     weights: WeightMap, *, components: int = COMPONENTS, draws: int = 20, seed: int = 0
 ) -> BandingScore:
     """Measure weight banding between two sites.

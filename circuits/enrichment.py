@@ -47,7 +47,7 @@ class Enrichment:
         return float(10**self.log10_p_fewer)
 
 
-def enrichment(*, inside: int, family: int, branch: int, total: int) -> Enrichment:
+def enrichment_of(*, inside: int, family: int, branch: int, total: int) -> Enrichment:
     """Return the tails of the hypergeometric distribution, summed as logarithms.
 
     Args:
@@ -106,7 +106,7 @@ def branch_enrichment(
     if lost:
         raise CircuitError(f"channels {lost} lie in none of the branches {', '.join(branches)}")
     return {
-        name: enrichment(
+        name: enrichment_of(
             inside=sum(places[channel] == name for channel in units),
             family=len(units),
             branch=sum(place == name for place in places.values()),

@@ -56,7 +56,7 @@ class HarmonicScore:
     p_value: float
 
 
-def equivariance(
+def equivariance_score(
     kernel: Float[Tensor, "o i kh kw"],
     target_deg: Sequence[float],
     source_deg: Sequence[float],

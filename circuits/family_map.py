@@ -143,7 +143,7 @@ def map_families(
         check_partition(branches, site, found.channels)
         typed = {branch.name: branch.channels(site) for branch in branches}
     curves = {name: measure_tuning(model, site, stimulus=name, config=config) for name in stimuli}
-    best = [max(per_unit, key=lambda c: c.peak) for per_unit in zip(*curves.values(), strict=True)]
+    best = [max(of_unit, key=_strongest) for of_unit in zip(*curves.values(), strict=True)]
     grouping = None
     if families is not None:
         groups = {family.name: family.channels(site) for family in here}
@@ -168,6 +168,11 @@ def map_families(
         grouping=grouping,
         left_out=found.channels - len({member.curve.channel for member in members}),
     )
+
+
+def _strongest(curve: TuningCurve) -> float:
+    # Not the peak of the curve: that is a mean over widths or radii, which differ between stimuli.
+    return float(curve.surface.amax())
 
 
 def _check_one_way(

@@ -32,6 +32,8 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
 a { color: inherit; }
 .units { display: grid; gap: 1.2rem 1rem;
   grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
+.pictures { display: grid; gap: .6rem; margin: .4rem 0 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(6rem, 1fr)); }
 figure { margin: 0; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 img { width: 100%; display: block; border-radius: 4px; image-rendering: auto; }
@@ -59,10 +61,10 @@ $families
 """)
 
 _READING = (
-    "Within a family, units come in the order of their preferred orientation. The plot below each "
-    "picture is the response by orientation, mean over curvature or width; 0 points right. FWHM "
-    "is how many degrees give more than half the peak, echo the response to the opposite "
-    "orientation over the peak, selectivity runs from 0 (all orientations alike) to 1 (one alone)."
+    "Within a family, units come in the order of their orientation, and pictures are of some of "
+    "them. A plot is the response by orientation, mean over curvature or width. FWHM is how many "
+    "degrees give more than half the peak, echo the response to the opposite orientation over the "
+    "peak; selectivity runs from 0 (all orientations alike) to 1 (one alone)."
 )
 
 
@@ -79,7 +81,7 @@ def write_family_page(
     Args:
         path: The HTML file.
         found: What to show.
-        pictures: Feature image by channel; units without one show their plot alone.
+        pictures: Feature image by channel; some of each family are enough.
         dead: Channels whose picture shows nothing, because the unit never fires.
         command: What makes the page again.
 
@@ -95,7 +97,8 @@ def write_family_page(
         _section(k, family, found, pictures, dead) for k, family in enumerate(found.families)
     )
     units = len(found.members)
-    lead = f"{units} units in {len(names)} families, {_WAYS[found.by]}."
+    word = "family" if len(names) == 1 else "families"
+    lead = f"{units} units in {len(names)} {word}, {_WAYS[found.by]}."
     if found.left_out:
         lead += f" {found.left_out} units of the site are in none."
     page = _PAGE.substitute(
@@ -157,28 +160,39 @@ def _section(
     if branches:
         tests = sum(map(len, found.branches.values()))
         notes += "; " + branch_text(branches, tests)
-    figures = "\n".join(_figure(member, pictures, dead) for member in members)
+    shown = "\n".join(
+        _picture(member, pictures[member.curve.channel], dead=member.curve.channel in dead)
+        for member in members
+        if member.curve.channel in pictures
+    )
+    plots = "\n".join(map(_plot, members))
     return (
         f'<h2 id="f{number}">{html.escape(family.name)}</h2>\n<p>{html.escape(notes)}</p>\n'
-        f'<div class="units">\n{figures}\n</div>'
+        + (f'<div class="pictures">\n{shown}\n</div>\n' if shown else "")
+        + f'<div class="units">\n{plots}\n</div>'
     )
 
 
-def _figure(member: Member, pictures: Mapping[int, Image.Image], dead: frozenset[int]) -> str:
+def _picture(member: Member, picture: Image.Image, *, dead: bool) -> str:
+    unit = html.escape(member.curve.unit, quote=True)
+    data = base64.b64encode(png_bytes(picture)).decode()
+    alt = f"what {unit} looks for" + (": nothing, it never fires" if dead else "")
+    preferred = "" if member.curve.silent else f" · {member.curve.preferred_deg:.0f}°"
+    state = "<br>dead: never fires" if dead else ""
+    return (
+        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{unit}{preferred}{state}</figcaption></figure>"
+    )
+
+
+def _plot(member: Member) -> str:
     curve = member.curve
-    unit = html.escape(curve.unit, quote=True)
-    parts = ["<figure>"]
-    if curve.channel in pictures:
-        data = base64.b64encode(png_bytes(pictures[curve.channel])).decode()
-        shown = f"what {unit} looks for" + (
-            ": it never fires, so nothing" if curve.channel in dead else ""
-        )
-        parts.append(f'<img alt="{shown}" src="data:image/png;base64,{data}">')
-    parts.append(polar_svg(curve))
     label = f" {html.escape(curve.label)}" if curve.label else ""
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts(member))
-    parts.append(f"<figcaption>{unit}{label}<dl>{rows}</dl></figcaption></figure>")
-    return "".join(parts)
+    return (
+        f"<figure>{polar_svg(curve)}"
+        f"<figcaption>{html.escape(curve.unit)}{label}<dl>{rows}</dl></figcaption></figure>"
+    )
 
 
 def facts(member: Member) -> Sequence[tuple[str, str]]:

@@ -162,9 +162,7 @@ def _best_places(
         value, place = maps.flatten(2).float().max(2)
         number = torch.arange(first, first + len(images))[:, None].expand_as(value)
         first += len(images)
-        values, order = torch.cat([values, value.cpu()]).sort(
-            dim=0, descending=True, stable=True
-        )
+        values, order = torch.cat([values, value.cpu()]).sort(dim=0, descending=True, stable=True)
         values = values[:top]
         places = torch.cat([places, place.cpu()]).gather(0, order)[:top]
         numbers = torch.cat([numbers, number]).gather(0, order)[:top]

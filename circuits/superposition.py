@@ -38,7 +38,9 @@ class Superposition:
     random_dimensionality: tuple[float, ...]
 
 
-def superposition(rows: Float[Tensor, "m n"], *, draws: int = 20, seed: int = 0) -> Superposition:
+def superposition_score(
+    rows: Float[Tensor, "m n"], *, draws: int = 20, seed: int = 0
+) -> Superposition:
     """Measure how much features share directions.
 
     With w_i a row and u_i the same at length 1: interference I_i = sum over the others of

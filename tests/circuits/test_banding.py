@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuits.banding import band_shares, banding
+from circuits.banding import band_shares, banding_score
 from circuits.weight_map import WeightMap
 from featviz.errors import CircuitError
 
@@ -28,7 +28,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize(("size", "null"), [(3, 1 / 4), (5, 1 / 6)])
 def test_random_kernels_score_the_null(size: int, null: float) -> None:
-    found = banding(weight_map(random(200, 6, size, size)))
+    found = banding_score(weight_map(random(200, 6, size, size)))
     assert found.row_null == found.column_null == pytest.approx(null)
     assert found.row == pytest.approx(null, abs=0.02)
     assert found.column == pytest.approx(null, abs=0.02)
@@ -37,7 +37,7 @@ def test_random_kernels_score_the_null(size: int, null: float) -> None:
 
 
 def test_oblong_kernels_have_two_nulls() -> None:
-    found = banding(weight_map(random(300, 4, 2, 5)))
+    found = banding_score(weight_map(random(300, 4, 2, 5)))
     assert (found.row_null, found.column_null) == pytest.approx((1 / 9, 4 / 9))
     assert found.row == pytest.approx(1 / 9, abs=0.03)
     assert found.column == pytest.approx(4 / 9, abs=0.03)
@@ -46,11 +46,11 @@ def test_oblong_kernels_have_two_nulls() -> None:
 def test_bands_are_found_and_turning_the_kernels_swaps_the_scores() -> None:
     # Each row its own mixture of channels, alike in all columns, and a little noise.
     bands = random(30, 6, 3, 1).expand(30, 6, 3, 3) + 0.2 * random(30, 6, 3, 3, seed=1)
-    found = banding(weight_map(bands))
+    found = banding_score(weight_map(bands))
     assert found.row > 0.9
     assert found.column < 0.1
     assert max(found.shuffled_row) < 0.4
-    turned = banding(weight_map(torch.rot90(bands, 1, (2, 3))))
+    turned = banding_score(weight_map(torch.rot90(bands, 1, (2, 3))))
     assert turned.row == pytest.approx(found.column, abs=0.01)
     assert turned.column == pytest.approx(found.row, abs=0.01)
 
@@ -73,7 +73,7 @@ def test_shares_by_hand_and_by_definition() -> None:
 def test_flat_targets_are_left_out() -> None:
     kernel = random(4, 5, 3, 3)
     kernel[1] = 0
-    found = banding(weight_map(kernel), draws=1)
+    found = banding_score(weight_map(kernel), draws=1)
     assert np.isnan(found.rows_by_target[1])
     kept = [value for k, value in enumerate(found.rows_by_target) if k != 1]
     assert found.row == pytest.approx(np.mean(kept))
@@ -89,4 +89,4 @@ def test_flat_targets_are_left_out() -> None:
 )
 def test_what_has_no_bands(kernel: Tensor, said: str) -> None:
     with pytest.raises(CircuitError, match=said):
-        banding(weight_map(kernel))
+        banding_score(weight_map(kernel))

@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import pytest
 
-from circuits.enrichment import branch_enrichment, enrichment
+from circuits.enrichment import branch_enrichment, enrichment_of
 from featviz.errors import CircuitError
 
 
@@ -18,7 +18,7 @@ def tail(counts: range, family: int, branch: int, total: int) -> Fraction:
     [(3, 10, 96, 480), (0, 5, 4, 20), (10, 10, 96, 480), (5, 9, 14, 18), (40, 200, 96, 480)],
 )
 def test_both_tails_by_whole_numbers(inside: int, family: int, branch: int, total: int) -> None:
-    found = enrichment(inside=inside, family=family, branch=branch, total=total)
+    found = enrichment_of(inside=inside, family=family, branch=branch, total=total)
     more = tail(range(inside, min(family, branch) + 1), family, branch, total)
     fewer = tail(range(max(0, family + branch - total), inside + 1), family, branch, total)
     assert found.p_more == pytest.approx(float(more), rel=1e-9)
@@ -31,12 +31,12 @@ def test_both_tails_by_whole_numbers(inside: int, family: int, branch: int, tota
 
 def test_all_inside_is_a_ratio_of_binomials() -> None:
     # C(n, K) / C(N, K): the ten curves of inception 3b in the 96 units of its 5x5 branch.
-    found = enrichment(inside=10, family=10, branch=96, total=480)
+    found = enrichment_of(inside=10, family=10, branch=96, total=480)
     assert found.p_more == pytest.approx(math.comb(96, 10) / math.comb(480, 10), rel=1e-9)
 
 
 def test_chances_too_small_for_a_number_keep_their_logarithm() -> None:
-    found = enrichment(inside=2000, family=2000, branch=2000, total=20000)
+    found = enrichment_of(inside=2000, family=2000, branch=2000, total=20000)
     assert found.p_more == 0
     exact = -math.log10(math.comb(20000, 2000))
     assert found.log10_p_more == pytest.approx(exact, rel=1e-9)
@@ -68,4 +68,4 @@ def test_families_in_branches() -> None:
 def test_numbers_that_contradict_each_other(numbers: tuple[int, ...], said: str) -> None:
     inside, family, branch, total = numbers
     with pytest.raises(CircuitError, match=said):
-        enrichment(inside=inside, family=family, branch=branch, total=total)
+        enrichment_of(inside=inside, family=family, branch=branch, total=total)

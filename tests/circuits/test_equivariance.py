@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuits.equivariance import angles_by_rotation, equivariance, harmonic_test
+from circuits.equivariance import angles_by_rotation, equivariance_score, harmonic_test
 from circuits.symmetry import (
     DIAGONAL,
     LEFT_RIGHT,
@@ -33,7 +33,7 @@ def test_sums_of_the_curve_kernels_by_offset() -> None:
 
 
 def test_a_quarter_turn_of_the_curve_kernels() -> None:
-    found = equivariance(KERNELS, ANGLES, ANGLES)
+    found = equivariance_score(KERNELS, ANGLES, ANGLES)
     slow = np.mean(
         [
             np.corrcoef(
@@ -52,21 +52,21 @@ def test_a_quarter_turn_of_the_curve_kernels() -> None:
     assert len(found.shuffled_channels) == 20
     assert max(map(abs, found.shuffled_channels)) <= 0.05
     assert max(map(abs, found.shuffled_pixels)) <= 0.02
-    assert equivariance(KERNELS, ANGLES, ANGLES) == found
+    assert equivariance_score(KERNELS, ANGLES, ANGLES) == found
 
 
 @pytest.mark.parametrize(
     "symmetry", [rotation(180), rotation(-90), TOP_BOTTOM, LEFT_RIGHT, DIAGONAL]
 )
 def test_exact_symmetries_of_the_curve_kernels(symmetry: Symmetry) -> None:
-    found = equivariance(KERNELS, ANGLES, ANGLES, symmetry=symmetry, draws=2)
+    found = equivariance_score(KERNELS, ANGLES, ANGLES, symmetry=symmetry, draws=2)
     assert found.score == pytest.approx(1, abs=1e-12)
     assert found.unrotated < 0.2
 
 
 @pytest.mark.parametrize("turn", [15, 30, 45, 75])
 def test_turns_between_by_interpolation(turn: float) -> None:
-    found = equivariance(KERNELS, ANGLES, ANGLES, symmetry=rotation(turn), draws=2)
+    found = equivariance_score(KERNELS, ANGLES, ANGLES, symmetry=rotation(turn), draws=2)
     assert found.score > 0.97
     assert found.wrong_direction is not None
     assert found.wrong_direction < found.unrotated < found.score or turn > 45
@@ -75,9 +75,9 @@ def test_turns_between_by_interpolation(turn: float) -> None:
 
 def test_random_kernels_and_reversed_angles_score_nothing() -> None:
     noise = torch.randn(KERNELS.shape, generator=torch.Generator().manual_seed(0))
-    assert abs(equivariance(noise, ANGLES, ANGLES, draws=0).score) < 0.05
+    assert abs(equivariance_score(noise, ANGLES, ANGLES, draws=0).score) < 0.05
     wrong_way = [-angle for angle in ANGLES]
-    assert equivariance(KERNELS, wrong_way, wrong_way, draws=0).score == pytest.approx(
+    assert equivariance_score(KERNELS, wrong_way, wrong_way, draws=0).score == pytest.approx(
         0.11, abs=0.01
     )
 
@@ -85,7 +85,7 @@ def test_random_kernels_and_reversed_angles_score_nothing() -> None:
 def test_units_in_any_order_and_with_gaps() -> None:
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))[:18]
     some = [ANGLES[k] for k in order]
-    found = equivariance(KERNELS[order][:, order], some, some, tolerance_deg=1, draws=0)
+    found = equivariance_score(KERNELS[order][:, order], some, some, tolerance_deg=1, draws=0)
     assert found.score == pytest.approx(1, abs=1e-12)
     assert found.pairs < 18 * 18
 
@@ -95,7 +95,7 @@ def test_hue_moves_units_and_leaves_kernels() -> None:
     hues = [60.0 * k for k in range(6)]
     profile = torch.randn(6, 3, 3, generator=torch.Generator().manual_seed(0))
     kernel = torch.stack([torch.stack([profile[(o - i) % 6] for i in range(6)]) for o in range(6)])
-    found = equivariance(kernel, hues, hues, symmetry=hue_rotation(60))
+    found = equivariance_score(kernel, hues, hues, symmetry=hue_rotation(60))
     assert found.score == pytest.approx(1)
     assert max(found.shuffled_channels) < 0.6
     # In pairs of opposite contrasts, hue 180 is rotation 180.
@@ -103,7 +103,7 @@ def test_hue_moves_units_and_leaves_kernels() -> None:
     pair = torch.stack([torch.stack([edge, edge.flip(1)]), torch.stack([edge.flip(1), edge])])
     pair = torch.stack([pair[0], pair[0].flip(2)])
     turned = hue_rotation(180, angle_deg=180)
-    found = equivariance(pair, [0, 180], [0, 180], symmetry=turned, draws=0)
+    found = equivariance_score(pair, [0, 180], [0, 180], symmetry=turned, draws=0)
     assert found.score == pytest.approx(
         float(np.corrcoef(pair[1, 1].flatten(), pair[0, 0].rot90(2).flatten())[0, 1]), abs=1e-6
     )
@@ -158,12 +158,12 @@ def test_angles_found_by_turning_one_unit_into_the_others() -> None:
 def test_flat_kernels_are_no_evidence() -> None:
     kernel = KERNELS.clone()
     kernel[:12] = 0
-    found = equivariance(kernel, ANGLES, ANGLES, symmetry=rotation(90), draws=0)
+    found = equivariance_score(kernel, ANGLES, ANGLES, symmetry=rotation(90), draws=0)
     # Of the four quarters of targets, 0->0 is left out, 0->x and x->0 count as 0, x->x as 1.
     assert found.pairs == 18 * 24
     assert found.score == pytest.approx(1 / 3)
     with pytest.raises(CircuitError, match="no kernel varies over its cells"):
-        equivariance(torch.ones(4, 4, 3, 3), [0, 90, 180, 270], [0, 90, 180, 270])
+        equivariance_score(torch.ones(4, 4, 3, 3), [0, 90, 180, 270], [0, 90, 180, 270])
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_what_cannot_be_scored(
     kernel: Tensor, targets: list[float], sources: list[float], said: str
 ) -> None:
     with pytest.raises(CircuitError, match=said):
-        equivariance(kernel, targets, sources, tolerance_deg=1)
+        equivariance_score(kernel, targets, sources, tolerance_deg=1)
 
 
 def test_what_cannot_be_ordered_or_correlated() -> None:

@@ -160,7 +160,9 @@ def test_parts_of_the_weights() -> None:
     ):
         rank = 1 if part in {"magnitude", "signed"} else 2
         found = factorise_weights(weight_map(kernel), rank=rank, method="svd", part=part)
-        assert found.approximation.flatten().tolist() == pytest.approx([*expected[0], *expected[1]], abs=1e-9)
+        assert found.approximation.flatten().tolist() == pytest.approx(
+            [*expected[0], *expected[1]], abs=1e-9
+        )
 
 
 def test_components_of_each_unit_come_in_one_order() -> None:

@@ -115,7 +115,8 @@ def wedge(theta: float, opening: float, radius: float) -> Inside:
 
 
 @pytest.mark.parametrize(
-    ("angle", "opening", "radius"), [(0.0, 90.0, 0.0), (20.0, 60.0, 3.0), (133.0, 120.0, 4.0), (45.0, 180.0, 0.0)]
+    ("angle", "opening", "radius"),
+    [(0.0, 90.0, 0.0), (20.0, 60.0, 3.0), (133.0, 120.0, 4.0), (45.0, 180.0, 0.0)],
 )
 def test_corners(angle: float, opening: float, radius: float) -> None:
     found = stimuli.corners(
@@ -133,7 +134,9 @@ def test_corners(angle: float, opening: float, radius: float) -> None:
 
 def test_edges_have_ink_where_curves_have_their_centre() -> None:
     left, top = stimuli.edges(row(0, 90), size=(10, 10), ink=INK)
-    assert (left[0, :, :5].max().item(), left[0, :, 5:].min().item()) == pytest.approx((0.1, 0.9), abs=1e-3)
+    assert (left[0, :, :5].max().item(), left[0, :, 5:].min().item()) == pytest.approx(
+        (0.1, 0.9), abs=1e-3
+    )
     assert (top[0, :5].max().item(), top[0, 5:].min().item()) == pytest.approx((0.1, 0.9), abs=1e-3)
 
 

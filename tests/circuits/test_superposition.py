@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuits.superposition import input_rows, output_rows, superposition
+from circuits.superposition import input_rows, output_rows, superposition_score
 from circuits.weight_map import WeightMap
 from featviz.errors import CircuitError
 
@@ -17,7 +17,7 @@ def in_a_plane(count: int, length: float = 1.0) -> Tensor:
 
 def test_features_at_right_angles_have_a_dimension_each() -> None:
     rows = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0))).Q[:4]
-    found = superposition(rows)
+    found = superposition_score(rows)
     assert found.interference.tolist() == pytest.approx([0] * 4, abs=1e-10)
     assert found.dimensionality.tolist() == pytest.approx([1] * 4)
     assert found.features_per_dimension == pytest.approx(1)
@@ -26,7 +26,7 @@ def test_features_at_right_angles_have_a_dimension_each() -> None:
 @pytest.mark.parametrize("count", [3, 4, 5, 8])
 def test_features_round_a_plane_share_two_dimensions(count: int) -> None:
     # Evenly round a circle, the squares along any direction sum to count / 2.
-    found = superposition(in_a_plane(count, 3.0))
+    found = superposition_score(in_a_plane(count, 3.0))
     assert found.dimensionality.tolist() == pytest.approx([2 / count] * count)
     assert found.interference.tolist() == pytest.approx([9 * (count / 2 - 1)] * count)
     assert found.features_per_dimension == pytest.approx(1 / 9)
@@ -35,14 +35,14 @@ def test_features_round_a_plane_share_two_dimensions(count: int) -> None:
 
 
 def test_an_opposed_pair_halves_a_dimension_and_zero_has_none() -> None:
-    found = superposition(torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 2, 0], [0, 0, 0]]))
+    found = superposition_score(torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 2, 0], [0, 0, 0]]))
     assert found.dimensionality.tolist() == [0.5, 0.5, 1, 0]
     assert found.interference.tolist() == [1, 1, 0, 0]
 
 
 def test_by_definition_and_beside_random_directions() -> None:
     rows = torch.randn(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = superposition(rows, draws=3, seed=2)
+    found = superposition_score(rows, draws=3, seed=2)
     w = rows.numpy()
     for i in range(7):
         unit = w[i] / np.linalg.norm(w[i])
@@ -50,16 +50,18 @@ def test_by_definition_and_beside_random_directions() -> None:
         everything = sum((unit @ w[j]) ** 2 for j in range(7))
         assert float(found.interference[i]) == pytest.approx(others)
         assert float(found.dimensionality[i]) == pytest.approx((w[i] @ w[i]) / everything)
-    again = superposition(rows, draws=3, seed=2)
+    again = superposition_score(rows, draws=3, seed=2)
     assert again.random_interference == found.random_interference
-    assert superposition(rows, draws=3, seed=3).random_interference != found.random_interference
+    assert (
+        superposition_score(rows, draws=3, seed=3).random_interference != found.random_interference
+    )
 
 
 def test_the_control_is_the_expected_interference_of_random_directions() -> None:
     # (u w)^2 is |w|^2 / n on average: 49 others of length 1 in 20 dimensions.
     rows = torch.zeros(50, 20)
     rows[:, 0] = 1
-    found = superposition(rows)
+    found = superposition_score(rows)
     assert np.mean(found.random_interference) == pytest.approx(49 / 20, rel=0.03)
     assert found.interference.tolist() == pytest.approx([49] * 50)
 
@@ -77,4 +79,4 @@ def test_rows_of_a_map() -> None:
 )
 def test_what_has_no_superposition(rows: Tensor, said: str) -> None:
     with pytest.raises(CircuitError, match=said):
-        superposition(rows)
+        superposition_score(rows)
