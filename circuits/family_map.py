@@ -151,23 +151,32 @@ def map_families(
         groups, grouping = _by_weights(weights, site, inputs, count, threshold, seed)
     else:
         groups, grouping = _by_tuning(curves, best, count, threshold, seed)
-    members = []
-    for name, channels in groups.items():
-        liked = Counter(best[c].stimulus for c in channels if not best[c].silent).most_common(1)
-        stimulus = liked[0][0] if liked else stimuli[0]
-        of_family = [Member(name, curves[stimulus][channel]) for channel in channels]
-        members += _in_order(of_family)
+    members = _members(groups, curves, best)
     ordered = tuple(_family(name, site, members) for name in groups)
     return FamilyMap(
         model=model.name,
         site=site,
         by="given" if families is not None else "tuning" if weights is None else "weights",
         families=ordered,
-        members=tuple(members),
+        members=members,
         branches=_enriched(groups, _parts(model, found) if branches is None else typed),
         grouping=grouping,
         left_out=found.channels - len({member.curve.channel for member in members}),
     )
+
+
+def _members(
+    groups: Mapping[str, Sequence[int]],
+    curves: Mapping[str, list[TuningCurve]],
+    best: list[TuningCurve],
+) -> tuple[Member, ...]:
+    """Return all units in order, each with its tuning to what most of its family prefer."""
+    members: list[Member] = []
+    for name, channels in groups.items():
+        liked = Counter(best[c].stimulus for c in channels if not best[c].silent).most_common(1)
+        stimulus = liked[0][0] if liked else next(iter(curves))
+        members += _in_order([Member(name, curves[stimulus][channel]) for channel in channels])
+    return tuple(members)
 
 
 def _strongest(curve: TuningCurve) -> float:

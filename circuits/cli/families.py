@@ -132,8 +132,7 @@ def families(
     from circuits.family_map import map_families
     from circuits.tuning import TuningConfig
 
-    given = None if file is None else read_families(file)
-    given_inputs = None if inputs is None else read_families(inputs)
+    given, read = (None if path is None else read_families(path) for path in (file, inputs))
     loaded = load_model(model, **options)
     with prints_to_stderr():
         found = map_families(
@@ -141,7 +140,7 @@ def families(
             site,
             families=given,
             weights=_weights(loaded, source, site) if by == "weights" else None,
-            inputs=given_inputs,
+            inputs=read,
             stimuli=stimuli,
             branches=None if branches is None else parse_families(branches),
             config=TuningConfig(progress=not quiet),
@@ -153,10 +152,7 @@ def families(
             _write_page(output, loaded, found, images, steps, px, seed, progress=not quiet)
     if save is not None:
         write_families(save, found.families)
-    if as_json:
-        print_json(_document(found, output))
-    else:
-        _print(found, output)
+    _print(found, output, as_json=as_json)
 
 
 def _check_ways(by: str | None, file: Path | None, source: str | None, inputs: Path | None) -> None:
@@ -267,7 +263,10 @@ def _document(found: "FamilyMap", output: Path | None) -> dict[str, Any]:
     }
 
 
-def _print(found: "FamilyMap", output: Path | None) -> None:
+def _print(found: "FamilyMap", output: Path | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(found, output))
+        return
     from circuits.family_page import branch_text, control_text, facts
 
     every = ("expected", "preferred", "FWHM", "echo", "selectivity", "stimulus")

@@ -131,7 +131,7 @@ class Answers(torch.nn.Module):
 
 def test_silent_and_untuned_units_are_told_apart() -> None:
     model = featviz.load(torch.nn.Sequential(Answers(), torch.nn.ReLU()), size=(32, 32))
-    config = TuningConfig(angles=8, levels=(2.0,), region="mean", size=(32, 32))
+    config = TuningConfig(angles=8, levels=(2.0,), region="mean", size=(32, 32), scale_px=32)
     found = map_families(model, "1", config=config, stimuli=("line",))
     named = {member.curve.channel: member.family for member in found.members}
     assert named[0] == "untuned"
