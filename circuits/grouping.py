@@ -78,8 +78,8 @@ def group(
         seed: Of these.
 
     Raises:
-        CircuitError: If both, or neither possible, number and threshold are given, there is no
-            unit or too many, or a profile is not finite.
+        CircuitError: If both number and threshold are given, or a number out of range, there is no
+            unit or too many, the threshold is no correlation, or a profile is not finite.
     """
     units = len(profiles)
     if not 1 <= units <= _MAX_UNITS:
@@ -91,6 +91,8 @@ def group(
             f"count={count} and threshold={threshold}: give one of them; the number of groups is "
             f"1 to {units}"
         )
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise CircuitError(f"threshold {threshold} is no correlation; choose -1 to 1, such as 0.7")
     generator = torch.Generator().manual_seed(seed)
     controls = [similarity(shuffle(generator)) for _ in range(draws)]
     if count is None and threshold is None:

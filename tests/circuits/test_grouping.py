@@ -133,6 +133,7 @@ def test_flat_profiles_are_alike_to_none() -> None:
     [
         (torch.rand(3, 4), {"count": 2, "threshold": 0.5}, "give one of them"),
         (torch.rand(3, 4), {"count": 4}, "the number of groups is 1 to 3"),
+        (torch.rand(3, 4), {"threshold": 2.0}, "threshold 2.0 is no correlation"),
         (torch.rand(0, 4), {}, "0 units cannot be grouped"),
         (torch.full((2, 4), torch.nan), {}, "not finite"),
     ],
