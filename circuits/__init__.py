@@ -13,6 +13,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuits.banding import BandingScore, banding_score
+    from circuits.enrichment import Enrichment, branch_enrichment, enrichment_of
+    from circuits.equivariance import (
+        EquivarianceScore,
+        HarmonicScore,
+        angles_by_rotation,
+        equivariance_score,
+        harmonic_test,
+    )
+    from circuits.factor import factorise, factorise_each, factorise_weights
+    from circuits.factorisation import Factorisation, matched
+    from circuits.families import (
+        Family,
+        check_partition,
+        parse_families,
+        read_families,
+        write_families,
+    )
+    from circuits.family_map import FamilyMap, map_families
+    from circuits.grouping import Grouping, group
+    from circuits.superposition import Superposition, superposition_score
+    from circuits.symmetry import Symmetry, rotation
     from circuits.tuning import TuningConfig, measure_responses, measure_tuning
     from circuits.tuning_controls import shuffled
     from circuits.tuning_curve import TuningCurve
@@ -20,25 +42,81 @@ if TYPE_CHECKING:
     from circuits.weight_map import WeightMap
 
 _HOMES = {
+    "BandingScore": "banding",
+    "Enrichment": "enrichment",
+    "EquivarianceScore": "equivariance",
+    "Factorisation": "factorisation",
+    "Family": "families",
+    "FamilyMap": "family_map",
+    "Grouping": "grouping",
+    "HarmonicScore": "equivariance",
     "JointTuning": "turned_pictures",
+    "Superposition": "superposition",
+    "Symmetry": "symmetry",
     "TuningConfig": "tuning",
     "TuningCurve": "tuning_curve",
     "WeightMap": "weight_map",
+    "angles_by_rotation": "equivariance",
+    "banding_score": "banding",
+    "branch_enrichment": "enrichment",
+    "check_partition": "families",
+    "enrichment_of": "enrichment",
+    "equivariance_score": "equivariance",
+    "factorise": "factor",
+    "factorise_each": "factor",
+    "factorise_weights": "factor",
+    "group": "grouping",
+    "harmonic_test": "equivariance",
     "joint_tuning": "turned_pictures",
+    "map_families": "family_map",
+    "matched": "factorisation",
     "measure_responses": "tuning",
     "measure_tuning": "tuning",
+    "parse_families": "families",
+    "read_families": "families",
+    "rotation": "symmetry",
     "shuffled": "tuning_controls",
+    "superposition_score": "superposition",
+    "write_families": "families",
 }
 
 __all__ = [
+    "BandingScore",
+    "Enrichment",
+    "EquivarianceScore",
+    "Factorisation",
+    "Family",
+    "FamilyMap",
+    "Grouping",
+    "HarmonicScore",
     "JointTuning",
+    "Superposition",
+    "Symmetry",
     "TuningConfig",
     "TuningCurve",
     "WeightMap",
+    "angles_by_rotation",
+    "banding_score",
+    "branch_enrichment",
+    "check_partition",
+    "enrichment_of",
+    "equivariance_score",
+    "factorise",
+    "factorise_each",
+    "factorise_weights",
+    "group",
+    "harmonic_test",
     "joint_tuning",
+    "map_families",
+    "matched",
     "measure_responses",
     "measure_tuning",
+    "parse_families",
+    "read_families",
+    "rotation",
     "shuffled",
+    "superposition_score",
+    "write_families",
 ]
 
 

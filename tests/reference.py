@@ -312,3 +312,65 @@ def gaussian_blur(plane: np.ndarray, sd: float, reach: int) -> np.ndarray:
                     yy, xx = min(yy, 2 * (h - 1) - yy), min(xx, 2 * (w - 1) - xx)
                     out[y, x] += wy * wx * plane[yy, xx]
     return out / sum(weights) ** 2
+
+
+def curve_kernels(
+    targets: list[float], sources: list[float], *, radius: float = 7.0, size: int = 5
+) -> np.ndarray:
+    """Weights from early curves to curves of the hand-built network, [o i y x], cell by cell.
+
+    Angles in degrees; y grows downward in the array and upward in the formula.
+    """
+    kernels = np.zeros((len(targets), len(sources), size, size))
+    for o, target in enumerate(targets):
+        alpha = math.radians(180 - target)
+        centre = (radius * math.cos(alpha), radius * math.sin(alpha))
+        for i, source in enumerate(sources):
+            for row in range(size):
+                for column in range(size):
+                    x, y = column - size // 2, size // 2 - row
+                    s = math.hypot(x - centre[0], y - centre[1]) - radius
+                    direction = math.atan2(centre[1] - y, centre[0] - x)
+                    d = math.radians(180 - source) - direction
+                    g = 1.1 * math.exp(-(s**2) / (2 * 0.65**2)) - 0.1
+                    excite = g * max(math.cos(d), 0) ** 6
+                    inhibit = 1.1 * max(g, 0) * max(-math.cos(d), 0) ** 6
+                    kernels[o, i, row, column] = min(1.0, max(-1.0, excite - inhibit))
+    return kernels
+
+
+def ding_semi_nmf(
+    matrix: np.ndarray, start: np.ndarray, *, iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Semi-NMF by the multiplicative updates of Ding, Li, Jordan 2010, from `start` [k i]."""
+    factors = start.copy()
+    loadings = np.zeros((len(matrix), len(start)))
+    for _ in range(iterations):
+        loadings = matrix @ factors.T @ np.linalg.pinv(factors @ factors.T)
+        cross = loadings.T @ matrix
+        gram = loadings.T @ loadings
+        positive = np.maximum(cross, 0) + np.maximum(-gram, 0) @ factors
+        negative = np.maximum(-cross, 0) + np.maximum(gram, 0) @ factors
+        factors = factors * np.sqrt(positive / np.maximum(negative, 1e-30))
+    return loadings, factors
+
+
+def lee_seung_nmf(
+    matrix: np.ndarray, start: np.ndarray, *, iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Plain NMF by the multiplicative updates of Lee, Seung 2001, from factors `start` [k i]."""
+    factors = start.copy()
+    loadings = np.maximum(matrix @ np.linalg.pinv(factors), 1e-6)
+    for _ in range(iterations):
+        loadings *= (matrix @ factors.T) / np.maximum(loadings @ factors @ factors.T, 1e-30)
+        factors *= (loadings.T @ matrix) / np.maximum(loadings.T @ loadings @ factors, 1e-30)
+    return loadings, factors
+
+
+def posneg_nmf(
+    matrix: np.ndarray, start: np.ndarray, *, iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The common trick: positive and negative parts stacked along the rows, NMF, subtracted."""
+    stacked = np.concatenate([np.maximum(matrix, 0), np.maximum(-matrix, 0)])
+    loadings, factors = lee_seung_nmf(stacked, start, iterations=iterations)
+    return loadings[: len(matrix)] - loadings[len(matrix) :], factors

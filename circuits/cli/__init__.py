@@ -11,6 +11,7 @@ import click
 __all__ = ["COMMANDS", "circuit"]
 
 COMMANDS: dict[str, str] = {
+    "families": "families:families",
     "tuning": "tuning:tuning",
 }
 """Name of a command -> `module:function` below this package."""
