@@ -13,14 +13,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuits.agreement import GateReport, compare_gates
+    from circuits.expand import expand
     from circuits.weight_map import WeightMap
+    from circuits.weights import raw_weights
 
 _HOMES = {
+    "GateReport": "agreement",
     "WeightMap": "weight_map",
+    "compare_gates": "agreement",
+    "expand": "expand",
+    "raw_weights": "weights",
 }
 
 __all__ = [
+    "GateReport",
     "WeightMap",
+    "compare_gates",
+    "expand",
+    "raw_weights",
 ]
 
 
