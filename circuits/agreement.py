@@ -179,7 +179,8 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
 
 def _overlap(kernels: Tensor, count: int) -> Tensor:
     strength = kernels.flatten(3).norm(dim=3)  # [t p i]
+    order = strength.argsort(dim=2, descending=True, stable=True)
     chosen = torch.zeros_like(strength)
-    chosen.scatter_(2, strength.argsort(2, descending=True, stable=True)[..., :count], 1.0)
+    chosen.scatter_(2, order[..., :count], 1.0)
     shared: Tensor = chosen @ chosen.mT / count
     return shared

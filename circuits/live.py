@@ -6,7 +6,7 @@ where the network really is.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,16 @@ class Live:
     target: Tensor
 
     def gradient(self, scores: Tensor) -> Tensor:
-        """Return d scores / d source, all channels of the source's values one after the other."""
+        """Return d scores / d source, all channels of the source's values one after the other.
+
+        Raises:
+            CircuitError: If the target has no gradient.
+        """
+        if not scores.requires_grad:
+            raise CircuitError(
+                "the target has no gradient: an operation on the way gives whole numbers, or cuts "
+                "the gradient off; choose a target before it"
+            )
         found = torch.autograd.grad(
             scores, self.sources, retain_graph=True, materialize_grads=True, allow_unused=True
         )
@@ -107,7 +116,7 @@ class _Watch(ActivationWatch):
         super().__init__()
         self._surrogate = surrogate
         self.seen: Counter[str] = Counter()
-        self.order: dict[str, Sequence[int]] = graph.order
+        self.order = graph.order
 
     def parts_of(self, tensor: Tensor) -> tuple[Tensor, ...]:
         """Return what went into the activation function(s) a tensor came out of."""
@@ -248,8 +257,8 @@ class _Pass:
             if self._found.keys() == self._wanted:
                 raise _TargetReachedError
             # A later operation in place must not reach what was kept.
-            is_kept = any(not part.pre for part in here) and isinstance(output, Tensor)
-            return output.clone() if is_kept else None
+            kept = isinstance(output, Tensor) and any(not part.pre for part in here)
+            return output.clone() if kept and isinstance(output, Tensor) else None
 
         return [*handles, module.register_forward_hook(hook)]
 

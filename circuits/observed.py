@@ -44,8 +44,11 @@ def observe(
     Raises:
         CircuitError: If there is no image for a channel.
     """
-    own = isinstance(images, Mapping)
-    groups = [(images.get(c), (c,)) for c in channels] if own else [(images, channels)]
+    groups: list[tuple[Tensor | None, tuple[int, ...]]] = (
+        [(images.get(c), (c,)) for c in channels]
+        if isinstance(images, Mapping)
+        else [(images, channels)]
+    )
     kernels: dict[int, Tensor] = {}
     silent: dict[int, int] = {}
     for group, members in groups:

@@ -38,7 +38,7 @@ class _Writer(TorchDispatchMode):
     """Sees ATen operations while active and writes them on a tape."""
 
     def __init__(self, tape: Tape, keep: frozenset[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tape = tape
         self.paths: list[str] = []
         self._keep = keep
@@ -104,7 +104,8 @@ class _Writer(TorchDispatchMode):
         name = func._schema.name.partition("::")[2]
         outputs = out if isinstance(out, tuple | list) else (out,)
         in_place = name.endswith("_") and func._schema.is_mutable
-        values = self._write(name.removesuffix("_") if in_place else name, *found, outputs)
+        short = name.removesuffix("_") if in_place else name
+        values = self._write(short, found[0], found[1], outputs)
         if in_place and values[0] is not None:
             storage = args[0].untyped_storage()._cdata
             self._written[storage] = (self._known[id(args[0])][2], values[0])
@@ -209,7 +210,7 @@ def _hooks(writer: _Writer, path: str, module: nn.Module, wanted: frozenset[Part
         for part in (p for p in wanted if p.path == path and p.index == index):
             tensor = first_tensor(output)
             value = None if tensor is None else writer.value_of(tensor)
-            values = () if value is None else (value,)
+            values: tuple[int, ...] = () if value is None else (value,)
             if part.pre and value is not None:
                 values = tape.before_activation(value)
             if not values:

@@ -53,10 +53,9 @@ def field_reach(graph: OpGraph) -> Reach:
     """
     source, target = graph.source, graph.target
     if not source.map_size or not target.map_size or target.field.extent != "local":
-        extent = source.map_size or (1, 1)
-        pinned = not target.map_size or target.map_size == (1, 1)
-        offset = (0, 0) if pinned else (-(target.map_size[0] // 2), -(target.map_size[1] // 2))
-        return Reach((extent[0], extent[1]), offset, (1, 1), True, 0)
+        h, w = source.map_size or (1, 1)
+        y, x = target.map_size or (1, 1)
+        return Reach((h, w), (-(y // 2), -(x // 2)), (1, 1), True, 0)
     axes = [(source.field.y, target.field.y), (source.field.x, target.field.x)]
     found = []
     for near, far in axes:
@@ -65,9 +64,9 @@ def field_reach(graph: OpGraph) -> Reach:
                 f"{target.name!r} has a finer map than {source.name!r}, so that one kernel cannot "
                 "stand for all positions; choose a later source, or an earlier target"
             )
-        offset = (far.start_px - near.start_px) // near.stride_px
-        extent = (far.size_px - near.size_px) // near.stride_px + 1
-        found.append((extent, offset, far.stride_px // near.stride_px))
+        first = (far.start_px - near.start_px) // near.stride_px
+        count = (far.size_px - near.size_px) // near.stride_px + 1
+        found.append((count, first, far.stride_px // near.stride_px))
     (h, top, down), (w, left, across) = found
     return Reach((h, w), (top, left), (down, across), False, 0)
 

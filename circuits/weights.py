@@ -96,3 +96,22 @@ def first_obstacle(graph: OpGraph) -> Operation | None:
             if blamed and value is not None:
                 bent[value] = blamed[0]
     return None
+
+
+def is_adjacent(
+    model: Model, source: str, target: str, *, size: tuple[int, int] | None = None
+) -> bool:
+    """Tell whether `raw_weights` would give the kernels between two sites.
+
+    Args:
+        model: See `raw_weights`.
+        source: See `raw_weights`.
+        target: See `raw_weights`.
+        size: See `raw_weights`.
+
+    Raises:
+        CircuitError: If there is no path, or one that depends on the image.
+        SiteError: If a site is unknown.
+    """
+    with own_settings():
+        return first_obstacle(record_between(model, source, target, size=size)) is None

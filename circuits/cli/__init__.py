@@ -10,7 +10,10 @@ import click
 
 __all__ = ["COMMANDS", "circuit"]
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "expand": "expand:expand",
+    "weights": "weights:weights",
+}
 """Name of a command -> `module:function` below this package."""
 
 
