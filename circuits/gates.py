@@ -169,6 +169,10 @@ def list_notes(graph: OpGraph, gates: Gates, *, lrn_at: NormPoint, pool: PoolSca
     return list(_notes(graph, gates, lrn_at=lrn_at, pool=pool))
 
 
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' if count > 1 else ''}"
+
+
 def _notes(graph: OpGraph, gates: Gates, *, lrn_at: NormPoint, pool: PoolScale) -> Iterator[str]:
     names = Counter(op.name for op in graph.operations)
     ended = {end.value for end in graph.targets}
@@ -181,7 +185,7 @@ def _notes(graph: OpGraph, gates: Gates, *, lrn_at: NormPoint, pool: PoolScale) 
         return
     share = "by the mean of their slope over the images" if gates == "data_mean" else "unchanged"
     if count := sum(op.name in ACTIVATIONS for op in graph.operations):
-        yield f"{count} activation functions passed {share}"
+        yield f"{_counted(count, 'activation function')} passed {share}"
     layers = sum(map(is_linear_layer, graph.operations))
     if gates == "positive_top":
         yield "negative weights of the last linear layer before the target count as 0"
@@ -190,9 +194,9 @@ def _notes(graph: OpGraph, gates: Gates, *, lrn_at: NormPoint, pool: PoolScale) 
     if count := names["max_pool2d_with_indices"]:
         weight = {"average": "1/n", "keep_l2": "1/sqrt(n)", "keep_max": "1"}[pool]
         yield (
-            f"{count} max pools passed as a window of n cells of weight {weight}"
+            f"{_counted(count, 'max pool')} passed as a window of n cells of weight {weight}"
             + ("; do not rank ways with a pool against ways without" if pool == "average" else "")
         )
     if count := names[LRN]:
         at = "the mean of the images" if lrn_at == "mean" else f"activation {float(lrn_at or 0):g}"
-        yield f"{count} local response norms linearised at {at}"
+        yield f"{_counted(count, 'local response norm')} linearised at {at}"

@@ -46,14 +46,12 @@ def weight_document(
                     {
                         "unit": f"{weights.source}:{source}",
                         "strength": strength,
-                        "kernel": weights.of_target(channel)[
-                            weights.sources.index(source)
-                        ].tolist(),
+                        "kernel": kernels[weights.sources.index(source)].tolist(),
                     }
                     for source, strength in weights.top(channel, count=count, by=by)
                 ],
             }
-            for channel, scale in zip(weights.targets, scales, strict=True)
+            for channel, kernels, scale in zip(weights.targets, weights.kernel, scales, strict=True)
         ],
     }
 
@@ -78,6 +76,26 @@ def weight_paths(folder: Path, model_name: str, maps: Sequence[WeightMap]) -> li
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
         found.append([folder / (safe + name) for name in names])
     return found
+
+
+def check_weight_files(
+    maps: Sequence[WeightMap], folder: Path, *, model_name: str, overwrite: bool
+) -> None:
+    """Raise OutputError if a file that `save_weights` writes exists and may not be replaced.
+
+    Args:
+        maps: See `save_weights`.
+        folder: See `save_weights`.
+        model_name: See `save_weights`.
+        overwrite: See `save_weights`.
+    """
+    places = weight_paths(folder, model_name, maps)
+    taken = [path for paths in places for path in paths if path.exists()]
+    if taken and not overwrite:
+        raise OutputError(
+            f"{str(taken[0])!r} exists; choose another folder or pass --overwrite "
+            "(overwrite=True in Python)"
+        )
 
 
 def save_weights(
@@ -106,13 +124,8 @@ def save_weights(
     Raises:
         OutputError: If a file exists and may not be replaced, or cannot be written.
     """
+    check_weight_files(maps, folder, model_name=model_name, overwrite=overwrite)
     places = weight_paths(folder, model_name, maps)
-    taken = [path for paths in places for path in paths if path.exists()]
-    if taken and not overwrite:
-        raise OutputError(
-            f"{str(taken[0])!r} exists; choose another folder or pass --overwrite "
-            "(overwrite=True in Python)"
-        )
     make_folder(folder)
     for weights, (arrays, text, *pictures) in zip(maps, places, strict=True):
         buffer = io.BytesIO()
