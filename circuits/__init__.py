@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from circuits.agreement import GateReport, compare_gates
-    from circuits.expand import expand
+    from circuits.expansion import expand
     from circuits.weight_map import WeightMap
     from circuits.weights import raw_weights
 
@@ -22,7 +22,7 @@ _HOMES = {
     "GateReport": "agreement",
     "WeightMap": "weight_map",
     "compare_gates": "agreement",
-    "expand": "expand",
+    "expand": "expansion",
     "raw_weights": "weights",
 }
 

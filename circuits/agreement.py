@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.adjoints import PoolScale
-from circuits.expand import Method, expand
-from circuits.gates import Gates, NormPoint
+from circuits.expansion import expand
+from circuits.gates import NormPoint
 from circuits.observed import Images
 from circuits.weight_map import WeightMap
 from featviz.errors import CircuitError
@@ -78,12 +77,12 @@ def compare_gates(
     target: str,
     *,
     units: Sequence[int] | None = None,
-    gates: Sequence[Gates] = ("identity", "positive_top"),
+    gates: Sequence[str] = ("identity", "positive_top"),
     images: Images | None = None,
     lrn_at: NormPoint = None,
-    pool: PoolScale = "average",
+    pool: str = "average",
     times_activation: bool = True,
-    method: Method = "auto",
+    method: str = "auto",
     size: tuple[int, int] | None = None,
     top: int = 12,
     seed: int = 0,

@@ -28,10 +28,25 @@ from featviz.models import Model
 
 Gates = Literal["identity", "positive_top", "positive_paths", "data_mean", "attribution"]
 NormPoint = float | Literal["mean"] | None
+POOLS: tuple[PoolScale, ...] = get_args(PoolScale)
 GATES: tuple[Gates, ...] = get_args(Gates)
 NEEDS_IMAGES = frozenset({"data_mean", "attribution"})
 _CLAMPS: dict[str, Clamp] = {"positive_top": "top", "positive_paths": "all"}
 _BATCH = 8
+
+
+def check_pool(name: str) -> PoolScale:
+    """Return the name of a weight of max pools.
+
+    Raises:
+        CircuitError: If there is no such name.
+    """
+    for known in POOLS:
+        if name == known:
+            return known
+    raise CircuitError(
+        f"unknown pool {name!r}{did_you_mean(str(name), POOLS)} choose one of {', '.join(POOLS)}"
+    )
 
 
 def check_gates(name: str) -> Gates:

@@ -17,6 +17,8 @@ from featviz.errors import CircuitError
 from featviz.models import Model
 from featviz.sites import Site
 
+_TAKES_OUT = frozenset({"_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal"})
+
 
 @dataclass(frozen=True)
 class End:
@@ -154,6 +156,7 @@ def _cut(model: Model, tape: Tape, ends: tuple[Site, Site], size: tuple[int, int
             f"no path leads from {source.name!r} to {target.name!r} in {model.name!r}; "
             "choose sites of which one reads the other, perhaps over several layers"
         )
+    _check_numbers_stay_in(model.name, tape, after, ends)
     needed = set(stops)
     kept: list[Operation] = []
     for operation in reversed(tape.operations):
@@ -176,6 +179,17 @@ def _cut(model: Model, tape: Tape, ends: tuple[Site, Site], size: tuple[int, int
         size=size,
         dtype=dtype,
     )
+
+
+def _check_numbers_stay_in(name: str, tape: Tape, after: set[int], ends: tuple[Site, Site]) -> None:
+    """Refuse networks that take numbers out of activations, to branch or to compute with them."""
+    for operation in tape.operations:
+        if operation.name in _TAKES_OUT and after & set(operation.inputs):
+            raise CircuitError(
+                f"{name!r} takes a number out of its activations behind {ends[0].name!r} "
+                f"({operation}), so what it does depends on the image and has no weights; choose "
+                "sites that this does not lie between"
+            )
 
 
 def _descendants(tape: Tape, values: set[int]) -> set[int]:

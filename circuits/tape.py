@@ -114,9 +114,9 @@ class _Writer(TorchDispatchMode):
     def start_step(self, tensor: Tensor) -> int | None:
         """Write nothing until `end_step`; return the value of its input."""
         value = None if self._silent else self.value_of(tensor)
+        self._silent += 1
         if value is not None:
             self._keep_input(tensor)
-        self._silent += 1
         return value
 
     def end_step(self, name: str, value: int | None, settings: tuple[Any, ...], out: Any) -> None:

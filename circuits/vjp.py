@@ -23,7 +23,7 @@ _NO_POINT = UNCHANGED | {
     *("transpose", "slice", "select", "split", "split_with_sizes", "roll", "flip", "mean", "sum"),
     *("avg_pool2d", "_adaptive_avg_pool2d", "constant_pad_nd", "upsample_nearest2d"),
     *("upsample_bilinear2d", "native_batch_norm", "pixel_shuffle", "squeeze", "unsqueeze"),
-    *("expand", "t", "im2col", "unbind"),
+    *("expand", "t", "im2col", "unbind", "channel_shuffle", "native_channel_shuffle"),
 }
 """Linear operations, whose gradient is the same at every image, beside those that are passed."""
 
@@ -53,22 +53,34 @@ def field_reach(graph: OpGraph) -> Reach:
     """
     source, target = graph.source, graph.target
     if not source.map_size or not target.map_size or target.field.extent != "local":
-        h, w = source.map_size or (1, 1)
-        y, x = target.map_size or (1, 1)
-        return Reach((h, w), (-(y // 2), -(x // 2)), (1, 1), True, 0)
+        return _whole_map(graph)
     axes = [(source.field.y, target.field.y), (source.field.x, target.field.x)]
     found = []
     for near, far in axes:
         if near is None or far is None or far.stride_px % near.stride_px:
-            raise CircuitError(
-                f"{target.name!r} has a finer map than {source.name!r}, so that one kernel cannot "
-                "stand for all positions; choose a later source, or an earlier target"
-            )
+            raise _finer(graph)
         first = (far.start_px - near.start_px) // near.stride_px
         count = (far.size_px - near.size_px) // near.stride_px + 1
         found.append((count, first, far.stride_px // near.stride_px))
     (h, top, down), (w, left, across) = found
     return Reach((h, w), (top, left), (down, across), False, 0)
+
+
+def _whole_map(graph: OpGraph) -> Reach:
+    """Return the reach of a target that sees the whole map, seen from its central position."""
+    h, w = graph.source.map_size or (1, 1)
+    rows, columns = graph.target.map_size or (1, 1)
+    if rows > h or columns > w:
+        raise _finer(graph)
+    stride = (round(h / rows), round(w / columns))
+    return Reach((h, w), (-(rows // 2) * stride[0], -(columns // 2) * stride[1]), stride, True, 0)
+
+
+def _finer(graph: OpGraph) -> CircuitError:
+    return CircuitError(
+        f"{graph.target.name!r} has a finer map than {graph.source.name!r}, so that one kernel "
+        "cannot stand for all positions; choose a later source, or an earlier target"
+    )
 
 
 def vjp(

@@ -99,7 +99,7 @@ def weights(
     that is not linear lies between, they are expanded with identity gates, and the output says so;
     'featviz circuit expand' compares other gates.
     """
-    from circuits.expand import expand
+    from circuits.expansion import expand
     from circuits.weight_files import check_weight_files, save_weights, weight_document
     from circuits.weights import is_adjacent, raw_weights
 

@@ -21,6 +21,7 @@ from circuits.gates import (
     Gates,
     NormPoint,
     check_gates,
+    check_pool,
     list_notes,
     make_passage,
 )
@@ -34,7 +35,7 @@ from featviz.errors import CircuitError
 from featviz.kept_memory import kept_memory
 from featviz.models import Model
 
-Method = Literal["auto", "compose", "vjp"]
+METHODS = ("auto", "compose", "vjp")
 _PASSED = ACTIVATIONS | {LRN, "max_pool2d_with_indices"}
 
 
@@ -44,12 +45,12 @@ def expand(
     target: str,
     *,
     units: Sequence[int] | None = None,
-    gates: Gates = "identity",
+    gates: str = "identity",
     images: Images | None = None,
     lrn_at: NormPoint = None,
-    pool: PoolScale = "average",
+    pool: str = "average",
     times_activation: bool = True,
-    method: Method = "auto",
+    method: str = "auto",
     size: tuple[int, int] | None = None,
 ) -> WeightMap:
     """Return the kernels through which units of a site read all units of an earlier one.
@@ -95,14 +96,14 @@ def expand(
         Voss et al. 2021, "Visualizing Weights", Distill; identity gates with averaged max pools
         are its expanded weights, without their crop.
     """
-    gates = check_gates(gates)
+    policy, weight = check_gates(gates), check_pool(pool)
     with own_settings(), kept_memory():
         graph = record_between(model, source, target, size=size)
         channels = pick_channels(graph, units)
         where, refusal = _reach(graph, method)
         check_size(graph, channels, where)
-        notes = list_notes(graph, gates, lrn_at=lrn_at, pool=pool)
-        if gates == "attribution":
+        notes = list_notes(graph, policy, lrn_at=lrn_at, pool=weight)
+        if policy == "attribution":
             if images is None:
                 raise CircuitError("attribution gates need images [n c h w] in 0..1; give some")
             _check_images(images)
@@ -112,7 +113,7 @@ def expand(
             notes += _silent_notes(silent, images)
             by: Literal["compose", "vjp"] = "vjp"
         else:
-            passage = _passage(model, graph, gates, images, lrn_at=lrn_at, pool=pool)
+            passage = _passage(model, graph, policy, images, lrn_at=lrn_at, pool=weight)
             kernel, by = _kernels(
                 model, graph, channels, passage, where, images, refusal, method=method
             )
@@ -126,15 +127,15 @@ def expand(
         targets=channels,
         stride=where.stride,
         offset=where.offset,
-        gates=gates,
+        gates=policy,
         method=by,
         notes=tuple(notes),
     )
 
 
-def _reach(graph: OpGraph, method: Method) -> tuple[Reach, NotComposableError | None]:
-    if method not in ("auto", "compose", "vjp"):
-        raise CircuitError(f"unknown method {method!r}; choose auto, compose or vjp")
+def _reach(graph: OpGraph, method: str) -> tuple[Reach, NotComposableError | None]:
+    if method not in METHODS:
+        raise CircuitError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
     try:
         return reach(graph), None
     except NotComposableError as error:
@@ -186,7 +187,7 @@ def _kernels(
     images: Images | None,
     refusal: NotComposableError | None,
     *,
-    method: Method,
+    method: str,
 ) -> tuple[Float[Tensor, "o i kh kw"], Literal["compose", "vjp"]]:
     """Compose, or take gradients where that is asked for or the only way."""
     if method != "vjp" and refusal is None:
