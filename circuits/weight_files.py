@@ -56,7 +56,7 @@ def weight_document(
     }
 
 
-def weight_arrays(weights: WeightMap) -> dict[str, np.ndarray[Any, Any]]:
+def weight_arrays(weights: WeightMap) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
     """Return all weights as arrays; the kernels as [upstream][downstream][y][x]."""
     return {
         "kernels": weights.kernel.transpose(0, 1).contiguous().numpy(),
