@@ -174,7 +174,8 @@ def main() -> None:
         return
     print(" ".join(f"{key}={value}" for key, value in machine.items()))
     print(
-        "from   to            kernels            composed  processors  (target)  gradients   ratio  differ"
+        "from   to            kernels            composed  processors  (target)  gradients   "
+        "ratio  differ"
     )
     for row in rows:
         o, i, h, w = row["kernels"]

@@ -24,7 +24,7 @@ class GateReport:
     """Expanded weights under several policies, and how far they agree.
 
     Attributes:
-        maps: The weights, one for each policy, of the same sources, targets and size.
+        maps: The weights, one for each policy, of the same sources and targets.
         correlation: Pearson's correlation of the kernels of each target, between policies; not a
             number where a target has no weights.
         cosine: Cosine of the same.
@@ -132,7 +132,7 @@ def measure_agreement(maps: Sequence[WeightMap], *, top: int = 12, seed: int = 0
     """Return how far weights agree that were expanded between the same sites.
 
     Args:
-        maps: Of the same sources, targets, size and place.
+        maps: Of the same sources and targets; their kernels are aligned.
         top: How many of the strongest inputs to compare.
         seed: Decides how inputs are shuffled for the baseline.
 
@@ -141,13 +141,13 @@ def measure_agreement(maps: Sequence[WeightMap], *, top: int = 12, seed: int = 0
     """
     first = maps[0]
     for weights in maps:
-        if (weights.kernel.shape, weights.targets, weights.offset) != (
-            first.kernel.shape,
+        if (weights.sources, weights.targets, weights.stride) != (
+            first.sources,
             first.targets,
-            first.offset,
+            first.stride,
         ):
             raise CircuitError(f"{weights!r} and {first!r} do not belong together")
-    kernels = torch.stack([weights.kernel.double() for weights in maps], 1)  # [t p i kh kw]
+    kernels = torch.stack(_aligned(maps), 1)  # [t p i kh kw]
     count = min(top, kernels.shape[2])
     generator = torch.Generator().manual_seed(seed)
     shuffled = torch.zeros(len(kernels), len(maps), len(maps), dtype=torch.float64)
@@ -163,6 +163,18 @@ def measure_agreement(maps: Sequence[WeightMap], *, top: int = 12, seed: int = 0
         chance_overlap=count / kernels.shape[2],
         chance_correlation=shuffled,
     )
+
+
+def _aligned(maps: Sequence[WeightMap]) -> list[Tensor]:
+    """Return the kernels with zeros around them, so that all cover the same window."""
+    first = [min(m.offset[k] for m in maps) for k in (0, 1)]
+    stop = [max(m.offset[k] + m.kernel.shape[2 + k] for m in maps) for k in (0, 1)]
+    padded = []
+    for m in maps:
+        (top, left), (kh, kw) = m.offset, m.kernel.shape[2:]
+        pads = (left - first[1], stop[1] - left - kw, top - first[0], stop[0] - top - kh)
+        padded.append(torch.nn.functional.pad(m.kernel.double(), pads))
+    return padded
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ so. What comes is read by agreement.py, factor.py, graph.py and draw.py.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -118,7 +119,9 @@ def expand(
                 model, graph, channels, passage, where, images, refusal, method=method
             )
             if by == "vjp" and refusal is not None:
-                notes.append(f"by gradients, not composed: {refusal}")
+                notes.append(f"by gradients at the central position, not composed: {refusal}")
+        if refusal is not None:
+            kernel, where = _trimmed(kernel, where)
     return WeightMap(
         kernel=kernel.detach(),
         source=source,
@@ -131,6 +134,21 @@ def expand(
         method=by,
         notes=tuple(notes),
     )
+
+
+def _trimmed(kernel: Tensor, where: Reach) -> tuple[Tensor, Reach]:
+    """Cut off the rows and columns that are zero around all kernels.
+
+    Where receptive fields are not known, kernels are as large as the map.
+    """
+    spans = []
+    for axis in (2, 3):
+        live = kernel.transpose(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
+        spans.append((live[0], live[-1] + 1) if live else (0, 1))
+    (top, bottom), (left, right) = spans
+    offset = (where.offset[0] + top, where.offset[1] + left)
+    kernel = kernel[:, :, top:bottom, left:right].contiguous()
+    return kernel, replace(where, offset=offset, extent=(bottom - top, right - left))
 
 
 def _reach(graph: OpGraph, method: str) -> tuple[Reach, NotComposableError | None]:

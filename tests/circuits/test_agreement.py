@@ -39,6 +39,16 @@ def test_agreement_is_that_of_numpy() -> None:
     )
 
 
+def test_kernels_of_other_sizes_are_aligned() -> None:
+    one = weight_map("identity", 0)
+    inner = replace(one, kernel=one.kernel[:, :, 1:2, 1:], offset=(1, 1), gates="attribution")
+    report = measure_agreement([one, inner])
+    inside = torch.zeros_like(one.kernel)
+    inside[:, :, 1:2, 1:] = inner.kernel
+    expected = inside.flatten(1).norm(dim=1) / one.kernel.flatten(1).norm(dim=1)
+    torch.testing.assert_close(report.cosine[:, 0, 1].float(), expected)
+
+
 def test_rows_have_no_number_where_there_are_no_weights() -> None:
     one = weight_map("identity", 0)
     none = replace(one, kernel=torch.zeros_like(one.kernel), gates="attribution")
@@ -51,7 +61,7 @@ def test_rows_have_no_number_where_there_are_no_weights() -> None:
 def test_maps_that_do_not_belong_together_are_refused() -> None:
     one = weight_map("identity", 0)
     with pytest.raises(CircuitError, match="do not belong together"):
-        measure_agreement([one, replace(one, offset=(1, 0))])
+        measure_agreement([one, replace(one, stride=(2, 2))])
     with pytest.raises(CircuitError, match="name each gate policy once"):
         circuits.compare_gates(small_model(), "act", "branches", gates=("identity", "identity"))
     with pytest.raises(CircuitError, match="name each gate policy once"):

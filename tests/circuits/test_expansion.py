@@ -440,7 +440,9 @@ def test_what_cannot_be_composed_falls_back_and_says_so() -> None:
         circuits.expand(gated, "source", "target", gates="positive_top")
     weights = circuits.expand(gated, "source", "target", images=torch.rand(3, 4, 24, 24))
     assert weights.method == "vjp"
-    assert "by gradients, not composed: mul in 'middle'" in weights.notes[-1]
+    assert (
+        "by gradients at the central position, not composed: mul in 'middle'" in weights.notes[-1]
+    )
 
     viewed = circuits.expand(ends(Apply(through_view, conv(k=1))), "source", "target",
                              images=torch.rand(1, 4, 24, 24))  # fmt: skip

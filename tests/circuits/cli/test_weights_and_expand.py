@@ -35,7 +35,9 @@ def test_weights_of_adjacent_sites(tmp_path: Path) -> None:
         assert arrays["kernels"].shape == (32, 2, 3, 3)
     pictures = sorted(tmp_path.glob("*.png"))
     assert len(pictures) == 2
-    assert all(Image.open(path).width > 200 for path in pictures)
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.width > 200
 
 
 def test_weights_of_distant_sites_are_expanded_and_that_is_said(
