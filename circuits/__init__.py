@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuits.agreement import GateReport, compare_gates
     from circuits.banding import BandingScore, banding_score
     from circuits.enrichment import Enrichment, branch_enrichment, enrichment_of
     from circuits.equivariance import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         equivariance_score,
         harmonic_test,
     )
+    from circuits.expansion import expand
     from circuits.factor import factorise, factorise_each, factorise_weights
     from circuits.factorisation import Factorisation, matched
     from circuits.families import (
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from circuits.tuning_curve import TuningCurve
     from circuits.turned_pictures import JointTuning, joint_tuning
     from circuits.weight_map import WeightMap
+    from circuits.weights import raw_weights
 
 _HOMES = {
     "BandingScore": "banding",
@@ -48,6 +51,7 @@ _HOMES = {
     "Factorisation": "factorisation",
     "Family": "families",
     "FamilyMap": "family_map",
+    "GateReport": "agreement",
     "Grouping": "grouping",
     "HarmonicScore": "equivariance",
     "JointTuning": "turned_pictures",
@@ -60,8 +64,10 @@ _HOMES = {
     "banding_score": "banding",
     "branch_enrichment": "enrichment",
     "check_partition": "families",
+    "compare_gates": "agreement",
     "enrichment_of": "enrichment",
     "equivariance_score": "equivariance",
+    "expand": "expansion",
     "factorise": "factor",
     "factorise_each": "factor",
     "factorise_weights": "factor",
@@ -73,6 +79,7 @@ _HOMES = {
     "measure_responses": "tuning",
     "measure_tuning": "tuning",
     "parse_families": "families",
+    "raw_weights": "weights",
     "read_families": "families",
     "rotation": "symmetry",
     "shuffled": "tuning_controls",
@@ -87,6 +94,7 @@ __all__ = [
     "Factorisation",
     "Family",
     "FamilyMap",
+    "GateReport",
     "Grouping",
     "HarmonicScore",
     "JointTuning",
@@ -99,8 +107,10 @@ __all__ = [
     "banding_score",
     "branch_enrichment",
     "check_partition",
+    "compare_gates",
     "enrichment_of",
     "equivariance_score",
+    "expand",
     "factorise",
     "factorise_each",
     "factorise_weights",
@@ -112,6 +122,7 @@ __all__ = [
     "measure_responses",
     "measure_tuning",
     "parse_families",
+    "raw_weights",
     "read_families",
     "rotation",
     "shuffled",

@@ -1,6 +1,6 @@
 """The weights between two sites of a network, as signed kernels with a place.
 
-First stage of the flow of circuits: weights.py and expand.py make a `WeightMap`; factor.py,
+First stage of the flow of circuits: weights.py and expansion.py make a `WeightMap`; factor.py,
 families.py, graph.py and draw.py read it.
 """
 

@@ -11,8 +11,10 @@ import click
 __all__ = ["COMMANDS", "circuit"]
 
 COMMANDS: dict[str, str] = {
+    "expand": "expand:expand",
     "families": "families:families",
     "tuning": "tuning:tuning",
+    "weights": "weights:weights",
 }
 """Name of a command -> `module:function` below this package."""
 
