@@ -4,10 +4,11 @@
 
 All pairs conv2 -> inception_3b of googlenet (seeded random weights: speed does not depend on
 them), from the pooled map, as the peers do, and from conv2 itself. `composed` is
-`circuits.expand` from a cold start, recording included. The peer's way is written out here as it
-works: activation functions passed unchanged, max pools averaged, then one gradient per channel of
-the target at its central position, over the whole map, and the centre cut out. The two take turns.
-Their kernels are compared too, so that both are known to compute the same.
+`circuits.expand`, with the recording of the network; the median leaves the cold start out. The
+peer's way is written out here as it works: activation functions passed unchanged, max pools
+averaged, then one gradient per channel of the target at its central position, over the whole map,
+cut out around it. The two take turns. Their kernels are compared too, so that both are known to
+compute the same.
 """
 
 import argparse

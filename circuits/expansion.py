@@ -105,14 +105,11 @@ def expand(
         check_size(graph, channels, where)
         notes = list_notes(graph, policy, lrn_at=lrn_at, pool=weight)
         if policy == "attribution":
-            if images is None:
-                raise CircuitError("attribution gates need images [n c h w] in 0..1; give some")
-            _check_images(images)
-            kernel, silent = observe(
+            by: Literal["compose", "vjp"] = "vjp"
+            kernel, told = _observed(
                 model, graph, channels, images, where=where, times_activation=times_activation
             )
-            notes += _silent_notes(silent, images)
-            by: Literal["compose", "vjp"] = "vjp"
+            notes += told
         else:
             passage = _passage(model, graph, policy, images, lrn_at=lrn_at, pool=weight)
             kernel, by = _kernels(
@@ -134,6 +131,25 @@ def expand(
         method=by,
         notes=tuple(notes),
     )
+
+
+def _observed(
+    model: Model,
+    graph: OpGraph,
+    channels: tuple[int, ...],
+    images: Images | None,
+    *,
+    where: Reach,
+    times_activation: bool,
+) -> tuple[Float[Tensor, "o i kh kw"], list[str]]:
+    """Return kernels with the true gates at the images, and which targets were silent there."""
+    if images is None:
+        raise CircuitError("attribution gates need images [n c h w] in 0..1; give some")
+    _check_images(images)
+    kernel, silent = observe(
+        model, graph, channels, images, where=where, times_activation=times_activation
+    )
+    return kernel, _silent_notes(silent, images)
 
 
 def _trimmed(kernel: Tensor, where: Reach) -> tuple[Tensor, Reach]:

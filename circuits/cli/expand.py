@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from circuits.cli.weights import draw_features, pick_units, print_inputs, sheet_options
+from circuits.cli.weights import pick_units, print_inputs, sheet_options, write_weights
 from featviz.cli.loading import load_model
 from featviz.cli.output import print_json, print_table, prints_to_stderr
 
@@ -99,15 +99,16 @@ def expand(
     """
     from circuits.agreement import compare_gates
     from circuits.gates import NEEDS_IMAGES, check_gates
-    from circuits.weight_files import check_weight_files, save_weights
 
     policies = [check_gates(name.strip()) for name in gates.split(",")]
     loaded = load_model(model, **options)
     target, channels = pick_units(loaded, units)
-    stimuli: Any = None
-    told = ""
-    if images is not None or lrn_at == "mean" or NEEDS_IMAGES & set(policies):
-        stimuli, told = _stimuli(loaded, target, channels, images, image_count, quiet=quiet)
+    needed = images is not None or lrn_at == "mean" or NEEDS_IMAGES & set(policies)
+    stimuli, told = (
+        _stimuli(loaded, target, channels, images, image_count, quiet=quiet)
+        if needed
+        else (None, "")
+    )
     report = compare_gates(
         loaded,
         source,
@@ -119,24 +120,10 @@ def expand(
         pool=pool,
         top=top,
     )
-    paths = []
-    if output is not None:
-        maps = list(report.maps)
-        drawn: tuple[dict[int, Any], dict[int, Any]] = ({}, {})
-        check_weight_files(maps, output, model_name=loaded.name, overwrite=overwrite)
-        if not no_images:
-            drawn = draw_features(loaded, maps, top=top, by=by, quiet=quiet)
-        paths = save_weights(
-            maps,
-            output,
-            model_name=loaded.name,
-            count=top,
-            by=by,
-            features=drawn[0],
-            target_features=drawn[1],
-            overwrite=overwrite,
-        )
-    _print(report, told, [str(path) for path in paths], top=top, by=by, as_json=as_json)
+    options = {"top": top, "by": by, "images": not no_images, "overwrite": overwrite}
+    maps = list(report.maps)
+    files = write_weights(loaded, maps, output, quiet=quiet, **options) if output else []
+    _print(report, told, files, top=top, by=by, as_json=as_json)
     return 0
 
 

@@ -51,22 +51,46 @@ def pick_units(model: "Model", text: str) -> tuple[str, list[int]]:
     return units.site, [unit.channel for unit in units.expand(channels)]
 
 
-def draw_features(
-    model: "Model", maps: "list[WeightMap]", *, top: int, by: Any, quiet: bool
-) -> tuple[dict[int, Any], dict[int, Any]]:
-    """Render pictures of the strongest inputs and of the targets of some weight maps."""
+def write_weights(
+    model: "Model",
+    maps: "list[WeightMap]",
+    folder: Path,
+    *,
+    top: int,
+    by: Any,
+    images: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> list[str]:
+    """Write weight maps, with rendered pictures of inputs and targets, and return the files."""
     from circuits.feature_images import feature_images, to_pictures
+    from circuits.weight_files import check_weight_files, save_weights
 
+    check_weight_files(maps, folder, model_name=model.name, overwrite=overwrite)
     sources = [
         source
         for weights in maps
         for channel in weights.targets
         for source, _ in weights.top(channel, count=top, by=by)
     ]
-    ends = ((maps[0].source, sources), (maps[0].target, maps[0].targets))
+    ends = ((maps[0].source, sources), (maps[0].target, maps[0].targets)) if images else ()
     with prints_to_stderr():
-        drawn = [feature_images(model, site, units, progress=not quiet) for site, units in ends]
-    return to_pictures(drawn[0]), to_pictures(drawn[1])
+        drawn = [
+            to_pictures(feature_images(model, site, units, progress=not quiet))
+            for site, units in ends
+        ]
+    features, own = drawn if images else ({}, {})
+    paths = save_weights(
+        maps,
+        folder,
+        model_name=model.name,
+        count=top,
+        by=by,
+        features=features,
+        target_features=own,
+        overwrite=overwrite,
+    )
+    return [str(path) for path in paths]
 
 
 @click.command()
@@ -100,26 +124,22 @@ def weights(
     'featviz circuit expand' compares other gates.
     """
     from circuits.expansion import expand
-    from circuits.weight_files import check_weight_files, save_weights, weight_document
+    from circuits.weight_files import weight_document
     from circuits.weights import is_adjacent, raw_weights
 
     loaded = load_model(model, **options)
     target, channels = pick_units(loaded, units)
     adjacent = is_adjacent(loaded, source, target)
     found = (raw_weights if adjacent else expand)(loaded, source, target, units=channels)
-    check_weight_files([found], output, model_name=loaded.name, overwrite=overwrite)
-    features, own = ({}, {}) if no_images else draw_features(
-        loaded, [found], top=top, by=by, quiet=quiet
-    )  # fmt: skip
-    paths = save_weights(
+    files = write_weights(
+        loaded,
         [found],
         output,
-        model_name=loaded.name,
-        count=top,
+        top=top,
         by=by,
-        features=features,
-        target_features=own,
+        images=not no_images,
         overwrite=overwrite,
+        quiet=quiet,
     )
     if not adjacent:
         click.echo(
@@ -128,11 +148,10 @@ def weights(
             err=True,
         )
     if as_json:
-        files = [str(path) for path in paths]
         print_json({"files": files, **weight_document(found, count=top, by=by)})
         return 0
     print_inputs(found, top=top, by=by)
-    click.echo("\n".join(str(path) for path in paths))
+    click.echo("\n".join(files))
     return 0
 
 
