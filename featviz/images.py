@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from featviz.errors import OutputError, PictureError, RecordError
+from featviz.photographs import open_photograph, read_pixels
 
 TEXT_KEY = "featviz"
 _CAPTION_PX = 13
@@ -64,7 +65,7 @@ def read_photo(
     """Read a picture as an image in 0..1: resized to cover a size, the middle of it cut out.
 
     Args:
-        file: A picture; turned upright as its metadata say, transparency dropped.
+        file: A picture, see photographs.py.
         size: Height and width in pixels.
         channels: 3, or 1 for grey.
 
@@ -73,11 +74,7 @@ def read_photo(
     """
     if channels not in {1, 3}:
         raise PictureError(f"a picture has 3 channels, or 1 if grey; the network takes {channels}")
-    try:
-        with Image.open(file) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise PictureError(f"cannot read {str(file)!r} as a picture: {error}") from error
+    upright = open_photograph(file, channels=channels)
     h, w = size
     fitted = ImageOps.fit(upright, (w, h), Image.Resampling.BICUBIC)
     array = np.asarray(fitted, dtype=np.float32) / 255
@@ -101,11 +98,9 @@ def read_text(path: Path) -> str:
         RecordError: If the file cannot be read or has none.
     """
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            text = getattr(picture, "text", {}).get(TEXT_KEY)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise RecordError(f"cannot read {str(path)!r} as a picture: {error}") from error
+        text = getattr(read_pixels(path), "text", {}).get(TEXT_KEY)
+    except PictureError as error:
+        raise RecordError(str(error)) from error
     if text is None:
         raise RecordError(
             f"{str(path)!r} carries no featviz record; only PNG files that featviz wrote do"

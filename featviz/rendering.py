@@ -150,8 +150,9 @@ def list_labels(
     Raises:
         InputError: If the model, an objective or a setting is wrong; see errors.py.
     """
-    plan = make_plan(model, objectives, config or RenderConfig())
-    check_contrast(plan)
+    with own_settings():
+        plan = make_plan(model, objectives, config or RenderConfig())
+        check_contrast(plan)
     return list(plan.labels)
 
 

@@ -94,7 +94,8 @@ class SiteTable:
         if browsable and not every:
             return browsable
         paths = [self._path_name(call) for call in self._trace.calls if self._listed(call, every)]
-        output = [OUTPUT] if OUTPUT not in self._aliases else []
+        readable = any(_problem(call) is None for call in self._trace.of(""))
+        output = [OUTPUT] if OUTPUT not in self._aliases and readable else []
         return list(dict.fromkeys([*self._aliases, *paths, *output]))
 
     def _path_name(self, call: Call) -> str:
@@ -103,7 +104,7 @@ class SiteTable:
 
     @staticmethod
     def _listed(call: Call, every: bool) -> bool:
-        if not call.path or len(call.shape) not in {2, 4} or call.channels_last:
+        if not call.path or _problem(call) is not None:
             return False
         skipped = any(word in call.kind for word in ("Norm", "Dropout", "Identity"))
         return every or (call.fresh and not skipped) or (skipped and call.has_pre)
@@ -164,16 +165,10 @@ class SiteTable:
         paths = alias.parts if alias else (self._lucent_path(name, base),)
         calls = [self._call(name, path, index) for path in paths]
         for call in calls:
-            if call.channels_last:
+            problem = _problem(call)
+            if problem is not None:
                 raise SiteError(
-                    f"{name!r} in {self._model_name!r} keeps its channels last, [b h w c], which "
-                    "featviz does not read; choose a site that "
-                    f"'featviz sites {self._model_name}' lists"
-                )
-            if len(call.shape) not in {2, 4}:
-                raise SiteError(
-                    f"{name!r} in {self._model_name!r} gives neither a [b c h w] map nor a [b c] "
-                    f"vector but shape {call.shape}; choose one that "
+                    f"{name!r} in {self._model_name!r} {problem}; choose a site that "
                     f"'featviz sites {self._model_name}' lists"
                 )
         return calls
@@ -205,6 +200,17 @@ def pre_activation_name(name: str) -> str:
     match = _SITE.match(name)
     stop = match.end("call") if match and match["call"] else match.end("name") if match else None
     return name if stop is None else f"{name[:stop]}.pre{name[stop:]}"
+
+
+def _problem(call: Call) -> str | None:
+    """Return why the units of a call cannot be read; None if they can."""
+    if call.channels_last:
+        return "keeps its channels last, [b h w c], which featviz does not read"
+    if len(call.shape) not in {2, 4}:
+        return f"gives neither a [b c h w] map nor a [b c] vector but shape {call.shape}"
+    if call.dtype is not None and not call.dtype.is_floating_point:
+        return f"gives {call.dtype}, and units are real numbers with a gradient"
+    return None
 
 
 def _span(name: str, a: str | None, b: str | None, channels: int) -> tuple[int, int]:

@@ -43,6 +43,7 @@ STAGES = (
         "images",
         "kept_memory",
         "natural_spectrum",
+        "photographs",
         "pixel_blocks",
         "receptive_field",
         "redirected_relu",

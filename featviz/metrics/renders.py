@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from featviz.errors import PictureError, RecordError
+from featviz.errors import RecordError
 from featviz.images import to_image
+from featviz.photographs import read_pixels
 from featviz.record import Record, read_record
 
 
@@ -76,13 +76,7 @@ def read_render(file: str | Path) -> Render:
 
 
 def _read_if_render(file: Path) -> Render | None:
-    try:
-        with Image.open(file) as picture:
-            picture.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise PictureError(
-            f"cannot read {str(file)!r} as a picture: {error}; remove it or render it again"
-        ) from error
+    picture = read_pixels(file)
     try:
         record = read_record(file)
     except RecordError:

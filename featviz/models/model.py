@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from featviz.borrowing import borrowed
+from featviz.borrowing import borrowed, cpu_by_default
 from featviz.errors import ModelError, is_out_of_memory, too_large
 from featviz.models.spec import ModelSpec
 from featviz.sites import Recorder, Site, SiteTable
@@ -32,6 +33,9 @@ class Model(nn.Module):
         spec: What featviz knows about it.
         weights_origin: Where its weights came from.
         arguments: What loads it on the command line, or None.
+
+    Raises:
+        ModelError: If the network has parameters without values.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Model(nn.Module):
         arguments: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
+        _check_values(module, spec.name)
         self.arguments = arguments
         self.module = module
         self.spec = spec
@@ -144,9 +149,9 @@ class Model(nn.Module):
         # A fixed texture, not zeros: some networks divide by the spread of their input.
         device = self.device
         try:
-            ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
-            image = self.network_input(ramp.expand(1, self.spec.channels, *size).to(device))
-            with borrowed(self.module):
+            with cpu_by_default(), borrowed(self.module):
+                ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
+                image = self.network_input(ramp.expand(1, self.spec.channels, *size).to(device))
                 return trace(self.module, image)
         # A network may raise anything.
         except Exception as error:
@@ -196,6 +201,21 @@ class Model(nn.Module):
             raise ModelError(
                 f"{expected}; the largest magnitude is {images.detach().abs().max().item():.4g}; "
                 "divide 0..255 images by 255, and do not normalise: featviz does"
+            )
+
+
+def _check_values(network: nn.Module, name: str) -> None:
+    """Raise ModelError if there is nothing in the parameters of a network."""
+    for path, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            raise ModelError(
+                f"{path!r} in {name!r} has no shape before the first batch; run one through the "
+                "network, then give it here"
+            )
+        if tensor.is_meta:
+            raise ModelError(
+                f"{path!r} in {name!r} has no values, since it was built on the device 'meta'; "
+                "build it on another, and load its weights"
             )
 
 

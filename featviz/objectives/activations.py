@@ -25,3 +25,8 @@ A score takes what it needs before it casts: a whole map cast is a map more to w
 def positions(activation: Tensor) -> Float[Tensor, "b c n"]:
     """View an activation as vectors at n positions."""
     return activation.flatten(2) if activation.dim() > 2 else activation[..., None]
+
+
+def gram_matrices(a: Float[Tensor, "b c n"]) -> Float[Tensor, "b c c"]:
+    """Return the mean over positions of each pair of channels' product."""
+    return a @ a.transpose(1, 2) / a.shape[-1]

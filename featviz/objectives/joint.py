@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import UnitError
-from featviz.objectives.activations import IMAGE, Activations, positions
+from featviz.objectives.activations import IMAGE, Activations, gram_matrices, positions
 from featviz.objectives.base import Objective
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
@@ -202,8 +202,3 @@ def interpolation(site: str, start: int, end: int) -> Interpolation:
         end: Channel of the last.
     """
     return Interpolation(site, start, end)
-
-
-def gram_matrices(a: Float[Tensor, "b c n"]) -> Float[Tensor, "b c c"]:
-    """Return the mean over positions of each pair of channels' product."""
-    return a @ a.transpose(1, 2) / a.shape[-1]

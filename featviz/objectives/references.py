@@ -19,10 +19,9 @@ from torch import Tensor
 
 from featviz.errors import ObjectiveError
 from featviz.models.model import Model
-from featviz.objectives.activations import Activations, positions
+from featviz.objectives.activations import Activations, gram_matrices, positions
 from featviz.objectives.base import Objective
 from featviz.objectives.directions import COSINE_FLOOR, short_hash
-from featviz.objectives.joint import gram_matrices
 from featviz.sites import Site
 
 _EPSILON = 1e-12

@@ -10,7 +10,7 @@ from PIL import Image
 import reference
 from featviz.cli import run
 from featviz.color import decorrelated_to_rgb_matrix
-from featviz.errors import ConfigError, OutputError, RecordError
+from featviz.errors import ConfigError, OutputError, PictureError
 from featviz.natural_spectrum import measure_spectrum, resample_magnitude
 from featviz.params import Fourier, parse_parameterisation
 from featviz.spectrum_files import default_spectrum, read_spectrum, save_spectrum
@@ -164,9 +164,9 @@ def grey(path):
 
 
 BAD = [
-    ([], lambda _: None, ["."], RecordError, "there is no image in"),
-    ([], lambda _: None, ["nothing.png"], RecordError, "there is no file or folder 'nothing.png'"),
-    ([], lambda p: (p / "a.png").write_text("x"), ["a.png"], RecordError, "cannot read 'a.png' as"),
+    ([], lambda _: None, ["."], PictureError, "there is no image in"),
+    ([], lambda _: None, ["nothing.png"], PictureError, "there is no file or folder 'nothing.png'"),
+    ([], lambda p: (p / "a.png").write_text("x"), ["a.png"], PictureError, "cannot read 'a.png' as"),
     ([], lambda p: grey(p / "a.png"), ["a.png"], ConfigError, "do not vary along three axes"),
     (["--size", "32"], lambda p: photograph(p / "a.png", (16, 40)), ["a.png"], ConfigError,
      "'a.png' is 16x40 px, and enlarging .* at most 16"),

@@ -205,7 +205,7 @@ def test_bad_input(tmp_path, model, photographs):
         (["nowhere"], "there is no folder 'nowhere'; give one that featviz rendered to"),
         (["empty"], "none of the 0 PNG files in 'empty' is an image with a featviz record"),
         ([photographs], "none of the 5 PNG files"),
-        (["broken"], "b.png' as a picture: cannot identify"),
+        (["broken"], "b.png' as a picture: its format is not known"),
         (["good", "--images", "nowhere"], "there is no folder 'nowhere'; give a folder of photo"),
         (["good", "--images", "empty"], "'empty' holds 0 pictures"),
         (["good"], "unknown model 'small'"),
