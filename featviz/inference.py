@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from featviz.borrowing import borrowed
-from featviz.errors import ModelError
+from featviz.errors import ModelError, is_out_of_memory
 from featviz.models.local_response_norm import LocalResponseNorm
 from featviz.models.model import Model
 from featviz.pixel_blocks import PixelBlockConv2d, suits
@@ -110,7 +110,16 @@ class InferenceCopy:
         self.recorder.watch = self._plain_watch if asleep is None else self._redirecting
         low = self.dtype != torch.float32
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low):
-            return self.recorder(x)
+            try:
+                return self.recorder(x)
+            # A network may raise anything.
+            except Exception as error:
+                if len(x) > 1 and not is_out_of_memory(error):
+                    error.add_note(
+                        f"It came when {len(x)} images ran through the network at a time; if it "
+                        "takes but one, pass --batch 1 (batch=1 in Python)."
+                    )
+                raise
 
 
 class _NetworkInput(torch.autograd.Function):

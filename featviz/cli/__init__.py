@@ -77,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outer edge: a network may raise anything
-        text = f"{type(error).__name__}: {error}"
+        text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         if as_json:
             print_json({"error": text, "exit_code": 1})
         if os.environ.get("FEATVIZ_DEBUG"):

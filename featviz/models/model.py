@@ -206,17 +206,18 @@ class Model(nn.Module):
 
 def _check_values(network: nn.Module, name: str) -> None:
     """Raise ModelError if there is nothing in the parameters of a network."""
-    for path, tensor in (*network.named_parameters(), *network.named_buffers()):
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    for path, tensor in tensors:
         if is_lazy(tensor):
             raise ModelError(
                 f"{path!r} in {name!r} has no shape before the first batch; run one through the "
                 "network, then give it here"
             )
-        if tensor.is_meta:
-            raise ModelError(
-                f"{path!r} in {name!r} has no values, since it was built on the device 'meta'; "
-                "build it on another, and load its weights"
-            )
+    if tensors and all(tensor.is_meta for _, tensor in tensors):
+        raise ModelError(
+            f"{name!r} has no values, since it was built on the device 'meta'; build it on "
+            "another, and load its weights"
+        )
 
 
 def _check_open(network: nn.Module, name: str) -> None:

@@ -467,6 +467,23 @@ def test_an_error_of_the_network_is_one_line(weights, monkeypatch):
     assert "Traceback" not in err
 
 
+def test_a_network_without_a_batch_axis(tmp_path, monkeypatch):
+    (tmp_path / "single.py").write_text(
+        "from nets import SmallNet\n"
+        "class Single(SmallNet):\n"
+        "    def forward(self, x):\n"
+        "        assert len(x) == 1, 'one image'\n"
+        "        return super().forward(x)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ["render", "single:Single", "late:0-1", "--weights", "random", *QUICK]
+    code, _, err = command(*words)
+    assert code == 1
+    assert "AssertionError: one image\nIt came when 2 images ran through" in err
+    assert "pass --batch 1" in err
+    assert command(*words, "--batch", "1")[0] == 0
+
+
 def test_failed_units(weights, monkeypatch):
     def with_a_failure(network, objectives, **options):
         found = ascent.ascend(network, objectives, **options)
