@@ -1,6 +1,7 @@
 """What a render gives back: images, scores, records, and how to keep and show them."""
 
 import base64
+import hashlib
 import html
 import re
 from collections.abc import Sequence
@@ -15,6 +16,16 @@ from featviz.config import RenderConfig
 from featviz.errors import OutputError
 from featviz.images import contact_sheet, make_folder, png_bytes, to_picture, write_file
 from featviz.record import Record, record_to_text
+
+_STEM_LENGTH = 120
+# Labels of single units, from which a file name can be told apart though `:`, `,` and ` ~` all
+# become `_`: sites that end in _NUMBER would look like a channel and the number of an image.
+_SITE = r"-?(?![^:]*_\d+:)[A-Za-z0-9.-]+(?:_[A-Za-z0-9.-]+)*"
+_PLAIN = re.compile(
+    rf"{_SITE}:\d+(?:@(?:center|\d+,\d+))?(?: ~\d+)?|[A-Za-z0-9.@=+-]*[A-Za-z0-9@=+-]"
+)
+# As they are typed, for contact sheets.
+_PLAIN_SET = re.compile(rf"{_SITE}:[\d,*-]+(?:@(?:center|\d+,\d+))?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,12 +174,14 @@ def output_paths(
         labels: One an image.
         request: The units as they were asked for; they name the sheet.
     """
-    texts = [*labels, *(["_".join(request) + "_sheet"] if len(labels) > 1 else [])]
+    wanted = [_file_stem(model_name, label, plain=_is_plain(label)) for label in labels]
+    if len(labels) > 1:
+        plain = all(_PLAIN_SET.fullmatch(text) or _is_plain(text) for text in request)
+        wanted.append(_file_stem(model_name, "_".join(request) + "_sheet", plain=plain))
     stems: list[str] = []
     taken: set[str] = set()
-    for text in texts:
-        stem = first = _file_stem(f"{model_name}_{text}")
-        number = 1
+    for first in wanted:
+        stem, number = first, 1
         while stem.lower() in taken:  # some file systems ignore case
             number += 1
             stem = f"{first}_{number}"
@@ -182,10 +195,26 @@ def frame_path(path: Path, step: int) -> Path:
     return path.with_name(f"{path.stem}_step{step:05d}.png")
 
 
-def _file_stem(name: str) -> str:
-    """Return a name that any file system takes, shortened in the middle."""
-    stem = re.sub(r"[^A-Za-z0-9.@=+-]+", "_", name).strip("_.")
-    return stem if len(stem) <= 120 else f"{stem[:70]}__{stem[-46:]}"
+def _is_plain(label: str) -> bool:
+    """Tell whether no other label of this kind becomes the same file name."""
+    return _PLAIN.fullmatch(label) is not None
+
+
+def _file_stem(model_name: str, label: str, *, plain: bool) -> str:
+    """Return a name that any file system takes, different for different labels of a model.
+
+    Args:
+        model_name: Of the model.
+        label: Of an image or a sheet.
+        plain: Whether what is replaced can be told from the rest; if not, or if the name is
+            shortened in the middle, a hash of the label stands at its end.
+    """
+    stem = re.sub(r"[^A-Za-z0-9.@=+-]+", "_", f"{model_name}_{label}").strip("_.")
+    if plain and len(stem) <= _STEM_LENGTH:
+        return stem
+    if len(stem) > _STEM_LENGTH - 9:
+        stem = f"{stem[:64]}__{stem[-45:]}"
+    return f"{stem}_{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 def check_free(paths: Sequence[Path], *, overwrite: bool, thresholds: Sequence[int] = ()) -> None:

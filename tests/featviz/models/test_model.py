@@ -225,9 +225,9 @@ def test_preprocess_defaults_change_nothing(images):
 
 def test_networks_without_values():
     with torch.device("meta"):
-        network = nn.Sequential(nn.BatchNorm2d(3, affine=False))
+        empty = nn.Sequential(nn.BatchNorm2d(3, affine=False))
     for network, message in (
-        (network, "'Sequential' has no values, since it was built on the dev"),
+        (empty, "'Sequential' has no values, since it was built on the dev"),
         (nn.Sequential(nn.LazyConv2d(4, 3)), "'0.weight' in 'Sequential' has no shape before the"),
     ):
         with pytest.raises(ModelError, match=message):
