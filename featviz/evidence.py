@@ -181,6 +181,7 @@ def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[
             "interrupted": so_far.interrupted,
             "start_sha256": _hash(plan.origin.photo),
             "mask_sha256": _hash(plan.origin.mask),
+            **({"files": plan.files} if plan.files else {}),
             **({"contrast": plan.contrast} if plan.contrast else {}),
         },
         "environment": environment(device),

@@ -11,6 +11,7 @@ from featviz.errors import ConfigError, ModelError, RenderError, UnitError
 from featviz.images import read_photo
 from featviz.models.load import load
 from featviz.models.model import Model
+from featviz.named_files import hash_files
 from featviz.objectives import IMAGE, Diverse, Near, Objective, text_to_objectives
 from featviz.params import parse_parameterisation
 from featviz.receptive_field import UNKNOWN
@@ -37,6 +38,7 @@ class Plan:
         origin: What the images start from.
         texts: The units and expressions as they were typed; None if one of the objectives is a
             Python object.
+        files: SHA-256 of each file that the settings name.
         contrast: What the rivals' statistics are, for the record; None if there are none.
     """
 
@@ -49,6 +51,7 @@ class Plan:
     sites: dict[str, Site]
     origin: Origin
     texts: tuple[str, ...] | None
+    files: dict[str, str]
     contrast: dict[str, int | str] | None = None
 
     @property
@@ -122,6 +125,7 @@ def make_plan(
         sites=sites,
         origin=origin,
         texts=texts if len(texts) == len(listed) else None,
+        files=hash_files(config),
     )
     if plan.together > 1 and config.optimiser_used == "lbfgs":
         raise ConfigError(

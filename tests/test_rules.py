@@ -59,7 +59,7 @@ STAGES = (
     {"params"},
     {"transforms"},
     {"config", "inference"},
-    {"optimisers", "starting", "view"},
+    {"named_files", "optimisers", "starting", "view"},
     {"ascent", "plan", "settings"},
     {"animation"},
     {"record"},

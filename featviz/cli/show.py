@@ -30,6 +30,7 @@ from featviz.errors import RecordError
 @json_option
 def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool) -> int:
     """Print the record of FILE (PNG or JSON), and the command that makes it again."""
+    from featviz.named_files import check_files
     from featviz.record import command, read_record
     from featviz.settings import PREFIX
 
@@ -49,6 +50,7 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
             "script again instead"
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
+    check_files(record["ran"].get("files", {}))
     same = _run_again(record, file, reproduce)
     if as_json:
         print_json({"file": str(file), "command": line, "same_bytes": same})

@@ -20,6 +20,8 @@ from featviz.spectrum_files import read_spectrum
 
 # A sigmoid reaches 0 and 1 nowhere, and has hardly a gradient near them.
 DARKEST, BRIGHTEST = 0.01, 0.99
+# Settings of any parameterisation that name a file of `featviz spectrum`.
+FILE_SETTINGS = ("spectrum", "colors")
 
 
 class ImageParameters(nn.Module, ABC):
@@ -86,6 +88,11 @@ class Parameterisation(ABC):
         raise ConfigError(
             f"{self.name!r} cannot start from given images; choose one of {', '.join(able)}"
         )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that the settings name, on which the images depend."""
+        return tuple(filter(None, (getattr(self, name, "") for name in FILE_SETTINGS)))
 
     @classmethod
     def from_text(cls, options: str) -> "Parameterisation":
