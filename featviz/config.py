@@ -37,8 +37,8 @@ class RenderConfig:
         seed: With the name of the unit, decides every random number.
         param: Image parameterisation, see params/__init__.py.
         transforms: Robustness transforms, see transforms/.
-        learning_rate: Of the optimiser; None: what the parameterisation names, 0.05 for most; 1.0
-            for L-BFGS.
+        learning_rate: Of the optimiser; None: what the parameterisation names, 0.05 for most, for
+            MACO 1.0 from noise and 0.05 from a picture; 1.0 for L-BFGS.
         optimiser: `adam`, `nadam`, or `lbfgs`, which takes one image at a time; None: what the
             parameterisation names, Adam for most.
         redirect_steps: For so many steps at the start, ReLUs that block all of an image's

@@ -1,7 +1,7 @@
 """What is to be rendered, checked: sizes, units, sites, and which images belong together."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from torch import Tensor, nn
@@ -113,6 +113,7 @@ def make_plan(
         objective.check({**sites, IMAGE: _image_site(model, size)})
     objectives = [o.prepared(model, size=size) for o in objectives]
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
+    config = _careful(config, origin)
     climbed = [_shaped(o, config, origin) for o in objectives]
     texts = tuple(t for t in listed if isinstance(t, str))
     plan = Plan(
@@ -171,6 +172,14 @@ def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[i
             "transforms, or leave out start"
         )
     return Origin(photo, mask)
+
+
+def _careful(config: RenderConfig, origin: Origin) -> RenderConfig:
+    """Return settings whose learning rate, if the user names none, leaves something of a start."""
+    rate = parse_parameterisation(config.param).start_learning_rate
+    if origin.photo is None or config.learning_rate is not None or config.optimiser_used == "lbfgs":
+        return config
+    return config if rate is None else replace(config, learning_rate=rate)
 
 
 def _plain(image: Tensor | None) -> Tensor | None:

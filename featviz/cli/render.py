@@ -47,7 +47,11 @@ _CONFIG_OPTIONS = (
         "lucid, smooth, maco, none, or a list such as jitter:8,rotate:-10..10.",
         metavar="PRESET|LIST",
     ),
-    _setting("learning_rate", "Of the optimiser. [0.05; cppn 0.002, maco 1, lbfgs 1]", type=float),
+    _setting(
+        "learning_rate",
+        "Of the optimiser; maco with --start 0.05. [0.05; cppn 0.002, maco 1, lbfgs 1]",
+        type=float,
+    ),
     _setting(
         "optimiser",
         "lbfgs: one image at a time. [adam; maco nadam]",

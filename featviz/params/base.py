@@ -39,6 +39,8 @@ class Parameterisation(ABC):
     Attributes:
         name: What it is called on the command line.
         learning_rate: Of Adam and NAdam, where the user names none.
+        start_learning_rate: The same for images that start from given ones, where that keeps more
+            of them; None: no other.
         optimiser: The optimiser, where the user names none.
         joint: Whether the images of one `start` share parameters, so that `start` must be called
             once for each group of images that belong together.
@@ -46,6 +48,7 @@ class Parameterisation(ABC):
 
     name: ClassVar[str]
     learning_rate: ClassVar[float] = 0.05
+    start_learning_rate: ClassVar[float | None] = None
     optimiser: ClassVar[str] = "adam"
     joint: ClassVar[bool] = False
 
