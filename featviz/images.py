@@ -138,8 +138,24 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"cannot make the folder {str(folder)!r}: {error.strerror or error}; choose another"
         ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write into {str(folder)!r}; choose another folder")
+    check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder can be written to, or made, and leave everything as it is.
+
+    Raises:
+        OutputError: If it cannot.
+    """
+    above = folder
+    while not os.path.lexists(above) and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise OutputError(
+            f"cannot make the folder {str(folder)!r}: {str(above)!r} is no folder; choose another"
+        )
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into {str(above)!r}; choose another folder")
 
 
 def contact_sheet(

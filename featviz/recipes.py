@@ -3,12 +3,15 @@
 Each is a few calls of `render` with the settings that suit.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from featviz.config import RenderConfig
 from featviz.errors import ConfigError
 from featviz.models.model import Model
 from featviz.objectives import (
@@ -19,8 +22,11 @@ from featviz.objectives import (
     style,
     total_variation,
 )
-from featviz.rendering import render
+from featviz.rendering import list_labels, render
 from featviz.result import RenderResult
+
+Before: TypeAlias = Callable[[Sequence[str]], object]
+"""Called with the labels of the images before the first step; may raise, so that it never comes."""
 
 # Octaves of DeepDream: each enlarges by this factor; Mordvintsev, Olah, Tyka 2015, notebook.
 OCTAVE_SCALE = 1.4
@@ -36,6 +42,7 @@ def invert(
     smoothness: float = 0.5,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Look for an image that a site cannot tell from a photograph: what the site still knows.
 
@@ -47,6 +54,7 @@ def invert(
         smoothness: Weight of the total variation penalty.
         seed: Decides the noise that it starts from.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     References:
         Mahendran and Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them".
@@ -55,6 +63,7 @@ def invert(
     objective: Objective = inversion(site, photo)
     if smoothness:
         objective = objective + smoothness * total_variation()
+    _announce(before, model, objective, size=_size(photo), steps=steps, seed=seed)
     return render(
         model,
         objective,
@@ -76,6 +85,7 @@ def dream(
     keep: float = 1.0,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Let a network see more of what it sees in a photograph, coarse shapes first.
 
@@ -92,6 +102,7 @@ def dream(
             with what the octaves before added; 0 lets it go.
         seed: Decides the moves.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     Raises:
         ConfigError: If the smallest size is below 64 px.
@@ -102,6 +113,7 @@ def dream(
     """
     objective = deepdream(target) if isinstance(target, str) else target
     sizes = _octave_sizes(_size(photo), octaves)
+    _announce(before, model, objective, size=sizes[0], steps=steps, seed=seed)
     added = photo.new_zeros(photo.shape)
     for size in sizes:
         small = _resized(photo, size)
@@ -135,6 +147,7 @@ def accentuate(
     keep: float = 2.0,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Bring out in a photograph what a unit sees in it.
 
@@ -146,10 +159,12 @@ def accentuate(
         keep: Share of the score for staying near the photograph.
         seed: Decides the moves.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     References:
         Hamblin et al. 2024, "Feature Accentuation"; see objectives/near.py for what differs.
     """
+    _announce(before, model, target, size=_size(photo), steps=steps, seed=seed)
     return render(
         model,
         target,
@@ -175,6 +190,7 @@ def transfer_style(
     steps: int = 256,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Paint the content of one photograph in the texture of another.
 
@@ -188,9 +204,10 @@ def transfer_style(
         steps: Steps of the optimiser.
         seed: Decides the moves.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     Raises:
-        ConfigError: If there is no style site.
+        ConfigError: If there is no style site, or the weight is not finite.
 
     References:
         Gatys, Ecker, Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks";
@@ -198,10 +215,13 @@ def transfer_style(
     """
     if not style_sites:
         raise ConfigError("style transfer needs at least one site whose texture is matched")
+    if not math.isfinite(style_weight):
+        raise ConfigError(f"style_weight must be a finite number, got {style_weight}")
     textures = [style(site, look) for site in style_sites]
     total: Objective = inversion(content_site, content)
     for texture in textures:
         total = total + style_weight / len(textures) * texture
+    _announce(before, model, total, size=_size(content), steps=steps, seed=seed)
     return render(
         model,
         total,
@@ -224,6 +244,7 @@ def exaggerate(
     steps: int = 256,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Draw the caricature of a photograph as a site sees it, from noise.
 
@@ -235,18 +256,36 @@ def exaggerate(
         steps: Steps of the optimiser.
         seed: Decides the noise that it starts from.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     References:
         Lucid 0.3.10, recipes `caricature`: 512 steps there.
     """
+    objective = caricature(site, photo, cosine_power=cosine_power)
+    _announce(before, model, objective, size=_size(photo), steps=steps, seed=seed)
     return render(
         model,
-        caricature(site, photo, cosine_power=cosine_power),
+        objective,
         steps=steps,
         size=_size(photo),
         seed=seed,
         progress=progress,
     )
+
+
+def _announce(
+    before: Before | None,
+    model: Model,
+    target: str | Objective,
+    *,
+    size: tuple[int, int],
+    steps: int,
+    seed: int,
+) -> None:
+    """Check a render, and tell what its images will be called, if somebody wants to know."""
+    if before is not None:
+        config = RenderConfig(size=size, steps=steps, seed=seed)
+        before(list_labels(model, target, config=config))
 
 
 def _size(photo: Float[Tensor, "c h w"]) -> tuple[int, int]:
