@@ -68,8 +68,8 @@ _CONFIG_OPTIONS = (
     _setting("mask", "Picture: white where the image is optimised.", metavar="FILE"),
     _setting(
         "contrast",
-        "Photographs: set channels apart from the others of their site.",
-        metavar="FOLDER",
+        "Set channels apart from others of their site: photographs, or of featviz contrast.",
+        metavar="FOLDER|FILE.npz",
     ),
 )
 
