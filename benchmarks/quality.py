@@ -170,6 +170,8 @@ def judge(bench: Bench, site: str, channels: list[int], images: Tensor) -> list[
 def measure(bench: Bench, site: str, way: str, channels: list[int], file: Path | None) -> list[Row]:
     """Return a row a unit: those that stand in the file, and the others rendered and judged."""
     common = {**bench.keys, "site": site, "way": way, "steps": bench.steps[way]}
+    if file is not None:
+        end_line(file)
     known = {row["unit"]: row for row in read_rows(file) if common.items() <= row.items()}
     waiting = [k for k in channels if k not in known]
     # Many at a time where that is quicker; few enough that little is lost.
@@ -185,6 +187,12 @@ def measure(bench: Bench, site: str, way: str, channels: list[int], file: Path |
             with file.open("a") as out:
                 out.writelines(json.dumps(row) + "\n" for row in rows)
     return [known[k] for k in channels]
+
+
+def end_line(file: Path) -> None:
+    """Drop a last line that was cut off, which would swallow the next one."""
+    if file.exists() and not (text := file.read_text()).endswith("\n"):
+        file.write_text(text[: text.rfind("\n") + 1])
 
 
 def read_rows(file: Path | None) -> list[Row]:

@@ -16,6 +16,9 @@ from featviz.errors import OutputError
 from featviz.images import contact_sheet, make_folder, png_bytes, to_picture, write_file
 from featviz.record import Record, record_to_text
 
+# A unit may be alive all the same: another seed, or less diversity, may wake it.
+DEAD = "dead: this image does not fire it"
+
 
 @dataclass(frozen=True, eq=False)
 class RenderResult:
@@ -29,8 +32,8 @@ class RenderResult:
         history: Objective of the transformed image at each step; not a number for steps that an
             interrupt left out.
         dead: Whether the objective never rose and no pixel changes it: the gradient of the final
-            image is zero throughout, as for a unit that never fires. Such an image shows nothing
-            about the unit.
+            image is zero throughout, as for a unit that never fires, or one whose image was driven
+            elsewhere by strong diversity. Such an image shows nothing about the unit.
         failed: Whether the score, or the image, is not a finite number.
         frames: Step -> copy of the images after it, for the thresholds asked for.
         record: What was done: `record["images"][k]` is about image k, the rest about all.
@@ -85,10 +88,7 @@ class RenderResult:
             f"\n{entry['class']}" if "class" in entry else "" for entry in self.record["images"]
         ]
         return [
-            label
-            + name
-            + ("\ndead: never fires" if dead else "")
-            + ("\nfailed: not a number" * failed)
+            label + name + (f"\n{DEAD}" if dead else "") + ("\nfailed: not a number" * failed)
             for label, name, dead, failed in zip(
                 self.labels, names, self.dead.tolist(), self.failed.tolist(), strict=True
             )
