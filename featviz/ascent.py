@@ -13,7 +13,7 @@ from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError
 from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
-from featviz.objectives import Objective, bind
+from featviz.objectives import Objective, bind, rests
 from featviz.optimisers import make_optimiser
 from featviz.params import ImageParameters, parse_parameterisation
 from featviz.starting import NOISE, Origin, start
@@ -102,6 +102,9 @@ def ascend(
     need longer, and images that are awake are not touched. A redirected gradient is that of no
     function, so L-BFGS, which searches along it, takes over from Adam when the image is awake.
 
+    A contrasted image is shown as it is at every second step: a resampled one is blurred, and says
+    nothing about rivals that see the finest detail of the finished image.
+
     Args:
         network: Open inference copy.
         objectives: One an image.
@@ -122,8 +125,8 @@ def ascend(
     )
     transforms = parse_transforms(config.transforms)
     moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
-    score = bind(objectives, device=device)
-    view = View(parameters, transforms, moves.to(device), network, score)
+    moves = transforms.rested(moves, [rests(objective) for objective in objectives], size=size)
+    view = View(parameters, transforms, moves.to(device), network, bind(objectives, device=device))
     waker, optimiser = _make_optimisers(parameters, config=config, device=device)
     history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
     frames: dict[int, Tensor] = {}

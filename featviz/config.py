@@ -58,9 +58,10 @@ class RenderConfig:
             from. 0: none; 1 is little, 10 is much.
         mask: A picture that is white where the image is optimised and black where it stays as it
             started, or grey; None: white everywhere.
-        contrast: Folder of photographs, some dozens at least. Whole channels are then maximised
-            less what their strongest rival in the site gets, both in standard deviations over
-            these photographs: see objectives/contrast.py. None: each unit alone.
+        contrast: Folder of photographs, some dozens at least, or what `featviz contrast` made of
+            one. Whole channels are then maximised less what their strongest rivals in the site get,
+            both in standard deviations over these photographs: see objectives/contrast.py. None:
+            each unit alone.
     """
 
     steps: int = 256

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from featviz.images import write_file
 from featviz.record import Record, command
-from featviz.result import RenderResult
+from featviz.result import DEAD, RenderResult
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -70,7 +70,7 @@ class Figure:
         label: What is said first below it.
         score: Score of the finished image.
         record: How it was made.
-        dead: Whether the unit never fires.
+        dead: Whether the image does not fire the unit.
         facts: Name and value of what else is known, in order.
         command: What makes the picture again; empty: nothing is said about that.
     """
@@ -189,7 +189,7 @@ def _figure(figure: Figure, folder: Path) -> str:
         f'alt="what {html.escape(figure.unit, quote=True)} looks for" loading="lazy">'
         f"<figcaption>{' '.join(words)} ",
         _numbers(figure),
-        '<br><span class="flag">dead: never fires</span>' if figure.dead else "",
+        f'<br><span class="flag">{DEAD}</span>' if figure.dead else "",
         _folded("command", figure.command) if figure.command else "",
         _folded("record", record),
         "</figcaption></figure>",

@@ -83,7 +83,8 @@ def render(
             size of the render.
         keep: How much an image stays near its start.
         mask: Where it is optimised, 1 or white: a file, or values 0..1.
-        contrast: Folder of photographs that say how strong other units are for their kind.
+        contrast: Folder of photographs that say how strong other units are for their kind, or what
+            `featviz contrast` made of one.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
         callback: Called after each step of each batch with the step, labels, scores and images;
             to stop, and get what there is, it raises KeyboardInterrupt.

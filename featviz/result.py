@@ -26,6 +26,8 @@ _PLAIN = re.compile(
 )
 # As they are typed, for contact sheets.
 _PLAIN_SET = re.compile(rf"{_SITE}:[\d,*-]+(?:@(?:center|\d+,\d+))?")
+# A unit may be alive all the same: another seed, or less diversity, may wake it.
+DEAD = "dead: this image does not fire it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +42,8 @@ class RenderResult:
         history: Objective of the transformed image at each step; not a number for steps that an
             interrupt left out.
         dead: Whether the objective never rose and no pixel changes it: the gradient of the final
-            image is zero throughout, as for a unit that never fires. Such an image shows nothing
-            about the unit.
+            image is zero throughout, as for a unit that never fires, or one whose image was driven
+            elsewhere by strong diversity. Such an image shows nothing about the unit.
         failed: Whether the score, or the image, is not a finite number.
         frames: Step -> copy of the images after it, for the thresholds asked for.
         record: What was done: `record["images"][k]` is about image k, the rest about all.
@@ -96,10 +98,7 @@ class RenderResult:
             f"\n{entry['class']}" if "class" in entry else "" for entry in self.record["images"]
         ]
         return [
-            label
-            + name
-            + ("\ndead: never fires" if dead else "")
-            + ("\nfailed: not a number" * failed)
+            label + name + (f"\n{DEAD}" if dead else "") + ("\nfailed: not a number" * failed)
             for label, name, dead, failed in zip(
                 self.labels, names, self.dead.tolist(), self.failed.tolist(), strict=True
             )

@@ -71,7 +71,7 @@ GOOD_FOR: dict[str, str] = {
         "What silences the unit most, before its ReLU: the opposite of an early unit (other "
         "slant), of deep ones something unrelated."
     ),
-    "--images 4 --diversity 1": (
+    "--images 4 --diversity 0.5": (
         "Whether the unit looks for one thing or several: what all four share is what it needs; at "
         "1 an image of a deep unit may give up its score for being different."
     ),
@@ -128,8 +128,8 @@ def list_settings() -> list[Setting]:
     for kind in ("nadam", "lbfgs"):
         found.append(Setting(variants, f"--optimiser {kind}", {"optimiser": kind}))
     found.append(Setting(variants, "--negative", negative=True))
-    diverse = {"images": 4, "diversity": 1.0}
-    return [*found, Setting(variants, "--images 4 --diversity 1", diverse)]
+    diverse = {"images": 4, "diversity": 0.5}
+    return [*found, Setting(variants, "--images 4 --diversity 0.5", diverse)]
 
 
 def good_for(setting: Setting) -> str:

@@ -65,7 +65,7 @@ STAGES = (
     {"record"},
     {"page", "result"},
     {"metrics"},
-    {"contrasting"},
+    {"contrasting", "rivals"},
     {"evidence"},
     {"lucent", "rendering"},
     {"gallery", "recipes", "variants"},

@@ -72,8 +72,8 @@ _CONFIG_OPTIONS = (
     _setting("mask", "Picture: white where the image is optimised.", metavar="FILE"),
     _setting(
         "contrast",
-        "Photographs: set channels apart from the others of their site.",
-        metavar="FOLDER",
+        "Set channels apart from others of their site: photographs, or of featviz contrast.",
+        metavar="FOLDER|FILE.npz",
     ),
 )
 
@@ -251,8 +251,10 @@ def _target(text: str, *, objective: str, negative: bool) -> str:
 
 def report(result: "RenderResult") -> int:
     """Tell on stderr what is wrong with the images, and return the exit code."""
+    less = " or less --diversity" if result.config.diversity else ""
+    silent = f"dead: their image does not fire them and shows nothing; try another --seed{less}"
     for flags, words in (
-        (result.dead, "dead: they never fired, so the image shows nothing; try another --seed"),
+        (result.dead, silent),
         (result.failed, "failed: not a finite number, so not saved"),
     ):
         units = [label for label, flag in zip(result.labels, flags.tolist(), strict=True) if flag]

@@ -13,7 +13,7 @@ function, vectorised where they are of one kind.
 from featviz.objectives.activations import IMAGE, Activations, Score
 from featviz.objectives.base import Objective, Product, Quotient, Sum, bind
 from featviz.objectives.calls import register_text
-from featviz.objectives.contrast import Contrast, contrast
+from featviz.objectives.contrast import Contrast, contrast, rests
 from featviz.objectives.custom import Custom, objective
 from featviz.objectives.directions import Direction, direction
 from featviz.objectives.expression import is_unit_text, parse_expression, text_to_objectives
@@ -68,6 +68,7 @@ __all__ = [
     "objective",
     "parse_expression",
     "register_text",
+    "rests",
     "style",
     "text_to_objectives",
     "total_variation",

@@ -74,6 +74,17 @@ def test_an_image_is_the_same_alone_and_in_a_batch(photographs):
     assert torch.allclose(alone.images[0], batch.images[2], atol=1e-5)
 
 
+def test_every_second_step_shows_the_image_as_it_is(photographs):
+    # Steps too small to change anything, so that only the moves do.
+    settings = {**QUICK, "steps": 8, "learning_rate": 1e-12, "param": "pixels:sd=1"}
+    apart = render(small_model(), "block:1", contrast=photographs, redirect_steps=0, **settings)
+    moved, still = apart.history[0, ::2], apart.history[0, 1::2]
+    assert torch.allclose(still, still[0].expand(4), rtol=1e-5)
+    assert moved.std() > 1e-3
+    alone = render(small_model(), "block:1", redirect_steps=0, **settings)
+    assert alone.history[0, 1::2].std() > 1e-5
+
+
 def test_the_record_says_which_statistics(photographs, tmp_path):
     model = small_model()
     settings = {**QUICK, "steps": 1}

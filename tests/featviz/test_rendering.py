@@ -257,7 +257,7 @@ def test_dead_units_are_told_and_living_ones_wake_up():
     assert result.score[1] > 0
     assert "1 dead" in repr(result)
     assert result.record["images"][0]["dead"] is True
-    assert "dead: never fires" in result.captions()[0]
+    assert "dead: this image does not fire it" in result.captions()[0]
     without = render(model, "1:0-2", steps=40, redirect_steps=0, progress=False)
     assert without.dead.tolist() == [True, True, False]
 
