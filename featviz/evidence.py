@@ -148,7 +148,7 @@ def _measure_batch(
     plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     shown = images.to(plan.model.device).requires_grad_()
-    score = score_images(plan.model, objectives, shown)
+    score = score_images(plan.model, objectives, shown, together=plan.config.images)
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 
@@ -182,10 +182,17 @@ def _record(plan: Plan, images: list[dict[str, Any]], so_far: Progress) -> dict[
             "start_sha256": _hash(plan.origin.photo),
             "mask_sha256": _hash(plan.origin.mask),
             **({"contrast": plan.contrast} if plan.contrast else {}),
+            **_files(plan),
         },
         "environment": environment(device),
         "images": images,
     }
+
+
+def _files(plan: Plan) -> dict[str, dict[str, str]]:
+    """Return the files that objectives were read from, if there are any."""
+    files = {name: sha256 for o in plan.objectives for name, sha256 in o.files.items()}
+    return {"files": files} if files else {}
 
 
 def _hash(image: Tensor | None) -> str | None:

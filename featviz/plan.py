@@ -11,9 +11,8 @@ from featviz.errors import ConfigError, ModelError, RenderError, UnitError
 from featviz.images import read_photo
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Diverse, Near, Objective, text_to_objectives
+from featviz.objectives import IMAGE, Diverse, Near, Objective, image_site, text_to_objectives
 from featviz.params import parse_parameterisation
-from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
 from featviz.starting import NOISE, Origin
 from featviz.transforms import parse_transforms
@@ -97,7 +96,7 @@ def make_plan(
     size = config.size_px(model.spec.size)
     network_size = parse_transforms(config.transforms).output_size(size)
     table = _table(model, network_size)
-    _table(model, size)  # the finished image is measured without its margin
+    bare = _table(model, size)  # the finished image is measured without its margin
     if isinstance(targets, str | Objective) or not isinstance(targets, Iterable):
         targets = [targets]
     listed = list(targets)
@@ -105,9 +104,11 @@ def make_plan(
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")
     sites = {name: table.resolve(name) for o in objectives for name in o.sites if name != IMAGE}
+    image = image_site(model.spec.channels, size)
     for objective in objectives:
         _check(objective, config)
-        objective.check({**sites, IMAGE: _image_site(model, size)})
+        objective.check({**sites, IMAGE: image})
+        objective.check({**{name: bare.resolve(name) for name in sites}, IMAGE: image})
     objectives = [o.prepared(model, size=size) for o in objectives]
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
     climbed = [_shaped(o, config, origin) for o in objectives]
@@ -191,10 +192,6 @@ def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
         f"cannot render {target!r}; give a unit such as 'fire4:128', an objective, or a list of "
         "these"
     )
-
-
-def _image_site(model: Model, size: tuple[int, int]) -> Site:
-    return Site(IMAGE, (), (0, model.spec.channels), size, UNKNOWN, has_pre=False, order=-1)
 
 
 def _numbered(label: str, index: int) -> str:

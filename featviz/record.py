@@ -17,6 +17,7 @@ import torch
 from featviz.config import RenderConfig
 from featviz.errors import RecordError
 from featviz.images import read_text
+from featviz.objectives.values import file_sha256
 
 SCHEMA = 1
 
@@ -111,6 +112,25 @@ def command(
     dashes = ["--"] if any(text.startswith("-") for text in objectives) else []
     words = ["featviz", "render", *load_options, *options, "-o", output, *dashes, name, *objectives]
     return shlex.join(words)
+
+
+def check_files(record: Record) -> None:
+    """Raise an error unless the files that objectives were read from are as they were.
+
+    Args:
+        record: From `read_record`.
+
+    Raises:
+        RecordError: If one is missing or was changed since.
+    """
+    for name, sha256 in record["ran"].get("files", {}).items():
+        found = file_sha256(name)
+        if found != sha256:
+            state = "cannot be read" if found is None else f"has changed: its SHA-256 is {found}"
+            raise RecordError(
+                f"the file {name!r} of the objective {state}; the record names the one with "
+                f"SHA-256 {sha256}: put that in its place"
+            )
 
 
 def _begins_at_files(record: Record) -> bool:

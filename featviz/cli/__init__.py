@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from featviz.cli.demo import demo
+from featviz.cli.facet import facet
 from featviz.cli.gallery import gallery
 from featviz.cli.metrics import metrics
 from featviz.cli.models import models, sites
@@ -48,7 +49,7 @@ def app() -> None:
     """See what any unit of a vision CNN looks for."""
 
 
-for _command in (demo, gallery, metrics, models, photo, render, show, sites, spectrum):
+for _command in (demo, facet, gallery, metrics, models, photo, render, show, sites, spectrum):
     app.add_command(_command)
 
 

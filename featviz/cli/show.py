@@ -30,7 +30,7 @@ from featviz.errors import RecordError
 @json_option
 def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool) -> int:
     """Print the record of FILE (PNG or JSON), and the command that makes it again."""
-    from featviz.record import command, read_record
+    from featviz.record import check_files, command, read_record
     from featviz.settings import PREFIX
 
     record = read_record(file)
@@ -49,6 +49,7 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
             "script again instead"
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
+    check_files(record)
     same = _run_again(record, file, reproduce)
     if as_json:
         print_json({"file": str(file), "command": line, "same_bytes": same})

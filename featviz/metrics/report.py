@@ -22,7 +22,7 @@ from featviz.models.model import Model
 from featviz.models.weights import digest
 from featviz.objectives import Channel, Neuron, Objective
 from featviz.plan import make_plan
-from featviz.record import Record
+from featviz.record import Record, check_files
 
 Loader: TypeAlias = Callable[[Sequence[str]], Model]
 """Loads a model from the words that load it on the command line, name first."""
@@ -139,6 +139,8 @@ def _measure_group(
     independent: str | None,
 ) -> None:
     """Fill in the measures that ask networks."""
+    for render in renders:
+        check_files(render.record)
     saved = RenderConfig.from_json(renders[0].record["config"])
     # A picture is measured as it is: what it started from and was compared with does not count.
     config = replace(saved, images=2, diversity=0.0, start=None, keep=0.0, mask=None, contrast=None)
@@ -211,8 +213,7 @@ def _add_percentile(
 
 def _is_comparable(objective: Objective, size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Tell whether a score means the same on images of two sizes: a fixed place does not."""
-    placed = isinstance(objective, Neuron) and objective.position != "center"
-    return size == other or not placed
+    return size == other or not objective.placed
 
 
 def _add_self(
