@@ -229,6 +229,9 @@ class Sum(Objective):
 
     def bound(self, device: torch.device) -> Score:
         """Bind every term."""
+        if not self.terms:
+            constant = torch.tensor(self.constant, device=device)
+            return lambda _: constant
         return partial(self._total, [term.bound(device) for _, term in self.terms])
 
     def _total(self, scores: Sequence[Score], activations: Activations) -> Float[Tensor, "*b"]:

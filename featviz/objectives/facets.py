@@ -167,8 +167,8 @@ def facet(
 def facet_direction(
     model: Model,
     site: str,
-    positives: Iterable[Float[Tensor, "n c h w"]],
-    negatives: Iterable[Float[Tensor, "n c h w"]],
+    positives: Iterable[Float[Tensor, "_ _ h w"]],
+    negatives: Iterable[Float[Tensor, "_ _ h w"]],
     *,
     penalty: float = _PENALTY,
 ) -> Float[Tensor, " c"]:
@@ -219,7 +219,7 @@ def facet_direction(
 
 
 def _means(
-    model: Model, site: str, batches: Iterable[Float[Tensor, "n c h w"]]
+    model: Model, site: str, batches: Iterable[Float[Tensor, "_ _ h w"]]
 ) -> Float[Tensor, "n c"]:
     """Return the mean of each channel of each image, float64."""
     with torch.no_grad():

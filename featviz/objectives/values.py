@@ -7,11 +7,15 @@ digits of its hash, which tells tensors apart and is refused as text.
 import hashlib
 import io
 import re
+import struct
+import tokenize
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 import torch.nn.functional as F
@@ -23,8 +27,21 @@ from featviz.images import read_photo
 from featviz.objectives.spelling import argument, numbers
 
 _TENSOR = re.compile(r"tensor-[0-9a-f]{6}\Z")
-# What numpy and safetensors raise on files that are cut short, or are none of theirs.
-_UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError)
+# What numpy and safetensors raise on files that are cut short, altered, or none of theirs.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    safetensors.SafetensorError,
+)
 _SUFFIXES = (".npy", ".safetensors")
 
 
@@ -182,7 +199,7 @@ def _array(content: bytes, name: str) -> Tensor:
             array = np.load(io.BytesIO(content), allow_pickle=False)
             return torch.from_numpy(np.ascontiguousarray(array))
         found = safetensors.torch.load(content)
-    except (*_UNREADABLE, safetensors.SafetensorError) as error:
+    except _UNREADABLE as error:
         raise ObjectiveError(f"cannot read {name!r} as {suffix}: {error}") from error
     if len(found) != 1:
         names = ", ".join(sorted(found)) or "none"
