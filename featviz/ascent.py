@@ -126,7 +126,8 @@ def ascend(
     transforms = parse_transforms(config.transforms)
     moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
     moves = transforms.rested(moves, [rests(objective) for objective in objectives], size=size)
-    view = View(parameters, transforms, moves.to(device), network, bind(objectives, device=device))
+    score = bind(objectives, device=device, together=config.images)
+    view = View(parameters, transforms, moves.to(device), network, score)
     waker, optimiser = _make_optimisers(parameters, config=config, device=device)
     history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
     frames: dict[int, Tensor] = {}

@@ -148,7 +148,7 @@ def _measure_batch(
     plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     shown = images.to(plan.model.device).requires_grad_()
-    score = score_images(plan.model, objectives, shown)
+    score = score_images(plan.model, objectives, shown, together=plan.config.images)
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 

@@ -1,4 +1,4 @@
-"""Files that the settings of a render name, and whether they are still those of then.
+"""Files that the settings and objectives of a render name, and whether they are still those of then.
 
 Their hashes travel in the record, so that a picture is not said to be made again from something
 else.
@@ -36,7 +36,7 @@ def check_files(hashes: Mapping[str, str]) -> None:
     """Raise an error unless files are as they were.
 
     Args:
-        hashes: From `hash_files`.
+        hashes: SHA-256 by file name, as the record has them.
 
     Raises:
         RecordError: If one is missing or has changed.
@@ -57,5 +57,5 @@ def check_files(hashes: Mapping[str, str]) -> None:
 
 
 def _sha256(name: str) -> str:
-    with Path(name).open("rb") as file:
+    with Path(name).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

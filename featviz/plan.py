@@ -12,9 +12,8 @@ from featviz.images import read_photo
 from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.named_files import hash_files
-from featviz.objectives import IMAGE, Diverse, Near, Objective, text_to_objectives
+from featviz.objectives import IMAGE, Diverse, Near, Objective, image_site, text_to_objectives
 from featviz.params import parse_parameterisation
-from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
 from featviz.starting import NOISE, Origin
 from featviz.transforms import parse_transforms
@@ -38,7 +37,7 @@ class Plan:
         origin: What the images start from.
         texts: The units and expressions as they were typed; None if one of the objectives is a
             Python object.
-        files: SHA-256 of each file that the settings name.
+        files: SHA-256 of each file that the settings or the objectives name.
         contrast: What the rivals' statistics are, for the record; None if there are none.
     """
 
@@ -100,7 +99,7 @@ def make_plan(
     size = config.size_px(model.spec.size)
     network_size = parse_transforms(config.transforms).output_size(size)
     table = _table(model, network_size)
-    _table(model, size)  # the finished image is measured without its margin
+    bare = _table(model, size)  # the finished image is measured without its margin
     if isinstance(targets, str | Objective) or not isinstance(targets, Iterable):
         targets = [targets]
     listed = list(targets)
@@ -108,9 +107,11 @@ def make_plan(
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")
     sites = {name: table.resolve(name) for o in objectives for name in o.sites if name != IMAGE}
+    image = image_site(model.spec.channels, size)
     for objective in objectives:
         _check(objective, config)
-        objective.check({**sites, IMAGE: _image_site(model, size)})
+        objective.check({**sites, IMAGE: image})
+        objective.check({**{name: bare.resolve(name) for name in sites}, IMAGE: image})
     objectives = [o.prepared(model, size=size) for o in objectives]
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
     config = _careful(config, origin)
@@ -126,7 +127,7 @@ def make_plan(
         sites=sites,
         origin=origin,
         texts=texts if len(texts) == len(listed) else None,
-        files=hash_files(config),
+        files={**hash_files(config), **{f: sha for o in objectives for f, sha in o.files.items()}},
     )
     if plan.together > 1 and config.optimiser_used == "lbfgs":
         raise ConfigError(
@@ -204,10 +205,6 @@ def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
         f"cannot render {target!r}; give a unit such as 'fire4:128', an objective, or a list of "
         "these"
     )
-
-
-def _image_site(model: Model, size: tuple[int, int]) -> Site:
-    return Site(IMAGE, (), (0, model.spec.channels), size, UNKNOWN, has_pre=False, order=-1)
 
 
 def _numbered(label: str, index: int) -> str:

@@ -277,8 +277,8 @@ class Recorder:
         if self.watch:
             self.watch.clear()
 
-    def _hook_for(self, path: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+    def _hook_for(self, path: str) -> Callable[[nn.Module, object, object], Tensor | None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
             index = self._counts[path]
             self._counts[path] += 1
             wanted = [p for p in self._wanted if p.path == path and p.index == index]
@@ -291,9 +291,15 @@ class Recorder:
                 self._found[part] = tensor
             if len(self._found) == len(self._wanted):
                 raise _LastSiteReachedError
+            go_on = None
             for part in wanted:
+                tensor = self._found[part]
                 # A later in-place operation may overwrite what was captured.
-                self._found[part] = self._found[part].clone()
+                self._found[part] = tensor.clone()
+                if tensor is output and tensor.requires_grad:
+                    # From there on, so that later activations have a gradient at this site.
+                    go_on = self._found[part].clone()
+            return go_on
 
         return hook
 

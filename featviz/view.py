@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from featviz.inference import InferenceCopy
-from featviz.objectives import IMAGE, Activations, Score
+from featviz.objectives import IMAGE, Activations, Part, Score
 from featviz.params import ImageParameters
 from featviz.transforms import Moves, Transforms
 
@@ -70,9 +70,11 @@ def mean_over_views(score: Score, views: int) -> Score:
             name: (rows,) * views if name == IMAGE else rows.unflatten(0, (-1, views)).unbind(1)
             for name, rows in activations.items()
         }
-        scores = [
-            score({name: parts[view] for name, parts in split.items()}) for view in range(views)
-        ]
+        scores = []
+        for view in range(views):
+            found = {name: parts[view] for name, parts in split.items()}
+            rows = slice(view, None, views)
+            scores.append(score(Part(found, whole=activations, rows=rows)))
         return torch.stack(scores).mean(0)
 
     return mean

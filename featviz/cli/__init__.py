@@ -15,6 +15,7 @@ import click
 
 from featviz.cli.contrast import contrast
 from featviz.cli.demo import demo
+from featviz.cli.facet import facet
 from featviz.cli.gallery import gallery
 from featviz.cli.metrics import metrics
 from featviz.cli.models import models, sites
@@ -49,7 +50,8 @@ def app() -> None:
     """See what any unit of a vision CNN looks for."""
 
 
-for _command in (contrast, demo, gallery, metrics, models, photo, render, show, sites, spectrum):
+_OWN = (contrast, demo, facet, gallery, metrics, models, photo, render, show, sites, spectrum)
+for _command in _OWN:
     app.add_command(_command)
 
 

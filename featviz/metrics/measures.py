@@ -21,7 +21,11 @@ _BLUR_REACH = 3  # standard deviations: beyond lies 0.3 % of a Gaussian
 
 
 def score_images(
-    model: Model, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
+    model: Model,
+    objectives: Sequence[Objective],
+    images: Float[Tensor, "b c h w"],
+    *,
+    together: int = 1,
 ) -> Float[Tensor, " b"]:
     """Score image k by objective k: float32, the unchanged network, no transform.
 
@@ -30,10 +34,18 @@ def score_images(
         objectives: One an image.
         images: Values 0..1, on the network's device; scores are differentiable if they are, as
             far as the network goes: penalties on the image itself count as fixed.
+        together: How many neighbouring images belong to one objective, see `bind`.
     """
     names = dict.fromkeys(name for o in objectives for name in o.sites if name != IMAGE)
-    found = model.record(images, list(names))
-    return bind(objectives, device=images.device)({IMAGE: images.detach(), **found})
+    asked = torch.is_grad_enabled() and images.requires_grad
+    looks_back = any(objective.looks_back for objective in objectives)
+    with torch.set_grad_enabled(torch.is_grad_enabled() or looks_back):
+        # Gradients at a site need an image that has one.
+        shown = images.detach().requires_grad_() if looks_back and not asked else images
+        found = model.record(shown, list(names))
+        bound = bind(objectives, device=images.device, together=together)
+        score = bound({IMAGE: images.detach(), **found})
+    return score.detach() if looks_back and not asked else score
 
 
 def channel_means(activation: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c"]:

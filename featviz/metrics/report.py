@@ -20,6 +20,7 @@ from featviz.metrics.statistics import gain, percentile
 from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.models.weights import digest
+from featviz.named_files import check_files
 from featviz.objectives import Channel, Neuron, Objective
 from featviz.plan import make_plan
 from featviz.record import Record
@@ -139,6 +140,8 @@ def _measure_group(
     independent: str | None,
 ) -> None:
     """Fill in the measures that ask networks."""
+    for render in renders:
+        check_files(render.record["ran"].get("files", {}))
     saved = RenderConfig.from_json(renders[0].record["config"])
     # A picture is measured as it is: what it started from and was compared with does not count.
     config = replace(saved, images=2, diversity=0.0, start=None, keep=0.0, mask=None, contrast=None)
@@ -211,8 +214,7 @@ def _add_percentile(
 
 def _is_comparable(objective: Objective, size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Tell whether a score means the same on images of two sizes: a fixed place does not."""
-    placed = isinstance(objective, Neuron) and objective.position != "center"
-    return size == other or not placed
+    return size == other or not objective.placed
 
 
 def _add_self(

@@ -10,13 +10,15 @@ In a batch each image has an objective of its own; `bind` turns a list of object
 function, vectorised where they are of one kind.
 """
 
-from featviz.objectives.activations import IMAGE, Activations, Score
-from featviz.objectives.base import Objective, Product, Quotient, Sum, bind
+from featviz.objectives.activations import IMAGE, Activations, Part, Score, image_site
+from featviz.objectives.base import Objective, Product, Quotient, Sum
+from featviz.objectives.binding import bind
 from featviz.objectives.calls import register_text
 from featviz.objectives.contrast import Contrast, contrast, rests
 from featviz.objectives.custom import Custom, objective
 from featviz.objectives.directions import Direction, direction
 from featviz.objectives.expression import is_unit_text, parse_expression, text_to_objectives
+from featviz.objectives.facets import Facet, facet, facet_direction
 from featviz.objectives.groups import deepdream, group
 from featviz.objectives.joint import Diverse, alignment, diversity, interpolation
 from featviz.objectives.near import Near
@@ -39,9 +41,11 @@ __all__ = [
     "Custom",
     "Direction",
     "Diverse",
+    "Facet",
     "Near",
     "Neuron",
     "Objective",
+    "Part",
     "Product",
     "Quotient",
     "Score",
@@ -58,7 +62,10 @@ __all__ = [
     "deepdream",
     "direction",
     "diversity",
+    "facet",
+    "facet_direction",
     "group",
+    "image_site",
     "interpolation",
     "inversion",
     "is_unit_text",

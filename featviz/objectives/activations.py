@@ -3,8 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from featviz.errors import ObjectiveError
+from featviz.receptive_field import UNKNOWN
+from featviz.sites import Site
 
 IMAGE = "image"
 """Stands for the image itself, before transforms, among the sites of an objective."""
@@ -30,3 +35,62 @@ def positions(activation: Tensor) -> Float[Tensor, "b c n"]:
 def gram_matrices(a: Float[Tensor, "b c n"]) -> Float[Tensor, "b c c"]:
     """Return the mean over positions of each pair of channels' product."""
     return a @ a.transpose(1, 2) / a.shape[-1]
+
+
+class Part(dict[str, Tensor]):
+    """Activations of some rows of a batch, which know what they were cut out of.
+
+    Args:
+        found: Site name -> activation of these rows.
+        whole: The activations of the batch.
+        rows: Which rows of it these are.
+    """
+
+    def __init__(self, found: Mapping[str, Tensor], *, whole: Activations, rows: slice) -> None:
+        super().__init__(found)
+        self.whole = whole
+        self.rows = rows
+
+
+def gradient_at(
+    scores: Float[Tensor, " b"], activations: Activations, site: str
+) -> Float[Tensor, "b ..."]:
+    """Return the gradient of scores with respect to an activation that they came from, held fixed.
+
+    Args:
+        scores: One a row of the activations.
+        activations: What they were computed from, perhaps by way of the network.
+        site: A site that lies before those that were read.
+
+    Raises:
+        ObjectiveError: If there are no gradients, or the scores do not depend on the site.
+    """
+    if not scores.requires_grad:
+        raise ObjectiveError(
+            f"there is no gradient at {site!r}: score images that require one, and outside of "
+            "torch.no_grad()"
+        )
+    cuts, whole = [], activations
+    while isinstance(whole, Part):
+        cuts.append(whole.rows)
+        whole = whole.whole
+    # Blocked ReLUs are redirected by the sign of the gradient of a loss, see redirected_relu.py.
+    (found,) = torch.autograd.grad(-scores.sum(), whole[site], retain_graph=True, allow_unused=True)
+    if found is None:
+        raise ObjectiveError(
+            f"nothing leads from {site!r} as a whole to what is scored; choose an earlier site, "
+            "neither a slice of channels nor a pre-activation"
+        )
+    for rows in reversed(cuts):
+        found = found[rows]
+    return -found
+
+
+def image_site(channels: int, size: tuple[int, int]) -> Site:
+    """Return what objectives that read the image are checked against.
+
+    Args:
+        channels: Channels of the images.
+        size: Their height and width in pixels.
+    """
+    return Site(IMAGE, (), (0, channels), size, UNKNOWN, has_pre=False, order=-1)

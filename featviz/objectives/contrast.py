@@ -53,8 +53,11 @@ class Contrast(Objective):
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the contrast of each image."""
-        a = activations[self.site]
-        return Contrast.bind_rows([self] * len(a), a.device)(activations)
+        return self.bound(activations[self.site].device)(activations)
+
+    def bound(self, device: torch.device) -> Score:
+        """Move the statistics; those of one objective serve any number of images."""
+        return Contrast.bind_rows([self], device)
 
     @classmethod
     def bind_rows(cls, objectives: Sequence[Objective], device: torch.device) -> Score:
@@ -77,7 +80,8 @@ class Contrast(Objective):
             mean = a.mean(-1, dtype=torch.promote_types(a.dtype, torch.float32))
             z = (mean - means.to(mean)) / scales.to(mean)
             rival = soft_maximum(z.masked_fill(no_rival, -torch.inf), softness.to(mean))
-            return z.gather(1, index)[:, 0] - weights.to(mean) * rival
+            own = z.gather(1, index.expand(len(z), 1))[:, 0]
+            return own - weights.to(mean) * rival
 
         return score
 
