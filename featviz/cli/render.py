@@ -29,7 +29,7 @@ _FRAMES = 24
 def _setting(name: str, help_text: str, **options: Any) -> Any:
     """Make the flag of a field of RenderConfig; None keeps the default that stands there."""
     default = getattr(RenderConfig, name)
-    shown = f" [{default}]" if default not in (None, ()) else ""
+    shown = "" if default in (None, ()) or default is False else f" [{default}]"
     return click.option(f"--{name.replace('_', '-')}", help=help_text + shown, **options)
 
 
@@ -71,6 +71,9 @@ _CONFIG_OPTIONS = (
         "Photographs: set channels apart from the others of their site.",
         metavar="FOLDER",
     ),
+    _setting("patience", "Stop an image after so many steps without a rise. [never]", type=int),
+    _setting("min_delta", "What counts as a rise, relative to the best.", type=float),
+    _setting("terms", "Keep the history of each term of an objective.", is_flag=True, default=None),
 )
 
 
@@ -128,6 +131,13 @@ class _Units(click.Command):
     "--print-config", is_flag=True, is_eager=True, help="Print the settings as TOML, and end."
 )
 @click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER|FILE.png",
+    help="Take what is finished there, go on where there is a state.",
+)
+@click.option("--save-state", is_flag=True, help="Also save what --resume needs to go on.")
+@click.option(
     "--animate",
     type=click.Choice(["gif", "mp4"]),
     help="Also write how each image came about; at --thresholds, or at 24 steps.",
@@ -145,6 +155,8 @@ def render(
     file: Path | None,
     ignore_environment: bool,
     print_config: bool,
+    resume: Path | None,
+    save_state: bool,
     animate: str | None,
     quiet: bool,
     as_json: bool,
@@ -169,18 +181,29 @@ def render(
     if print_config:
         _print_config(config, as_json=as_json)
         return 0
+    if resume and animate:
+        raise click.UsageError("--animate shows a climb from its start; leave out --resume")
     config, own_thresholds = _with_frames(config, animate)
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
     with prints_to_stderr():
         labels = list_labels(loaded, texts, config=config)
     paths = output_paths(output, loaded.name, labels, texts)
+    # What goes on replaces what it goes on from; anything else there is an error before that.
+    overwrite = overwrite or (resume is not None and _same_folder(resume, output))
     check_free(paths, overwrite=overwrite, thresholds=own_thresholds)
     movies = [path.with_suffix(f".{animate}") for path in paths[: len(labels)] if animate]
     check_animations(movies, overwrite=overwrite)
     make_folder(output)
     with prints_to_stderr():
-        result = render_images(loaded, texts, config=config, progress=not quiet)
+        result = render_images(
+            loaded,
+            texts,
+            config=config,
+            resume=resume,
+            save_state=save_state,
+            progress=not quiet,
+        )
     shown = result if own_thresholds else replace(result, frames={})
     paths = shown.save(output, overwrite=overwrite)
     for k, movie in enumerate(movies[: len(result)]):
@@ -192,6 +215,10 @@ def render(
     else:
         click.echo("\n".join(str(path) for path in paths))
     return report(result)
+
+
+def _same_folder(source: Path, folder: Path) -> bool:
+    return (source if source.is_dir() else source.parent).resolve() == folder.resolve()
 
 
 def _with_frames(
@@ -254,6 +281,11 @@ def report(result: "RenderResult") -> int:
         units = [label for label, flag in zip(result.labels, flags.tolist(), strict=True) if flag]
         if units:
             click.echo(f"{len(units)} of {len(result)} {words}: {', '.join(units)}", err=True)
+    if result.files:
+        click.echo(
+            f"{len(result.files)} of {len(result)} were finished before: not rendered again.",
+            err=True,
+        )
     if result.interrupted:
         done = max(entry["steps_done"] for entry in result.record["images"])
         click.echo(
