@@ -9,7 +9,7 @@ from torch import Tensor
 
 from featviz.climb_state import ClimbState, put, take
 from featviz.config import RenderConfig
-from featviz.errors import ObjectiveError
+from featviz.errors import ObjectiveError, RecordError
 from featviz.image_rows import list_pieces
 from featviz.objectives import Objective, TermWatch, by_label
 from featviz.optimisers import make_optimiser
@@ -190,12 +190,21 @@ class Climb:
 
         Args:
             states: One an image, all after equally many steps of a climb with these settings.
+
+        Raises:
+            RecordError: If a state lacks something.
         """
         done = states[0].steps_done
         device = self.history.device
         self._asleep = torch.tensor([bool(s.numbers["asleep"]) for s in states], device=device)
         self._waking = self._waking and bool(self._asleep.any())
-        put(self._pieces, self._waker if self._waking else self._optimiser, states)
+        try:
+            put(self._pieces, self._waker if self._waking else self._optimiser, states)
+        except KeyError as error:
+            raise RecordError(
+                f"the saved state lacks {error}; was it written by another version? Render from "
+                "the start instead"
+            ) from error
         self.history[:done] = torch.stack([s.tensors["history"] for s in states], 1).to(device)
         self.steps_of_adam = int(states[0].numbers["steps_of_adam"])
         if self._stalling is not None:
@@ -209,7 +218,7 @@ class Climb:
 
 
 def _earlier_terms(states: Sequence[ClimbState], width: int) -> Float[Tensor, "b terms steps"]:
-    """Return the terms of the steps done; NaN where nobody kept them."""
+    """Return the terms of the steps done, all as wide as this batch is; see TermWatch."""
     rows = []
     for state in states:
         blank = torch.full((width, state.steps_done), torch.nan)

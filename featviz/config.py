@@ -88,8 +88,7 @@ class RenderConfig:
     mask: str | None = None
     contrast: str | None = None
     patience: int | None = None
-    # Scores grow for as long as one cares to wait, ever more slowly: 1 percent in half the
-    # patience's time or so is what one no longer sees.
+    # Scores grow for as long as one cares to wait, ever more slowly, so 0 would stop nothing.
     min_delta: float = 0.01
     terms: bool = False
 

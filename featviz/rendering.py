@@ -98,7 +98,8 @@ def render(
             is finished there is taken from there, what has a state goes on from it, the rest is
             rendered from the start. `steps`, `batch` and `thresholds` may differ.
         save_state: Whether to keep what resuming needs, three to four times the memory of the
-            images (L-BFGS: up to 200 times); `RenderResult.save` writes it.
+            images (L-BFGS: up to 200 times); `RenderResult.save` writes it. What goes on from
+            such a state always does.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
         callback: Called after each step of each batch with the step, labels, scores and images;
             to stop, and get what there is, it raises KeyboardInterrupt.
@@ -122,20 +123,38 @@ def render(
     origin = Origin(*(value if isinstance(value, Tensor) else None for value in (start, mask)))
     with own_settings():
         plan = with_contrast(make_plan(model, objectives, config, origin=origin))
-        earlier = Earlier() if resume is None else find_earlier(plan, Path(resume))
-        rest = [k for k in range(len(plan.labels)) if k not in earlier.finished]
-        result = None
-        if rest:
-            so_far = Progress(
-                batch=config.batch_on(plan.model.device),
-                states={i: earlier.states[k] for i, k in enumerate(rest) if k in earlier.states},
-                frames={i: earlier.frames[k] for i, k in enumerate(rest) if k in earlier.frames},
-                save_state=save_state,
-            )
-            result = _run(plan.only(rest), so_far, progress=progress, callback=callback)
-            if len(rest) == len(plan.labels):
-                return result
-        return with_finished(result, plan, earlier.finished)
+        return _run_rest(
+            plan,
+            Earlier() if resume is None else find_earlier(plan, resume),
+            save_state=save_state,
+            progress=progress,
+            callback=callback,
+        )
+
+
+def _run_rest(
+    plan: Plan,
+    earlier: Earlier,
+    *,
+    save_state: bool,
+    progress: bool | None,
+    callback: Callable[[Moment], None] | None,
+) -> RenderResult:
+    """Render what an earlier render did not finish, and put its pictures beside it."""
+    rest = [k for k in range(len(plan.labels)) if k not in earlier.finished]
+    so_far = Progress(
+        batch=plan.config.batch_on(plan.model.device),
+        states={i: earlier.states[k] for i, k in enumerate(rest) if k in earlier.states},
+        frames={i: earlier.frames[k] for i, k in enumerate(rest) if k in earlier.frames},
+        # Else an interrupt of what goes on would lose where it began.
+        save_state=save_state or bool(earlier.states),
+    )
+    if not earlier.finished:
+        return _run(plan, so_far, progress=progress, callback=callback)
+    result = None
+    if rest:
+        result = _run(plan.only(rest), so_far, progress=progress, callback=callback)
+    return with_finished(result, plan, earlier.finished)
 
 
 def _checked(config: RenderConfig | None) -> RenderConfig:

@@ -47,7 +47,7 @@ class Earlier:
     frames: dict[int, dict[int, Float[Tensor, "c h w"]]] = field(default_factory=dict)
 
 
-def find_earlier(plan: Plan, source: Path) -> Earlier:
+def find_earlier(plan: Plan, source: str | Path) -> Earlier:
     """Return what there is of the images of a plan.
 
     A picture whose steps are done, or that stopped before, is finished. One with a state goes on
@@ -61,9 +61,12 @@ def find_earlier(plan: Plan, source: Path) -> Earlier:
     Raises:
         RecordError: If there is no such file or folder, a picture was rendered with other
             settings, or there is no state to go on from.
-        ConfigError: If one picture is to continue several images, or a threshold lies where
-            nothing was kept.
+        ConfigError: If the source is no path, one picture is to continue several images, or a
+            threshold lies where nothing was kept.
     """
+    if not isinstance(source, str | Path):
+        raise ConfigError(f"resume must be a folder or a picture that was saved, got {source!r}")
+    source = Path(source)
     if source.is_dir():
         texts = plan.texts or ()
         paths = output_paths(source, plan.model.name, plan.labels, texts)[: len(plan.labels)]

@@ -68,7 +68,7 @@ class Stalling:
         risen = mean > best + margin
         new = [new_total, new_weight, best.where(~risen, mean), (age + 1).where(~risen, 0.0)]
         self.numbers = torch.stack(new, 1).where(counts[:, None], self.numbers)
-        stalled = (self.numbers[:, 3] >= self._patience).to(torch.int8)
+        stalled = (self.numbers[:, 3] >= self._patience).int()
         whole = torch.ones_like(stalled).scatter_reduce(0, self._groups, stalled, "amin")
         stops = whole[self._groups].bool() & ~self.stopped
         self.stopped_at = self.stopped_at.where(~stops, done)

@@ -171,7 +171,7 @@ def render(
     Each setting may also stand in an environment variable, FEATVIZ_RENDER_STEPS for --steps and so
     on, or in the file of --config; flags go before variables, variables before the file.
     """
-    from featviz.animation import check_animations, save_animation
+    from featviz.animation import check_animations
     from featviz.images import make_folder
     from featviz.rendering import list_labels
     from featviz.rendering import render as render_images
@@ -179,18 +179,14 @@ def render(
 
     config = _read_config(options, file, ignore_environment=ignore_environment)
     if print_config:
-        _print_config(config, as_json=as_json)
-        return 0
-    if resume and animate:
-        raise click.UsageError("--animate shows a climb from its start; leave out --resume")
-    config, own_thresholds = _with_frames(config, animate)
+        return _print_config(config, as_json=as_json)
+    config, own_thresholds = _with_frames(config, animate, resume=resume)
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
     with prints_to_stderr():
         labels = list_labels(loaded, texts, config=config)
     paths = output_paths(output, loaded.name, labels, texts)
-    # What goes on replaces what it goes on from; anything else there is an error before that.
-    overwrite = overwrite or (resume is not None and _same_folder(resume, output))
+    overwrite = overwrite or _goes_on_in(output, resume)
     check_free(paths, overwrite=overwrite, thresholds=own_thresholds)
     movies = [path.with_suffix(f".{animate}") for path in paths[: len(labels)] if animate]
     check_animations(movies, overwrite=overwrite)
@@ -206,25 +202,41 @@ def render(
         )
     shown = result if own_thresholds else replace(result, frames={})
     paths = shown.save(output, overwrite=overwrite)
-    for k, movie in enumerate(movies[: len(result)]):
-        if not result.failed[k]:
-            save_animation(result.moving(k), movie)
-            paths.append(movie)
+    print_result(result, paths + _save_movies(result, movies), as_json=as_json)
+    return report(result)
+
+
+def _save_movies(result: "RenderResult", movies: list[Path]) -> list[Path]:
+    """Write the animations of images that did not fail, and return where they are."""
+    from featviz.animation import save_animation
+
+    made = [(k, movie) for k, movie in enumerate(movies[: len(result)]) if not result.failed[k]]
+    for k, movie in made:
+        save_animation(result.moving(k), movie)
+    return [movie for _, movie in made]
+
+
+def print_result(result: "RenderResult", paths: list[Path], *, as_json: bool) -> None:
+    """Print the files that were written, with the record if a program asks."""
     if as_json:
         print_json({"files": [str(path) for path in paths], **result.record})
     else:
         click.echo("\n".join(str(path) for path in paths))
-    return report(result)
 
 
-def _same_folder(source: Path, folder: Path) -> bool:
-    return (source if source.is_dir() else source.parent).resolve() == folder.resolve()
+def _goes_on_in(folder: Path, resume: Path | None) -> bool:
+    """Tell whether pictures take the places of those they go on from; others there are errors."""
+    if resume is None:
+        return False
+    return (resume if resume.is_dir() else resume.parent).resolve() == folder.resolve()
 
 
 def _with_frames(
-    config: "RenderConfig", animate: str | None
+    config: "RenderConfig", animate: str | None, *, resume: Path | None
 ) -> tuple["RenderConfig", tuple[int, ...]]:
     """Return settings that keep frames for an animation, and the thresholds the user asked for."""
+    if resume and animate:
+        raise click.UsageError("--animate shows a climb from its start; leave out --resume")
     if animate is None or config.thresholds:
         return config, config.thresholds
     count = min(_FRAMES, config.steps)
@@ -249,13 +261,14 @@ def _read_config(
     return read_settings(flags, environment=environment, file=file)
 
 
-def _print_config(config: "RenderConfig", *, as_json: bool) -> None:
+def _print_config(config: "RenderConfig", *, as_json: bool) -> int:
     from featviz.settings import TABLE, settings_to_toml
 
     if as_json:
         print_json({TABLE: config.to_json()})
     else:
         click.echo(settings_to_toml(config), nl=False)
+    return 0
 
 
 def _target(text: str, *, objective: str, negative: bool) -> str:
