@@ -62,6 +62,11 @@ class RenderConfig:
             one. Whole channels are then maximised less what their strongest rivals in the site get,
             both in standard deviations over these photographs: see objectives/contrast.py. None:
             each unit alone.
+        patience: An image stops when its smoothed score has not risen for so many steps, by the
+            rule in stalling.py; images of one objective that are compared with each other stop
+            together. None: all steps are done.
+        min_delta: What counts as a rise, relative to the best smoothed score so far.
+        terms: Whether to keep the history of each term of an objective besides.
     """
 
     steps: int = 256
@@ -83,6 +88,10 @@ class RenderConfig:
     keep: float = 0.0
     mask: str | None = None
     contrast: str | None = None
+    patience: int | None = None
+    # Scores grow for as long as one cares to wait, ever more slowly, so 0 would stop nothing.
+    min_delta: float = 0.01
+    terms: bool = False
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
@@ -104,6 +113,12 @@ class RenderConfig:
             _check_type("contrast", self.contrast, str, "a folder of photographs, as text")
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
+        if self.patience is not None:
+            _at_least("patience", self.patience, 1)
+        _check_type("min_delta", self.min_delta, int | float, "a number")
+        if not 0 <= self.min_delta < 1:
+            raise ConfigError(f"min_delta must be 0 or more and below 1, got {self.min_delta}")
+        _check_type("terms", self.terms, bool, "true or false")
         if self.learning_rate is not None:
             _check_type("learning_rate", self.learning_rate, int | float, "a number")
             if not 0 < self.learning_rate < float("inf"):

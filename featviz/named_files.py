@@ -1,4 +1,4 @@
-"""Files that the settings and objectives of a render name, and whether they are still those of then.
+"""Files that settings and objectives of a render name, and whether they are those of then.
 
 Their hashes travel in the record, so that a picture is not said to be made again from something
 else.

@@ -68,6 +68,14 @@ class Plan:
         """Return the nearest batch size that parts no images that belong together."""
         return max(batch - batch % self.together, self.together)
 
+    def only(self, indices: Sequence[int]) -> "Plan":
+        """Return the plan of some of its images."""
+        parts = {
+            name: tuple(getattr(self, name)[k] for k in indices)
+            for name in ("objectives", "climbed", "labels")
+        }
+        return replace(self, **parts)  # type: ignore[arg-type]
+
     def groups(self) -> list[tuple[list[Site], list[int]]]:
         """Return sites and the indices of the objectives that read just these, shallow first."""
         found: dict[tuple[str, ...], list[int]] = {}

@@ -3,16 +3,20 @@
 Each is a few calls of `render` with the settings that suit.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from featviz.borrowing import own_settings
 from featviz.config import RenderConfig
 from featviz.errors import ConfigError
+from featviz.metrics import pixel_metrics, score_images
 from featviz.models.model import Model
 from featviz.objectives import (
     Objective,
@@ -90,7 +94,8 @@ def dream(
     """Let a network see more of what it sees in a photograph, coarse shapes first.
 
     The photograph is rendered at growing sizes; what was added at one is enlarged and carried
-    over to the next. Interrupted, it returns the octave it was at, which may be smaller.
+    over to the next. Interrupted, it adds what it has, enlarged, to the photograph, and measures
+    that; its record says how far the octave was.
 
     Args:
         model: The model.
@@ -115,27 +120,66 @@ def dream(
     sizes = _octave_sizes(_size(photo), octaves)
     _announce(before, model, objective, size=sizes[0], steps=steps, seed=seed)
     added = photo.new_zeros(photo.shape)
+    result: RenderResult | None = None
     for size in sizes:
         small = _resized(photo, size)
         # What the smaller octave added, on top of this octave's own detail.
         begin = (small + _resized(added, size)).clamp(0, 1)
-        result = render(
-            model,
-            objective,
-            steps=steps,
-            size=size,
-            start=begin,
-            keep=keep,
-            transforms="jitter:8",
-            learning_rate=0.02,
-            redirect_steps=0,
-            seed=seed,
-            progress=progress,
-        )
+        try:
+            result = render(
+                model,
+                objective,
+                steps=steps,
+                size=size,
+                start=begin,
+                keep=keep,
+                transforms="jitter:8",
+                learning_rate=0.02,
+                redirect_steps=0,
+                seed=seed,
+                progress=progress,
+            )
+        except KeyboardInterrupt:  # before the first step of this octave
+            if result is None:
+                raise
+            return _at_full_size(model, objective, photo, added, result)
+        added = result.images[0] - small
         if result.interrupted:
             break
-        added = result.images[0] - small
+    assert result is not None
+    if result.interrupted and size != sizes[-1]:
+        return _at_full_size(model, objective, photo, added, result)
     return result
+
+
+def _at_full_size(
+    model: Model,
+    objective: Objective,
+    photo: Float[Tensor, "c h w"],
+    added: Float[Tensor, "c _h _w"],
+    result: RenderResult,
+) -> RenderResult:
+    """Return what an octave got to, enlarged to the photograph and measured there."""
+    size = _size(photo)
+    image = (photo + _resized(added, size)).clamp(0, 1)[None]
+    with own_settings(), torch.no_grad():
+        shown = image.to(model.device)
+        score = score_images(model, [objective.prepared(model, size=size)], shown).cpu()
+    entry = {
+        **result.record["images"][0],
+        "score": score.item() if score.isfinite() else None,
+        "metrics": pixel_metrics(image)[0],
+    }
+    config = dataclasses.replace(result.config, size=size)
+    record = {
+        **result.record,
+        "config": config.to_json(),
+        "ran": {**result.record["ran"], "size": list(size), "interrupted": True},
+        "images": [entry],
+    }
+    return dataclasses.replace(
+        result, images=image, score=score, record=record, config=config, interrupted=True
+    )
 
 
 def accentuate(

@@ -105,7 +105,8 @@ def command(
     defaults = RenderConfig().to_json()
     for key, value in record["config"].items():
         if key not in defaults or value != defaults[key]:
-            options += [f"--{key.replace('_', '-')}", _option(value)]
+            flag = f"--{key.replace('_', '-')}"
+            options += [flag] if value is True else [flag, _option(value)]
     objectives = list(request["objectives"])
     # A unit that starts with a minus must not look like an option.
     dashes = ["--"] if any(text.startswith("-") for text in objectives) else []

@@ -5,17 +5,19 @@ import hashlib
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
+from featviz.climb_state import ClimbState
 from featviz.config import RenderConfig
 from featviz.errors import OutputError
 from featviz.images import contact_sheet, make_folder, png_bytes, to_picture, write_file
 from featviz.record import Record, record_to_text
+from featviz.state_files import state_path, write_state
 
 _STEM_LENGTH = 120
 # Labels of single units, from which a file name can be told apart though `:`, `,` and ` ~` all
@@ -49,6 +51,11 @@ class RenderResult:
         record: What was done: `record["images"][k]` is about image k, the rest about all.
         config: The settings.
         interrupted: Whether the user stopped it early.
+        terms: For each image the history of each term of its objective, by label; they add up to
+            `history`. Empty unless `terms` was asked for.
+        states: For each image what going on from here needs; empty, or None, where it was not kept.
+        files: Index of an image -> the finished picture that a resumed render took it from; the
+            image is as that file rounds it, its history not a number.
     """
 
     images: Float[Tensor, "b c h w"]
@@ -61,6 +68,9 @@ class RenderResult:
     record: Record
     config: RenderConfig
     interrupted: bool = False
+    terms: tuple[dict[str, Float[Tensor, " steps"]], ...] = ()
+    states: tuple[ClimbState | None, ...] = ()
+    files: dict[int, Path] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -115,7 +125,9 @@ class RenderResult:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write a PNG and a JSON record for each image, and a contact sheet for several.
 
-        Images that failed are left out. Each file appears whole or not at all.
+        Beside them lies the state of each image that was rendered with `save_state`. Images that
+        failed are left out; finished pictures of an earlier render are copied as they are. Each
+        file appears whole or not at all.
 
         Args:
             folder: Made if it does not exist.
@@ -131,16 +143,20 @@ class RenderResult:
         name, request = self.record["model"]["name"], self.record["request"]["objectives"]
         paths = output_paths(folder, name, self.labels, request)
         steps = list(self.frames)
-        check_free(paths, overwrite=overwrite, thresholds=steps)
+        there = {k for k, file in self.files.items() if file.resolve() == paths[k].resolve()}
+        new = [path for k, path in enumerate(paths) if k not in there]
+        check_free(new, overwrite=overwrite, thresholds=steps)
         make_folder(folder)
-        pictures = self.pictures()
         kept = [k for k in range(len(self)) if not self.failed[k]]
         frames = [(k, step, frame_path(paths[k], step)) for k in kept for step in steps]
         for k in kept:
-            text = record_to_text(self.record_of(k))
-            write_file(paths[k], png_bytes(pictures[k], text=text))
-            write_file(paths[k].with_suffix(".json"), text.encode())
+            if k not in self.files:
+                self._save_image(k, paths[k])
+            elif k not in there:
+                _copy(self.files[k], paths[k], steps)
         for k, step, path in frames:
+            if k in self.files:
+                continue
             text = record_to_text({**self.record_of(k), "after_step": step})
             write_file(path, png_bytes(to_picture(self.frames[step][k]), text=text))
         written = [*(paths[k] for k in kept), *(path for _, _, path in frames)]
@@ -149,6 +165,18 @@ class RenderResult:
             write_file(paths[-1], png_bytes(self.sheet(), text=text))
             written.append(paths[-1])
         return written
+
+    def _save_image(self, k: int, path: Path) -> None:
+        """Write one image, its record, and its state if there is one."""
+        text = record_to_text(self.record_of(k))
+        state = self.states[k] if self.states else None
+        if state is not None:
+            write_state(state_path(path), state, record=text)
+        else:
+            # That of a picture that is replaced would go on to another one.
+            state_path(path).unlink(missing_ok=True)
+        write_file(path, png_bytes(to_picture(self.images[k]), text=text))
+        write_file(path.with_suffix(".json"), text.encode())
 
     def _repr_html_(self) -> str:
         """Show the images in a notebook."""
@@ -189,6 +217,16 @@ def output_paths(
     return [folder / f"{stem}.png" for stem in stems]
 
 
+def _copy(source: Path, target: Path, steps: Sequence[int]) -> None:
+    """Copy a picture with what lies beside it."""
+    pairs = [(source, target)]
+    pairs += [(path.with_suffix(".json"), new.with_suffix(".json")) for path, new in pairs[:1]]
+    pairs += [(frame_path(source, step), frame_path(target, step)) for step in steps]
+    for old, new in (*pairs, (state_path(source), state_path(target))):
+        if old.is_file():
+            write_file(new, old.read_bytes())
+
+
 def frame_path(path: Path, step: int) -> Path:
     """Return where the copy of an image after a step lies."""
     return path.with_name(f"{path.stem}_step{step:05d}.png")
@@ -224,7 +262,7 @@ def check_free(paths: Sequence[Path], *, overwrite: bool, thresholds: Sequence[i
         overwrite: Whether files may be replaced.
         thresholds: Steps whose images are written too.
     """
-    beside = [path.with_suffix(".json") for path in paths]
+    beside = [path.with_suffix(".json") for path in paths] + [state_path(path) for path in paths]
     frames = [frame_path(path, step) for path in paths for step in thresholds]
     taken = [path for path in [*paths, *beside, *frames] if path.exists()]
     if taken and not overwrite:

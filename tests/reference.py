@@ -312,3 +312,20 @@ def gaussian_blur(plane: np.ndarray, sd: float, reach: int) -> np.ndarray:
                     yy, xx = min(yy, 2 * (h - 1) - yy), min(xx, 2 * (w - 1) - xx)
                     out[y, x] += wy * wx * plane[yy, xx]
     return out / sum(weights) ** 2
+
+
+def stops_at(scores: list[float], patience: int, min_delta: float) -> int:
+    """Steps after which an image stops, 0 if never; every mean worked out from its weights."""
+    fade = 1 - 1 / max(1.0, patience / 2)
+    best, since = -math.inf, 0
+    for step in range(len(scores)):
+        weights = [fade**age for age in range(step, -1, -1)]
+        pairs = zip(weights, scores[: step + 1], strict=True)
+        mean = sum(w * score for w, score in pairs) / sum(weights)
+        if best == -math.inf or mean > best + min_delta * abs(best):
+            best, since = mean, 0
+        else:
+            since += 1
+        if since >= patience:
+            return step + 1
+    return 0

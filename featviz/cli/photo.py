@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featviz.cli.loading import Size, load_model, model_options
-from featviz.cli.output import json_option, print_json, prints_to_stderr
-from featviz.cli.render import report
+from featviz.cli.output import json_option, prints_to_stderr
+from featviz.cli.render import print_result, report
 from featviz.config import RenderConfig
 
 if TYPE_CHECKING:
@@ -164,8 +164,5 @@ def _run(
     with prints_to_stderr():
         result = recipe(model, seen, settings)
     paths = result.save(output, overwrite=overwrite)
-    if as_json:
-        print_json({"files": [str(path) for path in paths], **result.record})
-    else:
-        click.echo("\n".join(str(path) for path in paths))
+    print_result(result, paths, as_json=as_json)
     return report(result)

@@ -87,6 +87,8 @@ def _print(record: dict[str, Any], line: str | None, *, as_json: bool) -> None:
     click.echo(f"weights    sha256 {record['model']['weights_sha256']}")
     for image in images:
         click.echo(f"unit       {_image_line(image)}")
+        for label, value in image.get("terms", {}).items():
+            click.echo(f"term       {value:+.4g}  {label}")
     for key, value in {**record["config"], **record["ran"]}.items():
         if key not in {"thresholds"} or value:
             click.echo(f"{key.replace('_', ' '):<17} {value}")
@@ -100,5 +102,6 @@ def _image_line(image: dict[str, Any]) -> str:
     words = [image["unit"]]
     words.append("no score" if image["score"] is None else f"score {image['score']:.4g}")
     words.append(f"{image['steps_done']} steps")
+    words += ["stopped early"] if image.get("stopped_at") else []
     words += [flag for flag in ("dead", "failed") if image[flag]]
     return ", ".join(words)

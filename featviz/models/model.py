@@ -1,6 +1,6 @@
 """A network ready for use: preprocessing inside, places with names, nothing left behind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float, Shaped
@@ -119,9 +119,12 @@ class Model(nn.Module):
         """
         if isinstance(sites, str):
             raise ModelError(f"sites must be a list of names; write [{sites!r}]")
+        names = list(sites) if isinstance(sites, Iterable) else [sites]
+        if not isinstance(sites, Iterable) or not all(isinstance(name, str) for name in names):
+            raise ModelError(f"sites must be a list of names such as ['fire4'], got {sites!r}")
         self._check_images(images)
         table = self.site_table((images.shape[2], images.shape[3]))
-        resolved = [table.resolve(name) for name in sites]
+        resolved = [table.resolve(name) for name in names]
         with borrowed(self.module), Recorder(self.module, resolved) as recorder:
             return recorder(self.network_input(images))
 

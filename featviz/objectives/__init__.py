@@ -24,6 +24,7 @@ from featviz.objectives.joint import Diverse, alignment, diversity, interpolatio
 from featviz.objectives.near import Near
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
 from featviz.objectives.references import activation_difference, caricature, inversion, style
+from featviz.objectives.terms import TermWatch, by_label, term_labels, term_scores
 from featviz.objectives.unit import (
     Channel,
     Neuron,
@@ -50,11 +51,13 @@ __all__ = [
     "Quotient",
     "Score",
     "Sum",
+    "TermWatch",
     "activation_difference",
     "alignment",
     "bind",
     "blur",
     "boundary",
+    "by_label",
     "caricature",
     "channel",
     "class_logit",
@@ -77,6 +80,8 @@ __all__ = [
     "register_text",
     "rests",
     "style",
+    "term_labels",
+    "term_scores",
     "text_to_objectives",
     "total_variation",
     "units_to_objectives",

@@ -67,12 +67,14 @@ class Transforms:
 
     Attributes:
         views: Views of an image that the network sees at each step.
+        paced: Whether the moves of a step depend on how many steps there are.
     """
 
     def __init__(self, steps: Sequence[Transform], *, text: str | None = None) -> None:
         self.steps = tuple(steps)
         self.text = text or ",".join(step.to_text() for step in self.steps) or "none"
         self.views = math.prod(step.views for step in self.steps)
+        self.paced = any(step.paced for step in self.steps)
         self._filters = [step for step in self.steps if isinstance(step, Filter)]
         self._moves = len(self._filters) < len(self.steps)
 

@@ -34,6 +34,9 @@ SOURCES = {
     "mask": (('"a.png"', "a.png"), ("b.png", "b.png"), "c.png"),
     "diversity": (("0", 0.0), ("0.0", 0.0), 0.0),  # more needs several images, see below
     "contrast": (('"photos"', "photos"), ("my photos", "my photos"), "others"),
+    "patience": (("20", 20), ("30", 30), 40),
+    "min_delta": (("0", 0.0), ("0.02", 0.02), 0.03),
+    "terms": (("true", True), ("1", True), True),
 }
 FIELDS = [field.name for field in dataclasses.fields(RenderConfig)]
 

@@ -97,6 +97,12 @@ def test_images_that_are_no_tensor(images, use):
         use(small_model(), images)
 
 
+@pytest.mark.parametrize("sites", [None, 3, [3]])
+def test_sites_of_the_wrong_type(images, sites):
+    with unchecked(), pytest.raises(ModelError, match=r"a list of names such as \['fire4'\], got"):
+        small_model().record(images, sites)
+
+
 def test_sites_must_be_a_list(images):
     with pytest.raises(ModelError, match=r"sites must be a list of names; write \['act'\]"):
         small_model().record(images, "act")
