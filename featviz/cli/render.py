@@ -170,7 +170,8 @@ def render(
 
     A unit is SITE:CHANNEL, such as fire4:128; fire4:0-15,40 and fire4:* are sets, fire4:17@7,9 is
     one position. 'featviz sites MODEL' lists the sites. Units combine in an expression, such as
-    'fire4:5 - 0.5*fire4:9' or '(fire4:5 + fire4:6) / 2'.
+    'fire4:5 - 0.5*fire4:9' or '(fire4:5 + fire4:6) / 2', and with functions, such as
+    'direction(fire4, v.npy)' or 'caricature(fire7, cat.png)'; the README lists all.
 
     Each setting may also stand in an environment variable, FEATVIZ_RENDER_STEPS for --steps and so
     on, or in the file of --config; flags go before variables, variables before the file.

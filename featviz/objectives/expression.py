@@ -8,7 +8,7 @@
 
 A leading sign covers the product after it: `-a:1 * b:2` is `-(a:1 * b:2)`. UNIT is exactly one
 channel, `SITE:CHANNEL[@Y,X]` or `SITE:CHANNEL@center`. An argument is a `sum` where the function
-takes an objective, else a word; see calls.py.
+takes an objective, else a word, such as the name of a file; see calls.py.
 
 Names of sites hold `-` and `/` too. What is arithmetic is decided thus:
 

@@ -6,6 +6,7 @@
 The direction comes from a linear probe, or from anywhere else.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from featviz.objectives.spelling import argument, shortest
 from featviz.objectives.values import Values, as_vector
 from featviz.sites import Site
 
+_SLICE = re.compile(r"/\d*:\d*\Z")
 _STRENGTH = 5.0  # the strongest of CLIP-featurevis; units keep most of their activation at it
 _PENALTY = 0.01
 _NEWTON_STEPS = 50
@@ -85,6 +87,12 @@ class Facet(Objective):
             raise ObjectiveError(
                 f"{self.label}: {self.site!r} must lie before the sites of the unit, "
                 f"{', '.join(later)}; choose an earlier one"
+            )
+        if len(early.parts) > 1 or early.parts[0].pre or _SLICE.search(early.name):
+            raise ObjectiveError(
+                f"{self.label}: {self.site!r} is not the whole output of one module, through which "
+                "gradients could be followed; choose one, neither a slice of channels nor a "
+                "pre-activation"
             )
         if entries != early.channels:
             raise ObjectiveError(

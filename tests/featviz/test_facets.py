@@ -194,8 +194,14 @@ def test_measures_take_the_gradients_that_they_need():
         (facet(channel("late", 1), "late", torch.ones(4)), "'late' must lie before the sites of"),
         (facet(channel("late", 1), "block", torch.ones(4)), "has 4 entries, 'block' has 8"),
         (facet(channel("late", 1) + diversity("late"), "block", torch.ones(8)), "add late:1"),
-        (facet(channel("late", 1), "block/0:4", torch.ones(4)), "neither a slice of channels nor"),
-        (facet(channel("late", 1), "block.pre", torch.ones(8)), "nothing leads from 'block.pre'"),
+        (
+            facet(channel("late", 1), "block/0:4", torch.ones(4)),
+            "'block/0:4' is not the whole output of",
+        ),
+        (
+            facet(channel("late", 1), "block.pre", torch.ones(8)),
+            "'block.pre' is not the whole output",
+        ),
     ],
 )
 def test_facets_that_cannot_be(made, said):
@@ -213,6 +219,14 @@ def test_bad_arguments():
         found = model.record(images(1), ["early", "late"])
     with pytest.raises(ObjectiveError, match="there is no gradient at 'early'"):
         facet(channel("late", 1), "early", torch.ones(3)).score(found)
+
+
+def test_a_site_that_the_unit_does_not_come_from():
+    model = two()
+    found = model.record(images(1).requires_grad_(), ["early", "late"])
+    unrelated = {**found, "early": found["early"].clone()}
+    with pytest.raises(ObjectiveError, match="nothing leads from 'early' as a whole to what is"):
+        facet(channel("late", 1), "early", torch.ones(3)).score(unrelated)
 
 
 # ---- recorded activations have gradients towards later ones --------------------------------------

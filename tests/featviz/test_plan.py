@@ -4,7 +4,7 @@ import pytest
 
 import featviz
 from featviz.errors import UnitError
-from featviz.objectives import direction, group
+from featviz.objectives import direction, group, interpolation
 from featviz.plan import make_plan
 from nets import small_model
 
@@ -35,7 +35,7 @@ def test_a_place_on_both_maps_is_taken():
 
 
 def test_the_same_joint_objective_twice_is_two_groups():
-    made = featviz.channel("late", 1) + featviz.objectives.diversity("block")
+    made = interpolation("late", 0, 2)
     config = featviz.RenderConfig(**QUICK, images=2)
     plan = make_plan(small_model(), [made, made], config)
     assert len(plan.objectives) == 4
