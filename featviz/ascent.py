@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from featviz.backdrops import Backdrops
 from featviz.config import RenderConfig
 from featviz.errors import ObjectiveError
 from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
-from featviz.objectives import Objective, bind
+from featviz.objectives import Objective, Score, bind
 from featviz.optimisers import make_optimiser
 from featviz.params import ImageParameters, parse_parameterisation
 from featviz.starting import NOISE, Origin, start
@@ -29,7 +30,7 @@ class Ascent:
     """Where a batch of images got to.
 
     Attributes:
-        images: Values 0..1, on the CPU.
+        images: Values 0..1, on the CPU; of transparent images alpha last.
         history: Score of the transformed images at each step; NaN for steps not done.
         frames: Threshold -> images after that step.
         steps_done: How many steps were done.
@@ -62,7 +63,10 @@ class Moment:
         return self._scores.cpu()
 
     def images(self) -> Float[Tensor, "b c h w"]:
-        """Return the images, 0..1, on the CPU. Valid while the callback runs."""
+        """Return the images, 0..1, alpha last if they have one, on the CPU.
+
+        Valid while the callback runs.
+        """
         return _snapshot(self._parameters)
 
 
@@ -107,7 +111,7 @@ def ascend(
         objectives: One an image.
         labels: One an image; with the seed they decide its random numbers.
         config: The settings.
-        channels: Channels of the images.
+        channels: Channels that the network takes.
         size: Height and width of the images in pixels.
         device: Where to compute.
         on_step: Called after each step; a KeyboardInterrupt from it ends the climb.
@@ -120,10 +124,10 @@ def ascend(
     parameters = start(
         config, channels=channels, size=size, generators=generators, device=device, origin=origin
     )
-    transforms = parse_transforms(config.transforms)
-    moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
     score = bind(objectives, device=device)
-    view = View(parameters, transforms, moves.to(device), network, score)
+    extent = channels, size
+    view = _draw_view(config, parameters, network, score, extent, generators, device)
+    mask = origin.mask if origin.mask is None else origin.mask.to(device)
     waker, optimiser = _make_optimisers(parameters, config=config, device=device)
     history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
     frames: dict[int, Tensor] = {}
@@ -141,8 +145,7 @@ def ascend(
                 waker if waking else optimiser,
             )
             if looking and seen.grad is not None:
-                blank = (seen.grad == 0).flatten(1).all(1)
-                asleep &= blank.unflatten(0, (-1, transforms.views)).all(1)
+                asleep &= _is_blank(seen.grad, mask)
                 waking = bool(asleep.any())
             history[step] = scores
             done = step + 1
@@ -154,6 +157,27 @@ def ascend(
     except KeyboardInterrupt:
         interrupted = True
     return Ascent(_snapshot(parameters), history.T.cpu(), frames, done, interrupted)
+
+
+def _draw_view(
+    config: RenderConfig,
+    parameters: ImageParameters,
+    network: InferenceCopy,
+    score: Score,
+    extent: tuple[int, tuple[int, int]],
+    generators: Sequence[torch.Generator],
+    device: torch.device,
+) -> View:
+    """Draw what is random at every step: moves, and what is behind transparent images."""
+    channels, size = extent
+    transforms = parse_transforms(config.transforms)
+    moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
+    backdrops = None
+    if config.alpha is not None:
+        backdrops = Backdrops.draw(
+            config.steps, channels=channels, size=size, generators=generators, device=device
+        )
+    return View(parameters, transforms, moves.to(device), network, score, backdrops)
 
 
 def _make_optimisers(
@@ -197,6 +221,16 @@ def _climb(
     # Typed as a number, which would wait for the GPU; a tensor does as well.
     optimiser.step(closure)  # type: ignore[arg-type]
     return before[0]
+
+
+def _is_blank(
+    gradient: Float[Tensor, "b c h w"], mask: Float[Tensor, "1 h w"] | None
+) -> Bool[Tensor, " b"]:
+    """Tell which images get no gradient where they can change."""
+    blank = gradient == 0
+    if mask is not None:
+        blank = blank | (mask == 0)
+    return blank.flatten(1).all(1)
 
 
 def _snapshot(parameters: ImageParameters) -> Tensor:

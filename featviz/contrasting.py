@@ -10,8 +10,19 @@ from pathlib import Path
 
 from featviz.errors import ConfigError
 from featviz.metrics import Moments, PictureFolder, Reference
-from featviz.objectives import Channel, Contrast, Diverse, Near, Objective, contrast
+from featviz.objectives import (
+    Channel,
+    Contrast,
+    Diverse,
+    Near,
+    Objective,
+    Transparent,
+    contrast,
+)
 from featviz.plan import Plan
+
+# What stands around the objective that was asked for.
+_SHAPED = Diverse | Near | Transparent
 
 
 def check_contrast(plan: Plan) -> None:
@@ -63,7 +74,7 @@ def with_contrast(plan: Plan) -> Plan:
 
 
 def _contrasted(climbed: Objective, moments: dict[str, Moments]) -> Objective:
-    if isinstance(climbed, Diverse | Near):
+    if isinstance(climbed, _SHAPED):
         return dataclasses.replace(climbed, objective=_contrasted(climbed.objective, moments))
     if not isinstance(climbed, Channel):
         return climbed
@@ -83,7 +94,7 @@ def unit_threshold(climbed: Objective) -> float | None:
     Returns:
         None for objectives whose history is on the scale of their score.
     """
-    while isinstance(climbed, Diverse | Near):
+    while isinstance(climbed, _SHAPED):
         climbed = climbed.objective
     return float(climbed.means[climbed.index]) if isinstance(climbed, Contrast) else None
 

@@ -17,6 +17,7 @@ from featviz.metrics import pixel_metrics, score_images
 from featviz.models.model import Model
 from featviz.models.weights import digest
 from featviz.objectives import Channel, Objective
+from featviz.params.alpha import over_grey
 from featviz.plan import Plan
 from featviz.record import SCHEMA, environment
 from featviz.result import RenderResult
@@ -58,7 +59,10 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
     images = torch.stack([ascent.images[row] for ascent, row in rows])
     history = torch.stack([ascent.history[row] for ascent, row in rows])
     objectives = [plan.objectives[k] for k in done]
-    score, flat = _measure(plan, objectives, images, batch=so_far.batch)
+    clear = plan.config.alpha is not None
+    alpha = images[:, -1:] if clear else None
+    seen = over_grey(images) if clear else images
+    score, flat = _measure(plan, objectives, seen, alpha, batch=so_far.batch)
     failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
     # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
     dead = flat & ~(score > _start_scores(plan, done, history)) & ~failed
@@ -69,7 +73,7 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
             "precision 'float32' or a smaller learning rate"
         )
     labels = tuple(plan.labels[k] for k in done)
-    pixels = pixel_metrics(images)
+    pixels = pixel_metrics(seen, alpha=alpha)
     entries = [
         {
             "unit": labels[k],
@@ -123,7 +127,12 @@ def _frames(rows: Sequence[tuple[Ascent, int]]) -> dict[int, Tensor]:
 
 
 def _measure(
-    plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"], *, batch: int
+    plan: Plan,
+    objectives: Sequence[Objective],
+    images: Float[Tensor, "b c h w"],
+    alpha: Float[Tensor, "b 1 h w"] | None,
+    *,
+    batch: int,
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     """Return scores of untransformed images by the unchanged network, and which are flat there."""
     scores: list[Tensor] = []
@@ -132,8 +141,9 @@ def _measure(
     while first < len(objectives):
         batch = plan.whole(batch)
         try:
+            rows = slice(first, first + batch)
             score, is_flat = _measure_batch(
-                plan, objectives[first : first + batch], images[first : first + batch]
+                plan, objectives[rows], images[rows], None if alpha is None else alpha[rows]
             )
         except (RuntimeError, MemoryError) as error:
             batch = smaller_batch(error, min(batch, len(objectives) - first), plan)
@@ -145,10 +155,14 @@ def _measure(
 
 
 def _measure_batch(
-    plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
+    plan: Plan,
+    objectives: Sequence[Objective],
+    images: Float[Tensor, "b c h w"],
+    alpha: Float[Tensor, "b 1 h w"] | None,
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     shown = images.to(plan.model.device).requires_grad_()
-    score = score_images(plan.model, objectives, shown)
+    alpha = None if alpha is None else alpha.to(plan.model.device)
+    score = score_images(plan.model, objectives, shown, alpha=alpha)
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 

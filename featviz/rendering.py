@@ -52,6 +52,7 @@ def render(
     keep: float | None = None,
     mask: str | Path | Float[Tensor, "1 h w"] | None = None,
     contrast: str | None = None,
+    alpha: float | None = None,
     progress: bool | None = None,
     callback: Callable[[Moment], None] | None = None,
 ) -> RenderResult:
@@ -80,10 +81,11 @@ def render(
         images: Images of each objective.
         diversity: How much the images of one objective are pushed apart.
         start: What to start from instead of noise: a picture file, or an image in 0..1 of the
-            size of the render.
+            size of the render, alpha last if it has one.
         keep: How much an image stays near its start.
         mask: Where it is optimised, 1 or white: a file, or values 0..1.
         contrast: Folder of photographs that say how strong other units are for their kind.
+        alpha: How much an image gains by being transparent, usually 1: it gets an alpha channel.
         progress: Whether to show a bar on stderr; None: if it is a terminal.
         callback: Called after each step of each batch with the step, labels, scores and images;
             to stop, and get what there is, it raises KeyboardInterrupt.
@@ -117,21 +119,21 @@ def render(
         "keep": keep,
         "mask": mask,
         "contrast": contrast,
+        "alpha": alpha,
     }
-    config = _merged(config or RenderConfig(), given)
     origin = Origin(*(value if isinstance(value, Tensor) else None for value in (start, mask)))
     with own_settings():
-        plan = with_contrast(make_plan(model, objectives, config, origin=origin))
-        return _run(plan, progress=progress, callback=callback)
+        plan = make_plan(model, objectives, _merged(config, given), origin=origin)
+        return _run(with_contrast(plan), progress=progress, callback=callback)
 
 
-def _merged(config: RenderConfig, given: dict[str, Any]) -> RenderConfig:
-    """Return the settings with those given in their place."""
+def _merged(config: RenderConfig | None, given: dict[str, Any]) -> RenderConfig:
+    """Return the settings, or the defaults, with those given in their place."""
     changed = {key: value for key, value in given.items() if value is not None}
     for key in {"start", "mask"} & changed.keys():
         # A tensor has no name that a record could keep.
         changed[key] = None if isinstance(changed[key], Tensor) else str(changed[key])
-    return dataclasses.replace(config, **changed)
+    return dataclasses.replace(config or RenderConfig(), **changed)
 
 
 def list_labels(

@@ -57,7 +57,7 @@ STAGES = (
     {"objectives"},
     {"params"},
     {"transforms"},
-    {"config", "inference"},
+    {"backdrops", "config", "inference"},
     {"optimisers", "starting", "view"},
     {"ascent", "plan", "settings"},
     {"animation"},

@@ -71,6 +71,7 @@ _CONFIG_OPTIONS = (
         "Photographs: set channels apart from the others of their site.",
         metavar="FOLDER",
     ),
+    _setting("alpha", "Transparent images: share of the score for it, usually 1.", type=float),
 )
 
 

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from featviz.errors import PictureError
+from featviz.images import without_alpha
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -85,7 +86,7 @@ def read_picture(file: Path, size: tuple[int, int], *, channels: int = 3) -> Flo
     """Read a picture as an image in 0..1: resized to cover 8/7 of the size, its centre cut out.
 
     Args:
-        file: A picture; transparency is dropped.
+        file: A picture; what is transparent is shown before grey.
         size: Height and width in pixels.
         channels: 3, or 1 for grey.
 
@@ -95,7 +96,7 @@ def read_picture(file: Path, size: tuple[int, int], *, channels: int = 3) -> Flo
     h, w = size
     try:
         with Image.open(file) as opened:
-            picture = opened.convert("RGB" if channels == 3 else "L")
+            picture = without_alpha(opened, "RGB" if channels == 3 else "L")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise PictureError(
             f"cannot read {str(file)!r} as a picture: {error}; remove it or choose another folder"

@@ -15,7 +15,7 @@ from featviz.metrics.measures import channel_means
 from featviz.metrics.pictures import PictureFolder
 from featviz.metrics.statistics import Moments
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Objective
+from featviz.objectives import OUTSIDE, Objective, outside
 
 
 class Reference:
@@ -67,7 +67,7 @@ class Reference:
         new = [o for o in dict.fromkeys(objectives) if o not in self._scores]
         if not new_sites and not new:
             return
-        read = [name for o in new for name in o.sites if name != IMAGE]
+        read = [name for o in new for name in o.sites if name not in OUTSIDE]
         needed = list(dict.fromkeys([*new_sites, *read]))
         scores: list[Tensor] = []
         moments: dict[str, Moments] = {}
@@ -76,7 +76,7 @@ class Reference:
         for images in shown:
             with torch.no_grad():
                 shown_here = images.to(self.model.device)
-                found = {IMAGE: shown_here, **self.model.record(shown_here, needed)}
+                found = {**outside(shown_here, None), **self.model.record(shown_here, needed)}
             for name in new_sites:
                 fresh = Moments.of(channel_means(found[name]))
                 peak = found[name].movedim(1, -1).flatten(0, -2).amax(0).cpu()

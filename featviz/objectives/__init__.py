@@ -10,7 +10,7 @@ In a batch each image has an objective of its own; `bind` turns a list of object
 function, vectorised where they are of one kind.
 """
 
-from featviz.objectives.activations import IMAGE, Activations, Score
+from featviz.objectives.activations import ALPHA, IMAGE, OUTSIDE, Activations, Score, outside
 from featviz.objectives.base import Objective, Product, Quotient, Sum, bind
 from featviz.objectives.calls import register_text
 from featviz.objectives.contrast import Contrast, contrast
@@ -22,6 +22,7 @@ from featviz.objectives.joint import Diverse, alignment, diversity, interpolatio
 from featviz.objectives.near import Near
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
 from featviz.objectives.references import activation_difference, caricature, inversion, style
+from featviz.objectives.transparency import Transparent, opacity
 from featviz.objectives.unit import (
     Channel,
     Neuron,
@@ -32,7 +33,9 @@ from featviz.objectives.unit import (
 )
 
 __all__ = [
+    "ALPHA",
     "IMAGE",
+    "OUTSIDE",
     "Activations",
     "Channel",
     "Contrast",
@@ -46,6 +49,7 @@ __all__ = [
     "Quotient",
     "Score",
     "Sum",
+    "Transparent",
     "activation_difference",
     "alignment",
     "bind",
@@ -66,6 +70,8 @@ __all__ = [
     "l2",
     "neuron",
     "objective",
+    "opacity",
+    "outside",
     "parse_expression",
     "register_text",
     "style",

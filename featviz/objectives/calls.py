@@ -20,6 +20,7 @@ from featviz.objectives.base import Objective
 from featviz.objectives.groups import deepdream
 from featviz.objectives.joint import alignment, diversity, interpolation
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
+from featviz.objectives.transparency import opacity
 from featviz.objectives.unit import channel, class_logit, neuron
 from featviz.units import Unit, parse_units
 
@@ -216,4 +217,5 @@ register_text("diversity", diversity)
 register_text("interpolation", interpolation)
 register_text("l1", l1)
 register_text("l2", l2)
+register_text("opacity", opacity)
 register_text("total_variation", total_variation)

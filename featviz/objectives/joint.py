@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import UnitError
-from featviz.objectives.activations import IMAGE, Activations, positions
+from featviz.objectives.activations import OUTSIDE, Activations, positions
 from featviz.objectives.base import Objective
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
@@ -112,7 +112,7 @@ class Diverse(Objective):
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score less what likeness costs."""
         score = self.objective.score(activations)
-        places = [site for site in self.sites if site != IMAGE]
+        places = [site for site in self.sites if site not in OUTSIDE]
         unlike = sum(
             (Diversity(site).score(activations) for site in places), torch.zeros_like(score)
         )
