@@ -125,8 +125,7 @@ def ascend(
         config, channels=channels, size=size, generators=generators, device=device, origin=origin
     )
     score = bind(objectives, device=device)
-    extent = channels, size
-    view = _draw_view(config, parameters, network, score, extent, generators, device)
+    view = _draw_view(config, parameters, network, score, channels, size, generators)
     mask = origin.mask if origin.mask is None else origin.mask.to(device)
     waker, optimiser = _make_optimisers(parameters, config=config, device=device)
     history = torch.full((config.steps, len(objectives)), torch.nan, device=device)
@@ -164,12 +163,12 @@ def _draw_view(
     parameters: ImageParameters,
     network: InferenceCopy,
     score: Score,
-    extent: tuple[int, tuple[int, int]],
+    channels: int,
+    size: tuple[int, int],
     generators: Sequence[torch.Generator],
-    device: torch.device,
 ) -> View:
     """Draw what is random at every step: moves, and what is behind transparent images."""
-    channels, size = extent
+    device = next(parameters.parameters()).device
     transforms = parse_transforms(config.transforms)
     moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
     backdrops = None

@@ -16,10 +16,10 @@ from featviz.color import decorrelated_to_rgb_matrix
 from featviz.params.base import logits_to_image
 from featviz.params.fourier import frequency_scale
 
-# Lucid's transparent images stand before spectra of decay power 1.5. The contrast is that of its
-# backgrounds of sd 0.2 at 320 px, before the sigmoid, at every size: there it grows with the size.
+# Lucid's transparent images stand before spectra of decay power 1.5 and sd 0.2, which at its 320 px
+# is this standard deviation of a pixel, before colours and sigmoid. There it grows with the size.
 DECAY_POWER = 1.5
-CONTRAST = 1.6
+CONTRAST = 3.643
 
 # SplitMix64: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"; its
 # constants as signed numbers, for which torch has arithmetic modulo 2 ** 64.

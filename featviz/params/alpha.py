@@ -12,8 +12,9 @@ from featviz.params.base import ImageParameters, Parameterisation
 from featviz.params.fourier import Fourier, FourierImages
 from featviz.resampling import GREY
 
-# Coarser than the colours: of two masks that serve the unit alike, the one with fewer holes.
-_ALPHA = Fourier(decay_power=1.0)
+# Coarser than the colours: at 1, as in Lucid, masks of deep units are full of half clear places, at
+# 2 they have a firm outline and few holes.
+_ALPHA = Fourier(decay_power=2.0)
 
 
 class AlphaImages(ImageParameters):
