@@ -255,6 +255,7 @@ def test_settings_reach_the_render(weights):
         "keep": 0.0,
         "mask": None,
         "contrast": None,
+        "alpha": None,
     }
 
 

@@ -34,6 +34,7 @@ SOURCES = {
     "mask": (('"a.png"', "a.png"), ("b.png", "b.png"), "c.png"),
     "diversity": (("0", 0.0), ("0.0", 0.0), 0.0),  # more needs several images, see below
     "contrast": (('"photos"', "photos"), ("my photos", "my photos"), "others"),
+    "alpha": (("1", 1.0), ("0.5", 0.5), 2.0),
 }
 FIELDS = [field.name for field in dataclasses.fields(RenderConfig)]
 
