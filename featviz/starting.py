@@ -42,7 +42,7 @@ class Masked(ImageParameters):
     def __init__(
         self,
         inner: ImageParameters,
-        base: Float[Tensor, "c #h #w"],
+        base: Float[Tensor, "#c #h #w"],
         mask: Float[Tensor, "1 h w"],
     ) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from featviz.inference import InferenceCopy
 from featviz.metrics import measure_renders, pixel_metrics, read_render
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec
-from featviz.objectives import channel, objective, opacity
+from featviz.objectives import objective
 from featviz.page import result_section, write_page
 from featviz.params import PARAMETERISATIONS, Fourier, parse_parameterisation
 from featviz.params.alpha import over, over_grey, start_alpha
@@ -67,12 +67,21 @@ def test_alpha_comes_back_and_moves_alike_whatever_the_colours(param):
     wanted = rgba()[None, 3:]
     alphas = start_alpha(wanted, parse_parameterisation(param), device=CPU)
     assert torch.allclose(alphas(), wanted, atol=1e-5)
-    # A step of the learning rate that suits the colours is one of Fourier's for alpha.
-    plain = Fourier(decay_power=2.0).start_from(wanted, device=CPU)
+    # A step of the learning rate that suits the colours moves the mean of alpha by 0.1, before the
+    # sigmoid, and a wave of k periods by twice as much over k squared.
     with torch.no_grad():
-        alphas.spectrum += parse_parameterisation(param).learning_rate
-        plain.spectrum += Fourier.learning_rate
-    assert torch.allclose(alphas(), plain(), atol=1e-4)
+        alphas.spectrum += parse_parameterisation(param).learning_rate * torch.tensor([1.0, 0.0])
+    waves = torch.fft.rfft2(torch.logit(alphas()) - torch.logit(wanted), norm="forward")
+    for y, x in ((0, 0), (1, 0), (0, 2), (3, 4)):
+        assert waves[0, 0, y, x].abs().item() == pytest.approx(0.1 / max(y**2 + x**2, 1), rel=1e-2)
+
+
+def test_alpha_moves_alike_at_every_size():
+    for size in ((8, 8), (40, 30), (25, 31)):
+        alphas = start_alpha(torch.full((1, 1, *size), 0.5), Fourier(), device=CPU)
+        with torch.no_grad():
+            alphas.spectrum[..., 0, 0, 0] += Fourier.learning_rate
+        assert torch.allclose(torch.logit(alphas()), torch.tensor(0.1), atol=1e-4)
 
 
 @pytest.mark.parametrize("param", sorted(PARAMETERISATIONS))
@@ -97,7 +106,7 @@ def test_one_step_is_adam_on_the_score_before_a_random_background(model):
     transforms = parse_transforms("lucid")
     moves = transforms.draw(3, **extent, generator=generator)
     backdrops = Backdrops.draw(3, **extent, generators=[generator], device=CPU)
-    alpha = Fourier(decay_power=2.0).start_from(torch.full((1, 1, 32, 32), 0.5), device=CPU)
+    alpha = start_alpha(torch.full((1, 1, 32, 32), 0.5), Fourier(), device=CPU)
     adam = torch.optim.Adam([color.spectrum, alpha.spectrum], lr=0.05)
     for step in range(3):
         adam.zero_grad()
@@ -152,10 +161,10 @@ def test_clear_where_the_unit_does_not_look():
     spec = ModelSpec("left", nn.Identity, size=(24, 24))
     looker = Model(nn.Sequential(LeftHalf()).eval(), spec, weights_origin="-")
     result = render(looker, "0:0", alpha=0.3, steps=60, transforms="none", progress=False)
-    left, right = result.images[0, 3, :, 2:10], result.images[0, 3, :, 14:22]
-    assert left.min() > 0.8
-    assert right.max() < 0.2
-    assert result.images[0, 0, :, 2:10].min() > 0.8
+    left, right = result.images[0, :, :, 2:10], result.images[0, :, :, 14:22]
+    assert right[3].max() < 0.05
+    assert left[3].mean() > 0.5
+    assert (left[0] * left[3]).sum() > 0.85 * left[3].sum()  # and bright where it is opaque
 
 
 def test_a_larger_share_is_more_transparent(model):
@@ -236,13 +245,16 @@ def test_what_is_transparent_in_a_mask_is_black(model, tmp_path):
 def test_transparency_of_any_kind_is_before_grey(mode):
     picture = Image.new("RGBA", (4, 2), (200, 200, 200, 255))
     picture.paste((10, 20, 30, 0), (2, 0, 4, 2))
-    shown = picture.convert("P").quantize(4) if mode == "P" else picture.convert(mode)
-    if mode == "P":
-        shown = picture.quantize(4, method=Image.Quantize.FASTOCTREE)
-    row = np.asarray(without_alpha(shown, "RGB"))[0].astype(int)
+    if mode == "P":  # a palette in which one entry is transparent, as in a GIF
+        picture = picture.quantize(4, method=Image.Quantize.FASTOCTREE)
+    file = io.BytesIO()
+    (picture if mode == "P" else picture.convert(mode)).save(file, "PNG")
+    with Image.open(file) as shown:
+        assert shown.mode == mode
+        row = np.asarray(without_alpha(shown, "RGB"))[0].astype(int)
     assert np.abs(row[0] - 200).max() < 3
     assert np.abs(row[3] - 128).max() < 1
-    opaque = picture.convert("RGB")
+    opaque = Image.new("RGB", (4, 2), (10, 200, 30))
     assert np.array_equal(np.asarray(without_alpha(opaque, "L")), np.asarray(opaque.convert("L")))
 
 
@@ -293,18 +305,15 @@ def test_the_picture_is_rgba_and_is_measured_again(model, tmp_path):
 
 
 def test_robustness_knows_the_alpha_of_formulas(model, tmp_path):
-    result = render(model, "block:1 + opacity()", alpha=0, **QUICK)
-    (path,) = result.save(tmp_path)
-    report = measure_renders([read_render(path)], load_recorded=lambda _words: model)
-    plain = measure_renders(
-        [read_render(render(model, "block:1", **QUICK).save(tmp_path / "plain")[0])],
-        load_recorded=lambda _words: model,
-    )
-    del plain
-    alpha = result.images[0, 3].mean().item()
-    bare = render(model, "block:1", alpha=0, **QUICK)
-    assert report.rows[0]["opacity"] == pytest.approx(alpha, abs=0.01)
-    assert bare.images.shape[1] == 4
+    rows = []
+    for text in ("block:1", "block:1 + 5*opacity()"):
+        (path,) = render(model, text, alpha=0, **STILL).save(tmp_path / text[:9])
+        report = measure_renders([read_render(path)], load_recorded=lambda _words: model)
+        rows.append(report.rows[0])
+    # Alpha is 0.5 throughout, and is not moved: each score is 2.5 less.
+    apart = [row["robust_mean"] - row["score"] for row in rows]
+    assert rows[1]["score"] < rows[0]["score"] - 2
+    assert apart[1] == pytest.approx(apart[0], abs=0.05)
 
 
 def test_a_picture_of_another_kind_than_its_record_says():
@@ -396,7 +405,7 @@ def test_bad_settings(model, options, message):
 
 
 def test_networks_whose_images_no_picture_holds():
-    with pytest.raises(ConfigError, match="alpha goes with RGB or grey images.*takes 2 channels"):
+    with pytest.raises(ConfigError, match=r"alpha goes with RGB or grey images.*takes 2 channels"):
         render(small_model(channels=2), "block:1", alpha=1, **QUICK)
 
 

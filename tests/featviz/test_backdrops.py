@@ -18,7 +18,7 @@ def drawn(steps, count, *, channels=3, size=(16, 16), first=0):
 
 
 def slow_noise(seed, index):
-    """Real and imaginary part: of the low and the high half of a number, both 16-bit halves added."""
+    """Real and imaginary part, of the low and the high half: its two 16-bit halves added."""
     number = reference.splitmix64(seed, index)
     parts = [number >> at & 0xFFFF for at in (0, 16, 32, 48)]
     sd = ((2**32 - 1) / 6) ** 0.5
