@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from featviz.backdrops import Backdrops
 from featviz.climb import Climb
 from featviz.climb_state import ClimbState
 from featviz.config import RenderConfig
 from featviz.inference import InferenceCopy
 from featviz.interrupts import held_interrupts
 from featviz.kept_memory import kept_memory
-from featviz.objectives import Objective, TermWatch, bind, rests
+from featviz.objectives import Objective, Score, TermWatch, bind, rests
 from featviz.params import ImageParameters
 from featviz.starting import NOISE, Origin, start
 from featviz.transforms import parse_transforms
@@ -30,7 +31,7 @@ class Ascent:
     """Where a batch of images got to.
 
     Attributes:
-        images: Values 0..1, on the CPU.
+        images: Values 0..1, on the CPU; of transparent images alpha last.
         history: Score of the transformed images at each step; NaN for steps not done.
         frames: Threshold -> images after that step.
         steps_done: How many steps were done.
@@ -75,7 +76,10 @@ class Moment:
         return self._scores.cpu()
 
     def images(self) -> Float[Tensor, "b c h w"]:
-        """Return the images, 0..1, on the CPU. Valid while the callback runs."""
+        """Return the images, 0..1, alpha last if they have one, on the CPU.
+
+        Valid while the callback runs.
+        """
         return _snapshot(self._parameters)
 
 
@@ -121,7 +125,7 @@ def ascend(
         objectives: One an image.
         labels: One an image; with the seed they decide its random numbers.
         config: The settings.
-        channels: Channels of the images.
+        channels: Channels that the network takes.
         size: Height and width of the images in pixels.
         device: Where to compute.
         on_step: Called after each step; a KeyboardInterrupt from it ends the climb.
@@ -136,13 +140,13 @@ def ascend(
     parameters = start(
         config, channels=channels, size=size, generators=generators, device=device, origin=origin
     )
-    transforms = parse_transforms(config.transforms)
-    moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
-    moves = transforms.rested(moves, [rests(objective) for objective in objectives], size=size)
     score = bind(objectives, device=device, together=config.images)
-    watch = TermWatch(score, objectives) if config.terms else None
-    view = View(parameters, transforms, moves.to(device), network, watch or score)
-    climb = Climb(view, objectives, config=config, device=device, watch=watch)
+    watch = TermWatch(score, objectives, together=config.images) if config.terms else None
+    resting = [rests(objective) for objective in objectives]
+    view = _draw_view(
+        config, parameters, network, watch or score, channels, size, generators, resting
+    )
+    climb = Climb(view, objectives, config=config, device=device, watch=watch, mask=origin.mask)
     if states:
         climb.resume(states)
     return _loop(
@@ -199,6 +203,29 @@ def _loop(
         states=climb.states(done) if save_state and whole else (),
         steps_of_adam=climb.steps_of_adam,
     )
+
+
+def _draw_view(
+    config: RenderConfig,
+    parameters: ImageParameters,
+    network: InferenceCopy,
+    score: Score,
+    channels: int,
+    size: tuple[int, int],
+    generators: Sequence[torch.Generator],
+    resting: Sequence[bool],
+) -> View:
+    """Draw what is random at every step: moves, and what is behind transparent images."""
+    device = next(parameters.parameters()).device
+    transforms = parse_transforms(config.transforms)
+    moves = transforms.draw_batch(config.steps, channels=channels, size=size, generators=generators)
+    moves = transforms.rested(moves, resting, size=size)
+    backdrops = None
+    if config.alpha is not None:
+        backdrops = Backdrops.draw(
+            config.steps, channels=channels, size=size, generators=generators, device=device
+        )
+    return View(parameters, transforms, moves.to(device), network, score, backdrops)
 
 
 def _snapshot(parameters: ImageParameters) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from featviz.climb_state import ClimbState, put, take
@@ -34,6 +34,7 @@ class Climb:
         config: The settings.
         device: Where to compute.
         watch: What keeps the terms of the scores; None if nothing does.
+        mask: 0 where the images cannot change; None: nowhere.
 
     Attributes:
         parameters: Of the images.
@@ -49,6 +50,7 @@ class Climb:
         config: RenderConfig,
         device: torch.device,
         watch: TermWatch | None,
+        mask: Float[Tensor, "1 h w"] | None = None,
     ) -> None:
         count = len(objectives)
         self._view, self._config, self._objectives = view, config, objectives
@@ -60,6 +62,7 @@ class Climb:
         self._terms: list[Tensor] = []
         self._asleep = torch.ones(count, dtype=torch.bool, device=device)
         self._waking = config.redirect_steps > 0
+        self._mask = None if mask is None else mask.to(device)
         self._stalling = self._make_stalling(device)
         self.steps_of_adam = 0
 
@@ -87,8 +90,7 @@ class Climb:
         groups: dict[tuple[int, int], int] = {}
         numbers = []
         for k, objective in enumerate(self._objectives):
-            # The images of one joint objective share the very same object.
-            key = (id(objective), 0 if together or objective.joint else k + 1)
+            key = (k // self._config.images, 0 if together or objective.joint else k + 1)
             numbers.append(groups.setdefault(key, len(groups)))
         return Stalling(
             patience=self._config.patience,
@@ -117,8 +119,7 @@ class Climb:
             self._waker if self._waking else self._optimiser,
         )
         if looking and seen.grad is not None:
-            blank = (seen.grad == 0).flatten(1).all(1)
-            self._asleep &= blank.unflatten(0, (-1, self._view.transforms.views)).all(1)
+            self._asleep &= self._is_blank(seen.grad)
             self._waking = bool(self._asleep.any())
         terms = None if self._watch is None else self._watch.take(self._view.transforms.views)
         if stalling is not None:
@@ -135,6 +136,13 @@ class Climb:
         if terms is not None:
             self._terms.append(terms)
         return scores
+
+    def _is_blank(self, gradient: Float[Tensor, "b c h w"]) -> Bool[Tensor, " b"]:
+        """Tell which images get no gradient where they can change."""
+        blank = gradient == 0
+        if self._mask is not None:
+            blank = blank | (self._mask == 0)
+        return blank.flatten(1).all(1)
 
     def all_stopped(self) -> bool:
         """Tell whether every image has stopped. Waits for the device."""

@@ -67,6 +67,10 @@ class RenderConfig:
             together. None: all steps are done.
         min_delta: What counts as a rise, relative to the best smoothed score so far.
         terms: Whether to keep the history of each term of an objective besides.
+        alpha: Share of its score that an image gives for being transparent, see
+            objectives/transparency.py: it then has an alpha channel, and stands before another
+            random background at every step. 1 is usual, 2 cuts closer; 0: transparent at no gain.
+            None: opaque images.
     """
 
     steps: int = 256
@@ -92,6 +96,7 @@ class RenderConfig:
     # Scores grow for as long as one cares to wait, ever more slowly, so 0 would stop nothing.
     min_delta: float = 0.01
     terms: bool = False
+    alpha: float | None = None
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
@@ -111,6 +116,7 @@ class RenderConfig:
             raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
         if self.contrast is not None:
             _check_type("contrast", self.contrast, str, "a folder of photographs, as text")
+        self._check_alpha()
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
         if self.patience is not None:
@@ -152,6 +158,19 @@ class RenderConfig:
         from featviz.params import parse_parameterisation
 
         return parse_parameterisation(self.param).learning_rate
+
+    def _check_alpha(self) -> None:
+        if self.alpha is None:
+            return
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float):
+            raise ConfigError(f"alpha must be a number, usually 1; got {self.alpha!r}")
+        if not 0 <= self.alpha < float("inf"):
+            raise ConfigError(f"alpha must be 0 or more, got {self.alpha}")
+        if self.keep:
+            raise ConfigError(
+                "keep holds an image near an opaque picture, and alpha makes it transparent; "
+                "leave one out"
+            )
 
     def _check_size(self) -> None:
         if self.size is None:

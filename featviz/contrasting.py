@@ -9,9 +9,20 @@ import hashlib
 
 from featviz.errors import ConfigError
 from featviz.metrics import Moments, PictureFolder
-from featviz.objectives import Channel, Contrast, Diverse, Near, Objective, contrast
+from featviz.objectives import (
+    Channel,
+    Contrast,
+    Diverse,
+    Near,
+    Objective,
+    Transparent,
+    contrast,
+)
 from featviz.plan import Plan
 from featviz.rivals import is_rivals_file, measure_rivals, read_rivals
+
+# What stands around the objective that was asked for.
+_SHAPED = Diverse | Near | Transparent
 
 
 def check_contrast(plan: Plan) -> None:
@@ -77,7 +88,7 @@ def _contrasted_sites(plan: Plan) -> list[str]:
 
 
 def _contrasted(climbed: Objective, moments: dict[str, Moments]) -> Objective:
-    if isinstance(climbed, Diverse | Near):
+    if isinstance(climbed, _SHAPED):
         return dataclasses.replace(climbed, objective=_contrasted(climbed.objective, moments))
     if not isinstance(climbed, Channel):
         return climbed
@@ -97,7 +108,7 @@ def unit_threshold(climbed: Objective) -> float | None:
     Returns:
         None for objectives whose history is on the scale of their score.
     """
-    while isinstance(climbed, Diverse | Near):
+    while isinstance(climbed, _SHAPED):
         climbed = climbed.objective
     return float(climbed.means[climbed.index]) if isinstance(climbed, Contrast) else None
 

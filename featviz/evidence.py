@@ -17,8 +17,9 @@ from featviz.errors import RenderError, is_out_of_memory
 from featviz.metrics import pixel_metrics, score_images
 from featviz.models.model import Model
 from featviz.models.weights import digest
-from featviz.objectives import IMAGE, Channel, Objective, TermWatch, bind, by_label
+from featviz.objectives import OUTSIDE, Channel, Objective, TermWatch, bind, by_label, outside
 from featviz.params import parse_parameterisation
+from featviz.params.alpha import over_grey
 from featviz.plan import Plan
 from featviz.record import SCHEMA, environment
 from featviz.result import RenderResult
@@ -70,19 +71,18 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
     images = torch.stack([ascent.images[row] for ascent, row in rows])
     history = torch.stack([ascent.history[row] for ascent, row in rows])
     objectives = [plan.objectives[k] for k in done]
-    score, flat = _measure(plan, objectives, images, batch=so_far.batch)
+    clear = plan.config.alpha is not None
+    alpha = images[:, -1:] if clear else None
+    seen = over_grey(images) if clear else images
+    score, flat = _measure(plan, objectives, seen, alpha, batch=so_far.batch)
     failed = ~(score.isfinite() & images.isfinite().flatten(1).all(1))
     # Flat is also an image that got all there is, such as a ReLU6 at 6 everywhere: it has risen.
     dead = flat & ~(score > _start_scores(plan, done, history)) & ~failed
     if failed.all():
-        some = ", ".join(o.label for o in objectives[:3])
-        raise RenderError(
-            f"{plan.model.name!r} gave no finite number for {some}; check its weights, or try "
-            "precision 'float32' or a smaller learning rate"
-        )
+        raise _no_number(plan, objectives)
     labels = tuple(plan.labels[k] for k in done)
-    pixels = pixel_metrics(images)
-    terms = _final_terms(plan, done, images, batch=so_far.batch)
+    pixels = pixel_metrics(seen, alpha=alpha)
+    terms = _final_terms(plan, done, seen, alpha, batch=so_far.batch)
     entries = [
         {
             "unit": labels[k],
@@ -111,6 +111,14 @@ def make_result(plan: Plan, so_far: Progress) -> RenderResult:
         interrupted=so_far.interrupted,
         terms=tuple(ascent.terms[row] for ascent, row in rows),
         states=tuple(ascent.states[row] if ascent.states else None for ascent, row in rows),
+    )
+
+
+def _no_number(plan: Plan, objectives: Sequence[Objective]) -> RenderError:
+    some = ", ".join(o.label for o in objectives[:3])
+    return RenderError(
+        f"{plan.model.name!r} gave no finite number for {some}; check its weights, or try "
+        "precision 'float32' or a smaller learning rate"
     )
 
 
@@ -153,7 +161,12 @@ def _frames(
 
 
 def _final_terms(
-    plan: Plan, done: Sequence[int], images: Float[Tensor, "b c h w"], *, batch: int
+    plan: Plan,
+    done: Sequence[int],
+    images: Float[Tensor, "b c h w"],
+    alpha: Float[Tensor, "b 1 h w"] | None,
+    *,
+    batch: int,
 ) -> list[dict[str, float]]:
     """Return the terms of what was climbed, for the finished images by the unchanged network."""
     if not plan.config.terms:
@@ -161,12 +174,16 @@ def _final_terms(
     found: list[dict[str, float]] = []
     batch = plan.whole(batch)
     for first in range(0, len(done), batch):
-        objectives = [plan.climbed[k] for k in done[first : first + batch]]
-        shown = images[first : first + batch].to(plan.model.device)
-        watch = TermWatch(bind(objectives, device=shown.device), objectives)
+        rows = slice(first, first + batch)
+        objectives = [plan.climbed[k] for k in done[rows]]
+        shown = images[rows].to(plan.model.device)
+        clear = None if alpha is None else alpha[rows].to(plan.model.device)
+        together = plan.config.images
+        score = bind(objectives, device=shown.device, together=together)
+        watch = TermWatch(score, objectives, together=together)
         with torch.no_grad():
-            names = dict.fromkeys(s for o in objectives for s in o.sites if s != IMAGE)
-            watch({IMAGE: shown, **plan.model.record(shown, list(names))})
+            names = dict.fromkeys(s for o in objectives for s in o.sites if s not in OUTSIDE)
+            watch({**outside(shown, clear), **plan.model.record(shown, list(names))})
         for objective, values in zip(objectives, watch.take(1).cpu(), strict=True):
             terms = by_label(objective, values)
             found.append({label: value.item() for label, value in terms.items()})
@@ -174,7 +191,12 @@ def _final_terms(
 
 
 def _measure(
-    plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"], *, batch: int
+    plan: Plan,
+    objectives: Sequence[Objective],
+    images: Float[Tensor, "b c h w"],
+    alpha: Float[Tensor, "b 1 h w"] | None,
+    *,
+    batch: int,
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     """Return scores of untransformed images by the unchanged network, and which are flat there."""
     scores: list[Tensor] = []
@@ -183,8 +205,9 @@ def _measure(
     while first < len(objectives):
         batch = plan.whole(batch)
         try:
+            rows = slice(first, first + batch)
             score, is_flat = _measure_batch(
-                plan, objectives[first : first + batch], images[first : first + batch]
+                plan, objectives[rows], images[rows], None if alpha is None else alpha[rows]
             )
         except (RuntimeError, MemoryError) as error:
             batch = smaller_batch(error, min(batch, len(objectives) - first), plan)
@@ -196,10 +219,15 @@ def _measure(
 
 
 def _measure_batch(
-    plan: Plan, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
+    plan: Plan,
+    objectives: Sequence[Objective],
+    images: Float[Tensor, "b c h w"],
+    alpha: Float[Tensor, "b 1 h w"] | None,
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
     shown = images.to(plan.model.device).requires_grad_()
-    score = score_images(plan.model, objectives, shown, together=plan.config.images)
+    alpha = None if alpha is None else alpha.to(plan.model.device)
+    together = plan.config.images
+    score = score_images(plan.model, objectives, shown, alpha=alpha, together=together)
     (gradient,) = torch.autograd.grad(score.sum(), shown)
     return score.detach().cpu(), (gradient == 0).flatten(1).all(1).cpu()
 

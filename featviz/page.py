@@ -30,6 +30,7 @@ figure { margin: 0; }
 img { width: 100%; display: block; border-radius: 4px; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 .word { display: inline-block; }
+.clear img { background: repeating-conic-gradient(#c8c8c8 0 25%, #ebebeb 0 50%) 0 0 / 16px 16px; }
 .dead img { opacity: .35; }
 .score { opacity: .6; float: right; }
 dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
@@ -184,7 +185,7 @@ def _figure(figure: Figure, folder: Path) -> str:
     words = (f'<span class="word">{html.escape(word)}</span>' for word in figure.label.split(" "))
     source = quote(Path(os.path.relpath(figure.path, folder)).as_posix(), safe="/@=+")
     parts = [
-        f'<figure class="{"dead" if figure.dead else "live"}">'
+        f'<figure class="{"dead" if figure.dead else "live"}{" clear" * _is_clear(figure)}">'
         f'<img src="{html.escape(source, quote=True)}" '
         f'alt="what {html.escape(figure.unit, quote=True)} looks for" loading="lazy">'
         f"<figcaption>{' '.join(words)} ",
@@ -195,6 +196,10 @@ def _figure(figure: Figure, folder: Path) -> str:
         "</figcaption></figure>",
     ]
     return "".join(parts)
+
+
+def _is_clear(figure: Figure) -> bool:
+    return figure.record.get("config", {}).get("alpha") is not None
 
 
 def _numbers(figure: Figure) -> str:

@@ -11,11 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from featviz.errors import PictureError
+from featviz.resampling import GREY
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-# What shows through transparent places: the grey that images start from.
-_GREY = (128, 128, 128, 255)
 
 
 def is_picture(file: Path) -> bool:
@@ -33,16 +31,20 @@ def known_suffixes() -> str:
     return " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
 
 
-def open_photograph(file: str | Path, *, channels: int = 3) -> Image.Image:
-    """Read a picture file as 8-bit RGB or grey.
+def open_photograph(
+    file: str | Path, *, channels: int = 3, alpha: bool = False, ground: float = GREY
+) -> Image.Image:
+    """Read a picture file as 8-bit RGB or grey, with or without alpha.
 
-    Turned upright as its metadata say; grey shows through transparent places; grey pictures of 16
-    bits are scaled to 8; of moving pictures the first frame counts. Colour profiles are ignored:
-    numbers are taken for sRGB, and CMYK is converted by formula.
+    Turned upright as its metadata say; the ground shows through transparent places; grey pictures
+    of 16 bits are scaled to 8; of moving pictures the first frame counts. Colour profiles are
+    ignored: numbers are taken for sRGB, and CMYK is converted by formula.
 
     Args:
         file: A picture.
-        channels: 3, or 1 for grey.
+        channels: 3, or 1 for grey, besides alpha.
+        alpha: Whether to keep an alpha channel, or add one that is opaque.
+        ground: Grey level, 0..1, behind what is transparent, if it is not kept.
 
     Raises:
         PictureError: If there is no such file, it cannot be read to its end, holds numbers without
@@ -51,10 +53,14 @@ def open_photograph(file: str | Path, *, channels: int = 3) -> Image.Image:
     picture = read_pixels(file)
     try:
         upright = _eight_bits(ImageOps.exif_transpose(picture))
+        mode = "RGB" if channels == 3 else "L"
+        if alpha:
+            return upright.convert("RGBA").convert(mode + "A")
         if upright.has_transparency_data:
             front = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", front.size, _GREY), front)
-        return upright.convert("RGB" if channels == 3 else "L")
+            behind = Image.new("RGBA", front.size, (round(ground * 255),) * 3)
+            upright = Image.alpha_composite(behind, front)
+        return upright.convert(mode)
     # Metadata come from anywhere, and Pillow raises whatever it stumbles over.
     except Exception as error:
         raise _unreadable(file, error) from error

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from featviz.config import RenderConfig
@@ -12,7 +13,17 @@ from featviz.images import read_photo
 from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.named_files import hash_files
-from featviz.objectives import IMAGE, Diverse, Near, Objective, image_site, text_to_objectives
+from featviz.objectives import (
+    ALPHA,
+    IMAGE,
+    OUTSIDE,
+    Diverse,
+    Near,
+    Objective,
+    Transparent,
+    image_site,
+    text_to_objectives,
+)
 from featviz.params import parse_parameterisation
 from featviz.sites import Site, SiteTable
 from featviz.starting import NOISE, Origin
@@ -80,7 +91,7 @@ class Plan:
         """Return sites and the indices of the objectives that read just these, shallow first."""
         found: dict[tuple[str, ...], list[int]] = {}
         for k, objective in enumerate(self.objectives):
-            found.setdefault(tuple(sorted(set(objective.sites) - {IMAGE})), []).append(k)
+            found.setdefault(tuple(sorted(set(objective.sites) - OUTSIDE)), []).append(k)
         groups = [([self.sites[name] for name in names], ks) for names, ks in found.items()]
         return sorted(groups, key=lambda group: max(site.order for site in group[0]))
 
@@ -104,6 +115,11 @@ def make_plan(
         InputError: If the model, an objective or a setting is wrong; see errors.py.
     """
     model = _as_model(model, config)
+    if config.alpha is not None and model.spec.channels not in {1, 3}:
+        raise ConfigError(
+            "alpha goes with RGB or grey images, which pictures can hold; "
+            f"{model.name!r} takes {model.spec.channels} channels"
+        )
     size = config.size_px(model.spec.size)
     network_size = parse_transforms(config.transforms).output_size(size)
     table = _table(model, network_size)
@@ -114,12 +130,13 @@ def make_plan(
     objectives = [o for target in listed for o in _to_objectives(target, table)]
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")
-    sites = {name: table.resolve(name) for o in objectives for name in o.sites if name != IMAGE}
-    image = image_site(model.spec.channels, size)
+    names = dict.fromkeys(name for o in objectives for name in o.sites if name not in OUTSIDE)
+    sites = {name: table.resolve(name) for name in names}
+    outside = _image_sites(model, size, config)
     for objective in objectives:
         _check(objective, config)
-        objective.check({**sites, IMAGE: image})
-        objective.check({**{name: bare.resolve(name) for name in sites}, IMAGE: image})
+        objective.check(sites | outside)
+        objective.check({name: bare.resolve(name) for name in sites} | outside)
     objectives = [o.prepared(model, size=size) for o in objectives]
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
     config = _careful(config, origin)
@@ -137,15 +154,19 @@ def make_plan(
         texts=texts if len(texts) == len(listed) else None,
         files={**hash_files(config), **{f: sha for o in objectives for f, sha in o.files.items()}},
     )
-    if plan.together > 1 and config.optimiser_used == "lbfgs":
-        raise ConfigError(
-            "lbfgs takes one image at a time, and these share something; choose adam, or images=1"
-        )
+    _check_optimiser(plan)
     return plan
 
 
+def _check_optimiser(plan: Plan) -> None:
+    if plan.together > 1 and plan.config.optimiser_used == "lbfgs":
+        raise ConfigError(
+            "lbfgs takes one image at a time, and these share something; choose adam, or images=1"
+        )
+
+
 def _check(objective: Objective, config: RenderConfig) -> None:
-    if not set(objective.sites) - {IMAGE}:
+    if not set(objective.sites) - OUTSIDE:
         raise UnitError(
             f"{objective.label!r} reads no site of the network, so there is no feature to show"
         )
@@ -159,11 +180,13 @@ def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[i
     """Return what images start from, files read, everything of the right shape."""
     photo, mask = _plain(given.photo), _plain(given.mask)
     if photo is None and config.start is not None:
-        photo = read_photo(config.start, size, channels=channels)
+        photo = read_photo(config.start, size, channels=channels, alpha=config.alpha is not None)
     if mask is None and config.mask is not None:
-        mask = read_photo(config.mask, size, channels=1)
+        mask = read_photo(config.mask, size, channels=1, ground=0.0)
+    if photo is not None and config.alpha is not None and len(photo) == channels:
+        photo = torch.cat([photo, torch.ones_like(photo[:1])])
     for name, tensor, wanted in (
-        ("start", photo, (channels, *size)),
+        ("start", photo, (channels + (config.alpha is not None), *size)),
         ("mask", mask, (1, *size)),
     ):
         if tensor is not None and tuple(tensor.shape) != wanted:
@@ -196,11 +219,13 @@ def _plain(image: Tensor | None) -> Tensor | None:
 
 
 def _shaped(objective: Objective, config: RenderConfig, origin: Origin) -> Objective:
-    """Return what is climbed for an objective: with diversity, near the start, as asked for."""
+    """Return what is climbed for an objective: with diversity and so on, as asked for."""
     if config.diversity:
         objective = Diverse(objective, config.diversity)
     if config.keep and origin.photo is not None:
         objective = Near(objective, origin.photo, config.keep)
+    if config.alpha:
+        objective = Transparent(objective, config.alpha)
     return objective
 
 
@@ -213,6 +238,12 @@ def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
         f"cannot render {target!r}; give a unit such as 'fire4:128', an objective, or a list of "
         "these"
     )
+
+
+def _image_sites(model: Model, size: tuple[int, int], config: RenderConfig) -> dict[str, Site]:
+    """Return what there is to read of images: themselves, and their alpha."""
+    channels = {IMAGE: model.spec.channels} | ({} if config.alpha is None else {ALPHA: 1})
+    return {name: image_site(count, size, name=name) for name, count in channels.items()}
 
 
 def _numbered(label: str, index: int) -> str:

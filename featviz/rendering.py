@@ -57,6 +57,7 @@ def render(
     patience: int | None = None,
     min_delta: float | None = None,
     terms: bool | None = None,
+    alpha: float | None = None,
     resume: str | Path | None = None,
     save_state: bool = False,
     progress: bool | None = None,
@@ -87,7 +88,7 @@ def render(
         images: Images of each objective.
         diversity: How much the images of one objective are pushed apart.
         start: What to start from instead of noise: a picture file, or an image in 0..1 of the
-            size of the render.
+            size of the render, alpha last if it has one.
         keep: How much an image stays near its start.
         mask: Where it is optimised, 1 or white: a file, or values 0..1.
         contrast: Folder of photographs that say how strong other units are for their kind, or what
@@ -95,6 +96,7 @@ def render(
         patience: Steps without a rise of the smoothed score after which an image stops.
         min_delta: What counts as a rise, relative to the best.
         terms: Whether to keep the history of each term.
+        alpha: How much an image gains by being transparent, usually 1: it gets an alpha channel.
         resume: Folder of an earlier render with the same settings, or one of its pictures: what
             is finished there is taken from there, what has a state goes on from it, the rest is
             rendered from the start. `steps`, `batch` and `thresholds` may differ.
@@ -167,15 +169,15 @@ def _checked(config: RenderConfig | None) -> RenderConfig:
     return config or RenderConfig()
 
 
-def _merged(config: RenderConfig, given: dict[str, Any]) -> RenderConfig:
-    """Return the settings with those given in their place."""
+def _merged(config: RenderConfig | None, given: dict[str, Any]) -> RenderConfig:
+    """Return the settings, or the defaults, with those given in their place."""
     changed = {key: value for key, value in given.items() if value is not None}
     if isinstance(changed.get("thresholds"), Iterable):
         changed["thresholds"] = tuple(changed["thresholds"])
     for key in {"start", "mask"} & changed.keys():
         # A tensor has no name that a record could keep.
         changed[key] = None if isinstance(changed[key], Tensor) else str(changed[key])
-    return dataclasses.replace(config, **changed)
+    return dataclasses.replace(config or RenderConfig(), **changed)
 
 
 def list_labels(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
@@ -16,7 +17,9 @@ from featviz.climb_state import ClimbState
 from featviz.config import RenderConfig
 from featviz.errors import OutputError
 from featviz.images import contact_sheet, make_folder, png_bytes, to_picture, write_file
+from featviz.params.alpha import over
 from featviz.record import Record, record_to_text
+from featviz.resampling import GREY
 from featviz.state_files import state_path, write_state
 
 _STEM_LENGTH = 120
@@ -37,10 +40,12 @@ class RenderResult:
     """Images and the evidence about them; image k belongs to label k.
 
     Attributes:
-        images: Values 0..1, float32, on the CPU.
+        images: Values 0..1, float32, on the CPU. With `alpha`, [b 4 h w]: the fourth channel is 0
+            where an image is transparent and 1 where it is opaque; the colours, which are not
+            multiplied by it, mean little where it is near 0. `seen` puts a background behind them.
         labels: Readable objectives, such as `fire4:128`.
         score: Objective of the final, untransformed image, by the unchanged network in its own
-            precision.
+            precision; of a transparent image, before grey.
         history: Objective of the transformed image at each step; not a number for steps that an
             interrupt left out.
         dead: Whether the objective never rose and no pixel changes it: the gradient of the final
@@ -93,14 +98,27 @@ class RenderResult:
         shared = {key: value for key, value in self.record.items() if key != "images"}
         return {**shared, "image": self.record["images"][index]}
 
+    def seen(self, grey: float = GREY) -> Float[Tensor, "b c h w"]:
+        """Return the images as a network can take them: transparent ones before grey.
+
+        Args:
+            grey: Its level, 0..1; the score is that of the images before 0.5.
+        """
+        if self.config.alpha is None:
+            return self.images
+        return over(self.images, torch.tensor(grey))
+
     def pictures(self) -> list[Image.Image]:
         """Return the images as 8-bit pictures."""
-        return [to_picture(image) for image in self.images]
+        return [self._picture(image) for image in self.images]
+
+    def _picture(self, image: Float[Tensor, "c h w"]) -> Image.Image:
+        return to_picture(image, alpha=self.config.alpha is not None)
 
     def moving(self, index: int) -> list[Image.Image]:
         """Return one image at each threshold, then as it ended: frames for an animation."""
         steps = [self.frames[step][index] for step in self.frames]
-        return [to_picture(image) for image in (*steps, self.images[index])]
+        return [self._picture(image) for image in (*steps, self.images[index])]
 
     def captions(self) -> list[str]:
         """Return labels, class names, and a word on what is wrong with an image."""
@@ -158,7 +176,7 @@ class RenderResult:
             if k in self.files:
                 continue
             text = record_to_text({**self.record_of(k), "after_step": step})
-            write_file(path, png_bytes(to_picture(self.frames[step][k]), text=text))
+            write_file(path, png_bytes(self._picture(self.frames[step][k]), text=text))
         written = [*(paths[k] for k in kept), *(path for _, _, path in frames)]
         if len(self) > 1:
             text = record_to_text(self.record)
@@ -175,7 +193,7 @@ class RenderResult:
         else:
             # That of a picture that is replaced would go on to another one.
             state_path(path).unlink(missing_ok=True)
-        write_file(path, png_bytes(to_picture(self.images[k]), text=text))
+        write_file(path, png_bytes(self._picture(self.images[k]), text=text))
         write_file(path.with_suffix(".json"), text.encode())
 
     def _repr_html_(self) -> str:

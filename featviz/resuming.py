@@ -218,7 +218,7 @@ def _frames(plan: Plan, path: Path, steps: int) -> dict[int, Tensor]:
             raise ConfigError(
                 f"no image of {path.name!r} after step {step} was kept; leave out that threshold"
             )
-        found[step] = read_image(file, plan.size)
+        found[step] = _read_image(file, plan)
     return found
 
 
@@ -292,7 +292,7 @@ def _taken(plan: Plan, file: Path, record: Record) -> RenderResult:
     image = record["image"]
     frames = _frames(plan, file, plan.config.steps)
     return RenderResult(
-        images=read_image(file, plan.size)[None],
+        images=_read_image(file, plan)[None],
         labels=(image["unit"],),
         score=torch.tensor([image["score"]]),
         history=torch.full((1, plan.config.steps), torch.nan),
@@ -306,7 +306,7 @@ def _taken(plan: Plan, file: Path, record: Record) -> RenderResult:
     )
 
 
-def read_image(file: Path, size: tuple[int, int]) -> Float[Tensor, "c h w"]:
+def _read_image(file: Path, plan: Plan) -> Float[Tensor, "c h w"]:
     """Return the image of a PNG file, as it was rounded."""
     with Image.open(file) as picture:
-        return to_image(picture, size)
+        return to_image(picture, plan.size, alpha=plan.config.alpha is not None)

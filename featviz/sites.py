@@ -94,8 +94,7 @@ class SiteTable:
         if browsable and not every:
             return browsable
         paths = [self._path_name(call) for call in self._trace.calls if self._listed(call, every)]
-        readable = any(_problem(call) is None for call in self._trace.of(""))
-        output = [OUTPUT] if OUTPUT not in self._aliases and readable else []
+        output = [OUTPUT] if any(_problem(call) is None for call in self._trace.of("")) else []
         return list(dict.fromkeys([*self._aliases, *paths, *output]))
 
     def _path_name(self, call: Call) -> str:
@@ -165,8 +164,7 @@ class SiteTable:
         paths = alias.parts if alias else (self._lucent_path(name, base),)
         calls = [self._call(name, path, index) for path in paths]
         for call in calls:
-            problem = _problem(call)
-            if problem is not None:
+            if (problem := _problem(call)) is not None:
                 raise SiteError(
                     f"{name!r} in {self._model_name!r} {problem}; choose a site that "
                     f"'featviz sites {self._model_name}' lists"

@@ -329,3 +329,12 @@ def stops_at(scores: list[float], patience: int, min_delta: float) -> int:
         if since >= patience:
             return step + 1
     return 0
+
+
+def splitmix64(seed: int, index: int) -> int:
+    """The number at a place, from 0 on, of the SplitMix64 stream of a seed (Steele et al. 2014)."""
+    low = 2**64 - 1
+    z = (seed + (index + 1) * 0x9E3779B97F4A7C15) & low
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & low
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & low
+    return z ^ (z >> 31)

@@ -59,7 +59,7 @@ STAGES = (
     {"objectives"},
     {"params"},
     {"transforms"},
-    {"config", "inference"},
+    {"backdrops", "config", "inference"},
     {"named_files", "optimisers", "stalling", "starting", "view"},
     {"image_rows"},
     {"climb_state"},

@@ -78,6 +78,7 @@ _CONFIG_OPTIONS = (
     _setting("patience", "Stop an image after so many steps without a rise. [never]", type=int),
     _setting("min_delta", "What counts as a rise, relative to the best.", type=float),
     _setting("terms", "Keep the history of each term of an objective.", is_flag=True, default=None),
+    _setting("alpha", "Transparent images: share of the score for it, usually 1.", type=float),
 )
 
 

@@ -15,7 +15,7 @@ from featviz.metrics.measures import channel_means
 from featviz.metrics.pictures import PictureFolder
 from featviz.metrics.statistics import Moments
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Activations, Objective, Part
+from featviz.objectives import OUTSIDE, Activations, Objective, Part, outside
 
 
 class Reference:
@@ -67,7 +67,7 @@ class Reference:
         new = [o for o in dict.fromkeys(objectives) if o not in self._scores]
         if not new_sites and not new:
             return
-        read = [name for o in new for name in o.sites if name != IMAGE]
+        read = [name for o in new for name in o.sites if name not in OUTSIDE]
         needed = list(dict.fromkeys([*new_sites, *read]))
         scores: list[Tensor] = []
         moments: dict[str, Moments] = {}
@@ -78,7 +78,7 @@ class Reference:
             looks_back = any(o.looks_back for o in new)
             with torch.set_grad_enabled(looks_back):
                 shown_here = images.to(self.model.device).requires_grad_(looks_back)
-                found = {IMAGE: shown_here, **self.model.record(shown_here, needed)}
+                found = {**outside(shown_here, None), **self.model.record(shown_here, needed)}
                 rows = [_score(o, found).detach() for o in new]
             for name in new_sites:
                 fresh = Moments.of(channel_means(found[name]))

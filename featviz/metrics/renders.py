@@ -8,6 +8,7 @@ from torch import Tensor
 
 from featviz.errors import RecordError
 from featviz.images import to_image
+from featviz.params.alpha import over_grey
 from featviz.photographs import read_pixels
 from featviz.record import Record, read_record
 
@@ -18,13 +19,15 @@ class Render:
 
     Attributes:
         file: The PNG.
-        image: Values 0..1, as the PNG rounds them.
+        image: Values 0..1, as the PNG rounds them; a transparent one before grey.
         record: What was done.
+        alpha: Where a transparent image is opaque, 0..1; None: everywhere.
     """
 
     file: Path
     image: Float[Tensor, "c h w"]
     record: Record
+    alpha: Float[Tensor, "1 h w"] | None = None
 
     @property
     def label(self) -> str:
@@ -92,4 +95,8 @@ def _read_if_render(file: Path) -> Render | None:
         raise RecordError(
             f"the record of {str(file)!r} lacks its size, unit, score or flag; render it again"
         )
-    return Render(file, to_image(picture, (h, w)), record)
+    clear = record["config"].get("alpha") is not None
+    image = to_image(picture, (h, w), alpha=clear)
+    if clear:
+        return Render(file, over_grey(image[None])[0], record, image[-1:])
+    return Render(file, image, record)

@@ -10,7 +10,16 @@ In a batch each image has an objective of its own; `bind` turns a list of object
 function, vectorised where they are of one kind.
 """
 
-from featviz.objectives.activations import IMAGE, Activations, Part, Score, image_site
+from featviz.objectives.activations import (
+    ALPHA,
+    IMAGE,
+    OUTSIDE,
+    Activations,
+    Part,
+    Score,
+    image_site,
+    outside,
+)
 from featviz.objectives.base import Objective, Product, Quotient, Sum
 from featviz.objectives.binding import bind
 from featviz.objectives.calls import register_text
@@ -25,6 +34,7 @@ from featviz.objectives.near import Near
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
 from featviz.objectives.references import activation_difference, caricature, inversion, style
 from featviz.objectives.terms import TermWatch, by_label, term_labels, term_scores
+from featviz.objectives.transparency import Transparent, opacity
 from featviz.objectives.unit import (
     Channel,
     Neuron,
@@ -35,7 +45,9 @@ from featviz.objectives.unit import (
 )
 
 __all__ = [
+    "ALPHA",
     "IMAGE",
+    "OUTSIDE",
     "Activations",
     "Channel",
     "Contrast",
@@ -52,6 +64,7 @@ __all__ = [
     "Score",
     "Sum",
     "TermWatch",
+    "Transparent",
     "activation_difference",
     "alignment",
     "bind",
@@ -76,6 +89,8 @@ __all__ = [
     "l2",
     "neuron",
     "objective",
+    "opacity",
+    "outside",
     "parse_expression",
     "register_text",
     "rests",

@@ -14,10 +14,17 @@ from featviz.sites import Site
 IMAGE = "image"
 """Stands for the image itself, before transforms, among the sites of an objective."""
 
+ALPHA = "image.alpha"
+"""Stands for the alpha channel of the image, [b 1 h w], before transforms."""
+
+OUTSIDE = frozenset((IMAGE, ALPHA))
+"""Sites of objectives that are no place in a network."""
+
 Activations: TypeAlias = Mapping[str, Tensor]
 """Site name -> activation, [b c h w] or [b c]; objectives are given float32.
 
-`image` holds the images themselves, 0..1, before transforms.
+`image` holds the images themselves, 0..1, before transforms: transparent ones as they are seen
+before their background. `image.alpha` says where they are opaque.
 """
 
 Score: TypeAlias = Callable[[Activations], Float[Tensor, " b"]]
@@ -25,6 +32,20 @@ Score: TypeAlias = Callable[[Activations], Float[Tensor, " b"]]
 
 A score takes what it needs before it casts: a whole map cast is a map more to write and read.
 """
+
+
+def outside(
+    images: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"] | None
+) -> dict[str, Tensor]:
+    """Return what an objective may read of images besides activations.
+
+    Args:
+        images: Values 0..1, as the network sees them.
+        alpha: Of the same images; None: they are opaque.
+    """
+    if alpha is None:
+        alpha = images.new_ones(()).expand(len(images), 1, *images.shape[2:])
+    return {IMAGE: images, ALPHA: alpha}
 
 
 def positions(activation: Tensor) -> Float[Tensor, "b c n"]:
@@ -86,11 +107,12 @@ def gradient_at(
     return -found
 
 
-def image_site(channels: int, size: tuple[int, int]) -> Site:
+def image_site(channels: int, size: tuple[int, int], *, name: str = IMAGE) -> Site:
     """Return what objectives that read the image are checked against.
 
     Args:
         channels: Channels of the images.
         size: Their height and width in pixels.
+        name: `image`, or `image.alpha`.
     """
-    return Site(IMAGE, (), (0, channels), size, UNKNOWN, has_pre=False, order=-1)
+    return Site(name, (), (0, channels), size, UNKNOWN, has_pre=False, order=-1)

@@ -24,6 +24,7 @@ from featviz.objectives.groups import deepdream, group
 from featviz.objectives.joint import alignment, diversity, interpolation
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
 from featviz.objectives.references import activation_difference, caricature, inversion, style
+from featviz.objectives.transparency import opacity
 from featviz.objectives.unit import channel, class_logit, neuron
 from featviz.units import Unit, parse_units
 
@@ -249,6 +250,7 @@ for _factory in (
     l1,
     l2,
     neuron,
+    opacity,
     style,
     total_variation,
 ):

@@ -79,7 +79,9 @@ class Contrast(Objective):
             # half precision is added up in float32, without a map of it
             mean = a.mean(-1, dtype=torch.promote_types(a.dtype, torch.float32))
             z = (mean - means.to(mean)) / scales.to(mean)
-            rival = soft_maximum(z.masked_fill(no_rival, -torch.inf), softness.to(mean))
+            rival = soft_maximum(
+                z.masked_fill(no_rival, -torch.inf), softness.to(mean).expand(len(z))
+            )
             own = z.gather(1, index.expand(len(z), 1))[:, 0]
             return own - weights.to(mean) * rival
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import UnitError
-from featviz.objectives.activations import IMAGE, Activations, Score, gram_matrices, positions
+from featviz.objectives.activations import OUTSIDE, Activations, Score, gram_matrices, positions
 from featviz.objectives.base import Objective
 from featviz.objectives.spelling import argument
 from featviz.objectives.unit import Channel
@@ -126,7 +126,7 @@ class Diverse(Objective):
 
     def _diverse(self, inner: Score, activations: Activations) -> Float[Tensor, "*b"]:
         score = inner(activations)
-        places = [site for site in self.sites if site != IMAGE]
+        places = [site for site in self.sites if site not in OUTSIDE]
         unlike = sum(
             (Diversity(site).score(activations) for site in places), torch.zeros_like(score)
         )

@@ -1,6 +1,5 @@
 """What the terms of an objective give one by one: they add up to its score."""
 
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -13,13 +12,14 @@ from featviz.objectives.base import Objective, Sum
 from featviz.objectives.joint import Diverse
 from featviz.objectives.near import Near
 from featviz.objectives.spelling import shortest
+from featviz.objectives.transparency import Transparent
 
 
 def term_labels(objective: Objective) -> tuple[str, ...]:
     """Return how the terms of an objective read, signs and weights included.
 
-    Those of a sum, in their order, the constant last; what `diversity` and `keep` of a render
-    add or take away; anything else is one term.
+    Those of a sum, in their order, the constant last; what `diversity`, `keep` and `alpha` of a
+    render add or take away; anything else is one term.
 
     Args:
         objective: Any.
@@ -28,6 +28,8 @@ def term_labels(objective: Objective) -> tuple[str, ...]:
         return (*term_labels(objective.objective), "diversity")
     if isinstance(objective, Near):
         return (*term_labels(objective.objective), "keep")
+    if isinstance(objective, Transparent):
+        return (*term_labels(objective.objective), "alpha")
     if isinstance(objective, Sum):
         labels = [Sum(0.0, (term,)).label for term in objective.terms]
         return (*labels, *([shortest(objective.constant)] if objective.constant else []))
@@ -41,7 +43,7 @@ def term_scores(objective: Objective, activations: Activations) -> list[Float[Te
         objective: Any.
         activations: Of images that all have this objective.
     """
-    if isinstance(objective, Diverse | Near):
+    if isinstance(objective, Diverse | Near | Transparent):
         inner = term_scores(objective.objective, activations)
         total = objective.score(activations)
         return [*inner, total - torch.stack(inner).sum(0)]
@@ -57,16 +59,17 @@ class TermWatch:
 
     Args:
         score: Scores image k by objective k.
-        objectives: One an image; images of one joint objective stand next to each other and share
-            the very same object.
+        objectives: One an image.
+        together: How many neighbouring images belong to one objective, see `bind`.
 
     Attributes:
         width: The most terms that an objective has.
     """
 
-    def __init__(self, score: Score, objectives: Sequence[Objective]) -> None:
+    def __init__(self, score: Score, objectives: Sequence[Objective], *, together: int = 1) -> None:
         self._score = score
-        self._runs = [list(run) for _, run in itertools.groupby(objectives, key=id)]
+        firsts = range(0, len(objectives), together)
+        self._runs = [objectives[first : first + together] for first in firsts]
         self._kept: list[Tensor] = []
         self.width = max(len(term_labels(run[0])) for run in self._runs)
 

@@ -202,7 +202,7 @@ def test_help_tells_the_defaults_of_the_settings():
     kinds = [(k.name, k.optimiser) for k in PARAMETERISATIONS.values() if k.optimiser != "adam"]
     assert told["optimiser"].endswith(f" [adam; {', '.join(map(' '.join, kinds))}]")
     apart = {"size", "batch", "thresholds", "learning_rate", "optimiser"}
-    apart |= {"start", "mask", "contrast", "patience", "terms"}
+    apart |= {"start", "mask", "contrast", "patience", "terms", "alpha"}
     assert {*named, *apart} == set(RenderConfig.__dataclass_fields__)
     assert {param.name: param.default for param in demo_command.params}["steps"] == config.steps
 
@@ -259,6 +259,7 @@ def test_settings_reach_the_render(weights):
         "patience": 2,
         "min_delta": 0.1,
         "terms": True,
+        "alpha": None,
     }
 
 
@@ -284,6 +285,32 @@ def test_contrast_is_recorded_and_reproduced(weights, tmp_path):
     assert code != 0
     assert "there is no folder 'nowhere'" in err
     assert not (tmp_path / "third").exists()
+
+
+def test_transparent_images_are_measured_shown_and_reproduced(weights, tmp_path):
+    words = ["late:0-1", "--weights", weights, *QUICK, "--alpha", "1", "--animate", "gif"]
+    code, out, err = command("render", FACTORY, *words)
+    assert code == 0, err
+    file, *_, movie = out.split()
+    with Image.open(file) as picture:
+        assert picture.mode == "RGBA"
+    with Image.open(movie) as picture:
+        assert picture.n_frames > 1
+    code, out, err = command("metrics", "out", "--allow-factory", "--json")
+    assert code == 0, err
+    row, record = (
+        json.loads(out)["images"][0],
+        json.loads(Path(file).with_suffix(".json").read_text()),
+    )
+    assert row["opacity"] == pytest.approx(record["image"]["metrics"]["opacity"], abs=0.01)
+    assert "opacity" in command("metrics", "out", "--allow-factory")[1]
+    _, told, _ = command("show", file)
+    assert "--alpha 1.0" in told
+    again = ["--allow-factory", "--reproduce", tmp_path / "again"]
+    code, out, err = command("show", file, *again)
+    assert (code, out) == (0, "the same bytes\n"), err
+    code, _, err = command("render", FACTORY, *words[:-4], "--alpha", "-1", "-o", "third")
+    assert (code, "alpha must be 0 or more, got -1.0" in err) == (2, True)
 
 
 def test_settings_from_flag_environment_and_file(weights, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from featviz.contrasting import unit_threshold, with_contrast
 from featviz.errors import ConfigError, InputError
 from featviz.metrics import Reference
 from featviz.models import load
-from featviz.objectives import Contrast, Diverse, channel
+from featviz.objectives import Contrast, Diverse, Transparent, channel
 from featviz.plan import make_plan
 from featviz.rendering import list_labels, render
 from nets import small_model
@@ -100,6 +100,15 @@ def test_the_record_says_which_statistics(photographs, tmp_path):
     assert fewer["ran"]["contrast"]["pictures"] == 3
     assert fewer["ran"]["contrast"] != first["ran"]["contrast"]
     assert "contrast" not in render(model, "block:1", **settings).record["ran"]
+
+
+def test_alpha_and_contrast_go_together(photographs):
+    plan = planned(small_model(), "block:1", contrast=photographs, alpha=0.7)
+    (climbed,) = with_contrast(plan).climbed
+    assert isinstance(climbed, Transparent)
+    assert climbed.share == 0.7
+    assert isinstance(climbed.objective, Contrast)
+    assert unit_threshold(climbed) == unit_threshold(climbed.objective)
 
 
 def test_diversity_and_contrast_go_together(photographs):

@@ -317,7 +317,9 @@ def test_every_line_of_the_readme_renders(command):
     quick = ["--steps", "1", "--precision", "float32", "-q"]
     joint = [text for text in texts if parse_expression(text).joint]
     assert len(joint) == 3
-    rest = [text for text in texts if text not in joint]
+    clear = [text for text in texts if "opacity" in text]
+    assert command("render", "squeezenet1_1", *clear, "--alpha", "0", *quick, "-o", "clear")[0] == 0
+    rest = [text for text in texts if text not in joint + clear]
     assert command("render", "squeezenet1_1", *rest, *quick)[0] == 0
     code, _, err = command(
         "render", "squeezenet1_1", *joint, "--images", "2", *quick, "-o", "joint"

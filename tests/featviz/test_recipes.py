@@ -6,6 +6,7 @@ import torch
 from featviz import recipes
 from featviz.errors import ConfigError
 from featviz.objectives import channel, deepdream, inversion, style
+from featviz.recipes import dreaming
 from nets import small_model
 
 QUIET = {"progress": False}
@@ -95,7 +96,7 @@ def test_bad_input(recipe, message):
 )
 def test_an_interrupted_dream_has_the_size_of_the_photograph(monkeypatch, octave, step):
     model, seen = small_model(), photo(size=(140, 132))
-    plain = recipes.render
+    plain = dreaming.render
     calls = []
 
     def stop(moment):
@@ -110,7 +111,7 @@ def test_an_interrupted_dream_has_the_size_of_the_photograph(monkeypatch, octave
             raise KeyboardInterrupt
         return plain(*arguments, callback=stop, **options)
 
-    monkeypatch.setattr(recipes, "render", cut)
+    monkeypatch.setattr(dreaming, "render", cut)
     result = recipes.dream(model, "block", seen, octaves=3, steps=8, **QUIET)
     assert len(calls) == octave + 1
     assert result.interrupted
@@ -128,6 +129,6 @@ def test_a_dream_interrupted_before_its_first_step(monkeypatch):
     def cut(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipes, "render", cut)
+    monkeypatch.setattr(dreaming, "render", cut)
     with pytest.raises(KeyboardInterrupt):
         recipes.dream(small_model(), "block", photo(size=(140, 132)), octaves=2, **QUIET)

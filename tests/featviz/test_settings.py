@@ -37,6 +37,7 @@ SOURCES = {
     "patience": (("20", 20), ("30", 30), 40),
     "min_delta": (("0", 0.0), ("0.02", 0.02), 0.03),
     "terms": (("true", True), ("1", True), True),
+    "alpha": (("1", 1.0), ("0.5", 0.5), 2.0),
 }
 FIELDS = [field.name for field in dataclasses.fields(RenderConfig)]
 
