@@ -63,6 +63,8 @@ def read_spectrum(path: str | Path) -> NaturalSpectrum:
     """
     path = Path(path)
     try:
+        if path.is_file() and not zipfile.is_zipfile(path):  # numpy would speak of pickles
+            raise ValueError("no .npz file")
         stat = path.stat()
         return _read(str(path), stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError:

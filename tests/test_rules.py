@@ -62,7 +62,7 @@ STAGES = (
     {"named_files", "optimisers", "starting", "view"},
     {"ascent", "plan", "settings"},
     {"animation"},
-    {"record"},
+    {"record", "record_form"},
     {"page", "result"},
     {"metrics"},
     {"contrasting"},

@@ -51,6 +51,11 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
     check_files(record["ran"].get("files", {}))
+    if not file.with_suffix(".png").is_file():
+        raise RecordError(
+            f"there is no picture {str(file.with_suffix('.png'))!r} to compare with; put it beside "
+            f"{str(file)!r}, or run the command that 'featviz show' prints"
+        )
     same = _run_again(record, file, reproduce)
     if as_json:
         print_json({"file": str(file), "command": line, "same_bytes": same})

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import RecordError
-from featviz.images import to_image
+from featviz.images import TEXT_KEY, to_image
 from featviz.photographs import read_pixels
 from featviz.record import Record, read_record
 
@@ -43,7 +43,8 @@ def read_renders(folder: str | Path) -> list[Render]:
     Contact sheets, copies from thresholds, and pictures without a record are left out.
 
     Raises:
-        RecordError: If there is no such folder, or no picture in it has a record.
+        RecordError: If there is no such folder, no picture in it has a record, or a record cannot
+            be read.
         PictureError: If a PNG cannot be read.
     """
     path = Path(folder)
@@ -77,19 +78,10 @@ def read_render(file: str | Path) -> Render:
 
 def _read_if_render(file: Path) -> Render | None:
     picture = read_pixels(file)
-    try:
-        record = read_record(file)
-    except RecordError:
+    if TEXT_KEY not in getattr(picture, "text", {}):
         return None
+    record = read_record(file)
     if "image" not in record or "after_step" in record:
         return None
-    try:
-        h, w = map(int, record["ran"]["size"])
-        complete = {"unit", "score", "dead"} <= set(record["image"])
-    except (KeyError, TypeError, ValueError):
-        complete = False
-    if not complete:
-        raise RecordError(
-            f"the record of {str(file)!r} lacks its size, unit, score or flag; render it again"
-        )
+    h, w = record["ran"]["size"]
     return Render(file, to_image(picture, (h, w)), record)

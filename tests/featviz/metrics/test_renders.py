@@ -164,7 +164,7 @@ def test_records_without_their_parts_are_refused(model, tmp_path):
     result = render(model, "block:2", **QUICK)
     del result.record["ran"]["size"]
     result.save(tmp_path)
-    with pytest.raises(RecordError, match="lacks its size, unit, score or flag; render it again"):
+    with pytest.raises(RecordError, match="lacks 'size' in 'ran', or has something else there"):
         read_renders(tmp_path)
 
 
