@@ -235,7 +235,8 @@ class RenderConfig:
         values = dict(values)
         if isinstance(values.get("size"), list):
             values["size"] = tuple(values["size"])
-        values["thresholds"] = tuple(values.get("thresholds", ()))
+        thresholds = values.get("thresholds", ())
+        values["thresholds"] = tuple(thresholds) if isinstance(thresholds, list) else thresholds
         return cls(**values)
 
 

@@ -15,7 +15,9 @@ def _texts(value: object) -> bool:
 
 
 def _size(value: object) -> bool:
-    return isinstance(value, list) and [type(side) for side in value] == [int, int]
+    return (
+        isinstance(value, list) and [type(side) for side in value] == [int, int] and min(value) > 0
+    )
 
 
 def _named_hashes(value: object) -> bool:

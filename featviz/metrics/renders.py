@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from featviz.errors import RecordError
+from featviz.errors import PictureError, RecordError
 from featviz.images import TEXT_KEY, to_image
 from featviz.photographs import read_pixels
 from featviz.record import Record, read_record
@@ -84,4 +84,7 @@ def _read_if_render(file: Path) -> Render | None:
     if "image" not in record or "after_step" in record:
         return None
     h, w = record["ran"]["size"]
-    return Render(file, to_image(picture, (h, w)), record)
+    try:
+        return Render(file, to_image(picture, (h, w)), record)
+    except PictureError as error:
+        raise PictureError(f"cannot measure {str(file)!r}: {error}") from error

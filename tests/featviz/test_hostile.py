@@ -1,5 +1,6 @@
 """Input that nobody means: each gets an answer that says what to do, before the work."""
 
+import errno
 import os
 import re
 import subprocess
@@ -25,6 +26,9 @@ def _folder(tmp_path, monkeypatch):
     Path("folder").mkdir()
     Path("loop").symlink_to("loop")
     Path("table.toml").write_text("render = 3\n")
+    Path("broken").mkdir()
+    for k in range(2):
+        Path("broken", f"{k}.png").write_bytes(b"no picture")
 
 
 BAD = [
@@ -48,6 +52,14 @@ BAD = [
     ([*RENDER, "-o", "loop"], "cannot make the folder 'loop'"),
     ([*RENDER, "-o", "x" * 300], "cannot make the folder 'x+': File name too long"),
     ([*RENDER, "--device", "meta"], "cannot use device 'meta', which computes nothing"),
+    (["demo", "-o", "a.png"], "'a.png' is no folder; choose another"),
+    (["gallery", "--model", *MODEL, "-o", "a.png", "--units", "late:0"], "'a.png' is no folder"),
+    (["gallery", "--model", *MODEL, "--units", "late:0", "--images", "broken"],
+     "cannot read 'broken/0.png' as a picture: its format is not known"),
+    (["spectrum", "a.png", "-o", "folder", "--overwrite"], "'folder' is no file that could be rep"),
+    (["spectrum", "a.png", "-o", "/dev/null", "--overwrite"], "'/dev/null' is no file that could"),
+    (["spectrum", "a.png", "-o", "x" * 300, "--size", "16", "--axes", "lucid"],
+     "cannot write 'x+': File name too long"),
     (["sites", *MODEL, "--channels", "7"], "cannot run on a 7x224x224 image"),
 ]  # fmt: skip
 
@@ -81,6 +93,32 @@ def test_streams_that_are_closed():
 def test_too_many_steps(capsys):
     assert run([*RENDER, "--steps", "99999999999"]) == 1
     assert "over 99999999999 steps; choose a smaller size or fewer steps" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_leaves_no_half_file(monkeypatch, capsys):
+    def full(path, content):
+        with path.open("wb") as file:
+            file.write(content[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert run(["spectrum", "a.png", "-o", "b.npz", "--size", "16", "--axes", "lucid"]) == 2
+    assert "cannot write 'b.npz': No space left on device" in capsys.readouterr().err
+    assert run([*RENDER, "-o", "out"]) == 2
+    assert not Path("b.npz").exists()
+    assert list(Path("out").iterdir()) == []
+    assert list(Path().glob(".*")) == []
+
+
+def test_reproducing_again_and_into_the_same_folder(capsys):
+    assert run(RENDER) == 0
+    words = ["show", "out/nets_SmallNet_late_0.png", "--allow-factory", "--reproduce"]
+    assert run([*words, "out/../out"]) == 2
+    assert "itself; choose another folder" in capsys.readouterr().err
+    assert run([*words, "again"]) == 0
+    assert run([*words, "again"]) == 2
+    assert "pass --overwrite" in capsys.readouterr().err
+    assert run([*words, "again", "--overwrite"]) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
