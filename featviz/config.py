@@ -22,6 +22,11 @@ Optimiser = Literal["adam", "nadam", "lbfgs"]
 # Newton steps know their own length.
 LBFGS_LEARNING_RATE = 1.0
 
+# Of torch's generators, which take whole numbers of 64 bits.
+LARGEST_SEED = 2**64 - 1
+# Of a PNG file, by its standard.
+LARGEST_SIDE_PX = 2**31 - 1
+
 DEFAULT_SIZE_PX = 128
 DEFAULT_BATCH = {"cpu": 16, "cuda": 64}
 
@@ -102,6 +107,8 @@ class RenderConfig:
         _at_least("steps", self.steps, 1)
         _at_least("redirect_steps", self.redirect_steps, 0)
         _at_least("seed", self.seed, 0)
+        if self.seed > LARGEST_SEED:
+            raise ConfigError(f"seed must be at most {LARGEST_SEED}, got {self.seed}")
         _at_least("images", self.images, 1)
         _check_type("diversity", self.diversity, int | float, "a number")
         if not 0 <= self.diversity < float("inf"):
@@ -117,6 +124,9 @@ class RenderConfig:
         if self.contrast is not None:
             _check_type("contrast", self.contrast, str, "a folder of photographs, as text")
         self._check_alpha()
+        for name in ("start", "mask", "contrast"):
+            if getattr(self, name) == "":
+                raise ConfigError(f"{name} is empty; name a file or folder, or leave it out")
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
         if self.patience is not None:
@@ -180,6 +190,8 @@ class RenderConfig:
             raise ConfigError(f"size must be one number or (height, width), got {self.size}")
         for side in sides:
             _at_least("size", side, 1)
+            if side > LARGEST_SIDE_PX:
+                raise ConfigError(f"size must be at most {LARGEST_SIDE_PX} px, got {side}")
 
     def _check_thresholds(self) -> None:
         _check_type("thresholds", self.thresholds, tuple | list, "steps such as (16, 64)")
@@ -258,7 +270,8 @@ class RenderConfig:
         values = dict(values)
         if isinstance(values.get("size"), list):
             values["size"] = tuple(values["size"])
-        values["thresholds"] = tuple(values.get("thresholds", ()))
+        thresholds = values.get("thresholds", ())
+        values["thresholds"] = tuple(thresholds) if isinstance(thresholds, list) else thresholds
         return cls(**values)
 
 

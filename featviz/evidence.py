@@ -308,7 +308,8 @@ def smaller_batch(error: Exception, batch: int, plan: Plan) -> int:
         h, w = plan.size
         together = f"{batch} {h}x{w} px images" if batch > 1 else f"a single {h}x{w} px image"
         raise RenderError(
-            f"memory does not suffice for {together} of {plan.model.name!r}; choose a smaller size"
+            f"memory does not suffice for {together} of {plan.model.name!r} over "
+            f"{plan.config.steps} steps; choose a smaller size or fewer steps"
         ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -3,6 +3,7 @@
 Files appear whole or not at all: written beside their place and then renamed.
 """
 
+import contextlib
 import io
 import os
 from collections.abc import Sequence
@@ -158,7 +159,8 @@ def write_file(path: Path, content: bytes) -> None:
             f"cannot write {str(path)!r}: {error.strerror or error}; choose another folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # mostly it is gone already
+            temporary.unlink()
 
 
 def make_folder(folder: Path) -> None:

@@ -132,7 +132,9 @@ def measure_colors(files: Sequence[Path], *, size_px: int) -> Float[Tensor, "3 3
 
 
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the image files among paths and directly inside folders, sorted in each folder.
+    """Return the image files among paths and directly inside folders, each once.
+
+    Those of a folder are sorted by name.
 
     Raises:
         PictureError: If a path does not exist, or there is no image.
@@ -150,7 +152,7 @@ def list_images(paths: Sequence[str | Path]) -> list[Path]:
             f"there is no image in {', '.join(repr(str(p)) for p in paths)}; "
             f"give files that end in one of {known_suffixes()}"
         )
-    return found
+    return list({path.resolve(): path for path in found}.values())  # each once
 
 
 def _load(path: Path, size_px: int) -> Float[Tensor, "3 h w"]:

@@ -41,15 +41,7 @@ td { padding: .2rem 1.2rem .2rem 0; vertical-align: top; border-top: 1px solid #
 td:first-child { white-space: nowrap; }
 @media (max-width: 44rem) { td { display: block; } td + td { border: 0; } }
 .flag { color: #b00; font-weight: 600; }
-@media (prefers-color-scheme: dark) { .score { opacity: .6; float: right; }
-dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
-dt { opacity: .6; }
-dd { margin: 0; }
-table { border-collapse: collapse; font-size: .9rem; }
-td { padding: .2rem 1.2rem .2rem 0; vertical-align: top; border-top: 1px solid #8884; }
-td:first-child { white-space: nowrap; }
-@media (max-width: 44rem) { td { display: block; } td + td { border: 0; } }
-.flag { color: #ff8a80; } }
+@media (prefers-color-scheme: dark) { .flag { color: #ff8a80; } }
 pre { font-size: .75rem; overflow: auto; max-height: 24rem; }
 figcaption pre { white-space: pre-wrap; }
 summary { cursor: pointer; }

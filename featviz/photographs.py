@@ -3,8 +3,9 @@
 The only reader of photographs. What size they get, and what is cut off, is up to the callers.
 """
 
+import contextlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,30 @@ def open_photograph(
         raise _unreadable(file, error) from error
 
 
+def check_format(file: str | Path) -> None:
+    """Check that a file begins as a picture does, without reading all of it.
+
+    Raises:
+        PictureError: If there is no such file, or its format is not known.
+    """
+    with _opened(file):
+        pass
+
+
 def read_pixels(file: str | Path) -> Image.Image:
     """Read a picture file whole, as it is.
 
     Raises:
         PictureError: If there is no such file, or it cannot be read to its end.
     """
+    with _opened(file) as picture:
+        picture.load()
+    return picture
+
+
+@contextlib.contextmanager
+def _opened(file: str | Path) -> Iterator[Image.Image]:
+    """Open a picture, and tell clearly what goes wrong as long as it is open."""
     path = Path(file)
     try:
         if not path.is_file():
@@ -81,8 +100,7 @@ def read_pixels(file: str | Path) -> Image.Image:
             # Pillow warns of half of what it refuses; such photographs exist.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                picture.load()
-                return picture
+                yield picture
     except PictureError:
         raise
     # Files come from anywhere, and Pillow raises whatever it stumbles over.

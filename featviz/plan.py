@@ -1,5 +1,6 @@
 """What is to be rendered, checked: sizes, units, sites, and which images belong together."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -138,6 +139,7 @@ def make_plan(
         objective.check(sites | outside)
         objective.check({name: bare.resolve(name) for name in sites} | outside)
     objectives = [o.prepared(model, size=size) for o in objectives]
+    _check_memory(len(objectives) * config.images, model.spec.channels, size)
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
     config = _careful(config, origin)
     climbed = [_shaped(o, config, origin) for o in objectives]
@@ -173,6 +175,19 @@ def _check(objective: Objective, config: RenderConfig) -> None:
     if objective.joint and config.images == 1:
         raise ConfigError(
             f"{objective.label!r} compares images of one objective; ask for 2 images or more"
+        )
+
+
+def _check_memory(images: int, channels: int, size: tuple[int, int]) -> None:
+    """Raise ConfigError if the finished images alone, in float32, exceed the machine's memory."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
+        return
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed = images * channels * size[0] * size[1] * 4
+    if images > 1 and needed > there:
+        raise ConfigError(
+            f"{images} images of {size[0]}x{size[1]} px take {needed / 1e9:,.0f} GB together, and "
+            f"this machine has {there / 1e9:,.0f} GB of memory; render fewer at a time"
         )
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -282,7 +283,8 @@ def check_free(paths: Sequence[Path], *, overwrite: bool, thresholds: Sequence[i
     """
     beside = [path.with_suffix(".json") for path in paths] + [state_path(path) for path in paths]
     frames = [frame_path(path, step) for path in paths for step in thresholds]
-    taken = [path for path in [*paths, *beside, *frames] if path.exists()]
+    # Not Path.exists, which raises for names that are too long.
+    taken = [path for path in [*paths, *beside, *frames] if os.path.lexists(path)]
     if taken and not overwrite:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         raise OutputError(

@@ -66,7 +66,7 @@ STAGES = (
     {"climb"},
     {"ascent", "plan", "settings"},
     {"animation"},
-    {"record"},
+    {"record", "record_form"},
     {"state_files"},
     {"page", "result"},
     {"metrics"},

@@ -4,11 +4,13 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 finished with failed units, 130 int
 go to stdout, one JSON document with `--json`; progress and messages go to stderr.
 """
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -92,4 +94,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    # A stream that was closed is None, which few libraries expect.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - until the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - until the end
+    # Names of files may hold bytes that are no text; they go out as they came in.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     sys.exit(run(sys.argv[1:]))

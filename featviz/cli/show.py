@@ -11,7 +11,7 @@ import click
 
 from featviz.cli.loading import check_trust
 from featviz.cli.output import INTERRUPTED, json_option, print_json
-from featviz.errors import RecordError
+from featviz.errors import OutputError, RecordError
 
 
 @click.command()
@@ -27,8 +27,11 @@ from featviz.errors import RecordError
     is_flag=True,
     help="Let --reproduce import the module.path:factory that the record names: it runs its code.",
 )
+@click.option("--overwrite", is_flag=True, help="Let --reproduce replace files that exist.")
 @json_option
-def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool) -> int:
+def show(
+    file: Path, reproduce: Path | None, allow_factory: bool, overwrite: bool, as_json: bool
+) -> int:
     """Print the record of FILE (PNG or JSON), and the command that makes it again."""
     from featviz.named_files import check_files
     from featviz.record import command, read_record
@@ -51,7 +54,14 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
     check_files(record["ran"].get("files", {}))
-    same = _run_again(record, file, reproduce)
+    if not file.with_suffix(".png").is_file():
+        raise RecordError(
+            f"there is no picture {str(file.with_suffix('.png'))!r} to compare with; put it beside "
+            f"{str(file)!r}, or run the command that 'featviz show' prints"
+        )
+    if reproduce.resolve() == file.parent.resolve():
+        raise OutputError(f"{str(reproduce)!r} holds {str(file)!r} itself; choose another folder")
+    same = _run_again(record, file, reproduce, overwrite=overwrite)
     if as_json:
         print_json({"file": str(file), "command": line, "same_bytes": same})
     else:
@@ -59,14 +69,15 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
     return 0 if same else 1
 
 
-def _run_again(record: dict[str, Any], file: Path, folder: Path) -> bool:
+def _run_again(record: dict[str, Any], file: Path, folder: Path, *, overwrite: bool) -> bool:
     from featviz.cli import app
     from featviz.record import command
     from featviz.result import output_paths
 
     line = command(record, output=str(folder), ignore_environment=True)
     assert line is not None
-    words = shlex.split(line)[1:]
+    name, *rest = shlex.split(line)[1:]
+    words = [name, *["--overwrite"] * overwrite, *rest]
     # The list of files that `render` prints would not belong to this command's output.
     with contextlib.redirect_stdout(io.StringIO()):
         code = app.main(words, prog_name="featviz", standalone_mode=False)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from featviz.errors import PictureError
-from featviz.photographs import known_suffixes, open_photograph, sorted_pictures
+from featviz.photographs import check_format, known_suffixes, open_photograph, sorted_pictures
 
 # The short side is 256 for a crop of 224, as networks on ImageNet are tested.
 _MARGIN = 256 / 224
@@ -51,6 +51,15 @@ class PictureFolder:
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.files)
+
+    def check(self) -> None:
+        """Look at the beginning of each picture, which takes much less time than reading it.
+
+        Raises:
+            PictureError: If the format of one is not known.
+        """
+        for file in self.files:
+            check_format(file)
 
     def batches(
         self, size: tuple[int, int], *, channels: int = 3, batch: int = 32

@@ -6,8 +6,8 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from featviz.errors import RecordError
-from featviz.images import to_image
+from featviz.errors import PictureError, RecordError
+from featviz.images import TEXT_KEY, to_image
 from featviz.params.alpha import over_grey
 from featviz.photographs import read_pixels
 from featviz.record import Record, read_record
@@ -46,7 +46,8 @@ def read_renders(folder: str | Path) -> list[Render]:
     Contact sheets, copies from thresholds, and pictures without a record are left out.
 
     Raises:
-        RecordError: If there is no such folder, or no picture in it has a record.
+        RecordError: If there is no such folder, no picture in it has a record, or a record cannot
+            be read.
         PictureError: If a PNG cannot be read.
     """
     path = Path(folder)
@@ -80,23 +81,17 @@ def read_render(file: str | Path) -> Render:
 
 def _read_if_render(file: Path) -> Render | None:
     picture = read_pixels(file)
-    try:
-        record = read_record(file)
-    except RecordError:
+    if TEXT_KEY not in getattr(picture, "text", {}):
         return None
+    record = read_record(file)
     if "image" not in record or "after_step" in record:
         return None
+    h, w = record["ran"]["size"]
     try:
-        h, w = map(int, record["ran"]["size"])
-        complete = {"unit", "score", "dead"} <= set(record["image"])
-    except (KeyError, TypeError, ValueError):
-        complete = False
-    if not complete:
-        raise RecordError(
-            f"the record of {str(file)!r} lacks its size, unit, score or flag; render it again"
-        )
-    clear = record["config"].get("alpha") is not None
-    image = to_image(picture, (h, w), alpha=clear)
+        clear = record["config"].get("alpha") is not None
+        image = to_image(picture, (h, w), alpha=clear)
+    except PictureError as error:
+        raise PictureError(f"cannot measure {str(file)!r}: {error}") from error
     if clear:
         return Render(file, over_grey(image[None])[0], record, image[-1:])
     return Render(file, image, record)

@@ -113,6 +113,8 @@ class Parameterisation(ABC):
                     f"unknown option {key!r} of {cls.name!r}{did_you_mean(key, fields)} "
                     f"it has {', '.join(fields) or 'none'}"
                 )
+            if key in values:
+                raise ConfigError(f"{cls.name}: {key} is set twice in {options!r}; leave one out")
             values[key] = _read(cls.name, key, value, type(fields[key].default))
         return cls(**values)
 
@@ -129,11 +131,11 @@ class Parameterisation(ABC):
 
 def _read(name: str, key: str, value: str, kind: type) -> object:
     words = {"true": True, "false": False}
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
     try:
         return words[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError):
-        wanted = "true or false" if kind is bool else f"a {kind.__name__}"
-        raise ConfigError(f"{name}: {key} must be {wanted}, got {value!r}") from None
+        raise ConfigError(f"{name}: {key} must be {kinds[kind]}, got {value!r}") from None
 
 
 def positive(name: str, key: str, value: float) -> None:

@@ -11,7 +11,7 @@ import reference
 from featviz.cli import run
 from featviz.color import decorrelated_to_rgb_matrix
 from featviz.errors import ConfigError, OutputError, PictureError
-from featviz.natural_spectrum import measure_spectrum, resample_magnitude
+from featviz.natural_spectrum import list_images, measure_spectrum, resample_magnitude
 from featviz.params import Fourier, parse_parameterisation
 from featviz.spectrum_files import default_spectrum, read_spectrum, save_spectrum
 
@@ -157,6 +157,12 @@ def test_maco_takes_own_spectrum_and_colours(tmp_path):
     ratio = images.magnitude[0, :, 1:, 1:] / found.magnitude[:, 1:, 1:]
     assert torch.allclose(ratio, ratio.mean(), rtol=1e-4)
     assert torch.allclose(images.matrix.double(), found.colors, atol=1e-6)
+
+
+def test_a_photograph_counts_once(tmp_path):
+    photograph(tmp_path / "a.png", (40, 40))
+    (tmp_path / "b.png").symlink_to("a.png")
+    assert len(list_images([tmp_path, tmp_path / "a.png", tmp_path / "." / "a.png"])) == 1
 
 
 def grey(path):

@@ -104,7 +104,7 @@ def test_sources_mix(write):
         ("[rendr]\nsteps = 3", r"unknown table \[rendr\] in .*; did you mean 'render'\? write .r"),
         ("[render]\n[render.steps]\nx = 1", "steps in .* must be a whole number, got {'x': 1}"),
         ("steps = 3", r"'steps' in '.*my.toml' stands outside \[render\]; move it there"),
-        ("render = 3", r"'render' in '.*' stands outside \[render\]"),
+        ("render = 3", r"'render' in '.*' must be a table"),
         ("[render]\nsteps = '3'", "steps in '.*my.toml' must be a whole number, got '3'"),
         ("[render]\nsteps = 3.0", "must be a whole number, got 3.0"),
         ("[render]\nsteps = true", "must be a whole number, got True"),
