@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from featviz.errors import ConfigError, OutputError
-from featviz.images import write_file
+from featviz.images import on_squares, write_file
 
 _FORMATS = (".gif", ".mp4")
 # 1 is lossless for H.264 in 4:4:4, 51 worst; 18 cannot be told from the original by eye.
@@ -21,7 +21,8 @@ def save_animation(frames: Sequence[Image.Image], path: Path, *, fps: float = 12
     """Write pictures of one size as a GIF or an MP4, by the ending of the name.
 
     The last frame stays for a second. MP4 is H.264 in yuv420p, which every player knows; an odd
-    side gets a black line.
+    side gets a black line. Transparent pictures are shown before a chessboard, since neither format
+    holds what is half transparent.
 
     Args:
         frames: At least one picture.
@@ -36,7 +37,8 @@ def save_animation(frames: Sequence[Image.Image], path: Path, *, fps: float = 12
     check_animation(path, fps=fps)
     if not frames:
         raise ConfigError("there are no frames; keep some on the way with thresholds")
-    held = [*frames, *[frames[-1]] * (round(fps) - 1)]
+    shown = [on_squares(frame) for frame in frames]
+    held = [*shown, *[shown[-1]] * (round(fps) - 1)]
     encode = _gif if path.suffix.lower() == ".gif" else _mp4
     write_file(path, encode(held, fps))
 
@@ -80,9 +82,9 @@ def _gif(frames: Sequence[Image.Image], fps: float) -> bytes:
     buffer = io.BytesIO()
     # One palette, of frames from beginning to end, so that nothing flickers.
     some = frames[:: max(1, len(frames) // _PALETTE_FRAMES)]
-    strip = np.concatenate([np.asarray(frame.convert("RGB")) for frame in some])
+    strip = np.concatenate([np.asarray(frame) for frame in some])
     palette = Image.fromarray(strip).quantize(256)
-    pictures = [frame.convert("RGB").quantize(palette=palette) for frame in frames]
+    pictures = [frame.quantize(palette=palette) for frame in frames]
     pictures[0].save(
         buffer,
         "GIF",

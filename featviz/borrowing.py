@@ -57,8 +57,8 @@ def own_randomness(device: torch.device, *, seed: int = 0) -> Iterator[None]:
 def own_settings() -> Iterator[None]:
     """Compute in float32 with gradients, whatever the user has set, and restore that afterwards.
 
-    So there is no inference mode and no autocast, new tensors are float32, and CUDA does not take
-    TF32, with 10 bits, instead.
+    So there is no inference mode and no autocast, new tensors are float32 and on the CPU unless
+    told otherwise, and CUDA does not take TF32, with 10 bits, instead.
     """
     dtype = torch.get_default_dtype()
     with contextlib.ExitStack() as stack:
@@ -68,11 +68,20 @@ def own_settings() -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(_without_tf32())
+        stack.enter_context(cpu_by_default())
         try:
             torch.set_default_dtype(torch.float32)
             yield
         finally:
             torch.set_default_dtype(dtype)
+
+
+def cpu_by_default() -> contextlib.AbstractContextManager[object]:
+    """Make new tensors on the CPU unless told otherwise, whatever the user has set."""
+    # Not always: the context would slow every call of torch.
+    if torch.empty(0).device.type == "cpu":
+        return contextlib.nullcontext()
+    return torch.device("cpu")
 
 
 @contextlib.contextmanager

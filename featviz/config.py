@@ -22,6 +22,11 @@ Optimiser = Literal["adam", "nadam", "lbfgs"]
 # Newton steps know their own length.
 LBFGS_LEARNING_RATE = 1.0
 
+# Of torch's generators, which take whole numbers of 64 bits.
+LARGEST_SEED = 2**64 - 1
+# Of a PNG file, by its standard.
+LARGEST_SIDE_PX = 2**31 - 1
+
 DEFAULT_SIZE_PX = 128
 DEFAULT_BATCH = {"cpu": 16, "cuda": 64}
 
@@ -37,8 +42,8 @@ class RenderConfig:
         seed: With the name of the unit, decides every random number.
         param: Image parameterisation, see params/__init__.py.
         transforms: Robustness transforms, see transforms/.
-        learning_rate: Of the optimiser; None: what the parameterisation names, 0.05 for most; 1.0
-            for L-BFGS.
+        learning_rate: Of the optimiser; None: what the parameterisation names, 0.05 for most, for
+            MACO 1.0 from noise and 0.05 from a picture; 1.0 for L-BFGS.
         optimiser: `adam`, `nadam`, or `lbfgs`, which takes one image at a time; None: what the
             parameterisation names, Adam for most.
         redirect_steps: For so many steps at the start, ReLUs that block all of an image's
@@ -58,9 +63,19 @@ class RenderConfig:
             from. 0: none; 1 is little, 10 is much.
         mask: A picture that is white where the image is optimised and black where it stays as it
             started, or grey; None: white everywhere.
-        contrast: Folder of photographs, some dozens at least. Whole channels are then maximised
-            less what their strongest rival in the site gets, both in standard deviations over
-            these photographs: see objectives/contrast.py. None: each unit alone.
+        contrast: Folder of photographs, some dozens at least, or what `featviz contrast` made of
+            one. Whole channels are then maximised less what their strongest rivals in the site get,
+            both in standard deviations over these photographs: see objectives/contrast.py. None:
+            each unit alone.
+        patience: An image stops when its smoothed score has not risen for so many steps, by the
+            rule in stalling.py; images of one objective that are compared with each other stop
+            together. None: all steps are done.
+        min_delta: What counts as a rise, relative to the best smoothed score so far.
+        terms: Whether to keep the history of each term of an objective besides.
+        alpha: Share of its score that an image gives for being transparent, see
+            objectives/transparency.py: it then has an alpha channel, and stands before another
+            random background at every step. 1 is usual, 2 cuts closer; 0: transparent at no gain.
+            None: opaque images.
     """
 
     steps: int = 256
@@ -82,11 +97,18 @@ class RenderConfig:
     keep: float = 0.0
     mask: str | None = None
     contrast: str | None = None
+    patience: int | None = None
+    # Scores grow for as long as one cares to wait, ever more slowly, so 0 would stop nothing.
+    min_delta: float = 0.01
+    terms: bool = False
+    alpha: float | None = None
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
         _at_least("redirect_steps", self.redirect_steps, 0)
         _at_least("seed", self.seed, 0)
+        if self.seed > LARGEST_SEED:
+            raise ConfigError(f"seed must be at most {LARGEST_SEED}, got {self.seed}")
         _at_least("images", self.images, 1)
         _check_type("diversity", self.diversity, int | float, "a number")
         if not 0 <= self.diversity < float("inf"):
@@ -101,8 +123,18 @@ class RenderConfig:
             raise ConfigError("diversity compares images of one unit; ask for 2 images or more")
         if self.contrast is not None:
             _check_type("contrast", self.contrast, str, "a folder of photographs, as text")
+        self._check_alpha()
+        for name in ("start", "mask", "contrast"):
+            if getattr(self, name) == "":
+                raise ConfigError(f"{name} is empty; name a file or folder, or leave it out")
         if self.batch is not None:
             _at_least("batch", self.batch, 1)
+        if self.patience is not None:
+            _at_least("patience", self.patience, 1)
+        _check_type("min_delta", self.min_delta, int | float, "a number")
+        if not 0 <= self.min_delta < 1:
+            raise ConfigError(f"min_delta must be 0 or more and below 1, got {self.min_delta}")
+        _check_type("terms", self.terms, bool, "true or false")
         if self.learning_rate is not None:
             _check_type("learning_rate", self.learning_rate, int | float, "a number")
             if not 0 < self.learning_rate < float("inf"):
@@ -137,6 +169,19 @@ class RenderConfig:
 
         return parse_parameterisation(self.param).learning_rate
 
+    def _check_alpha(self) -> None:
+        if self.alpha is None:
+            return
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float):
+            raise ConfigError(f"alpha must be a number, usually 1; got {self.alpha!r}")
+        if not 0 <= self.alpha < float("inf"):
+            raise ConfigError(f"alpha must be 0 or more, got {self.alpha}")
+        if self.keep:
+            raise ConfigError(
+                "keep holds an image near an opaque picture, and alpha makes it transparent; "
+                "leave one out"
+            )
+
     def _check_size(self) -> None:
         if self.size is None:
             return
@@ -145,6 +190,8 @@ class RenderConfig:
             raise ConfigError(f"size must be one number or (height, width), got {self.size}")
         for side in sides:
             _at_least("size", side, 1)
+            if side > LARGEST_SIDE_PX:
+                raise ConfigError(f"size must be at most {LARGEST_SIDE_PX} px, got {side}")
 
     def _check_thresholds(self) -> None:
         _check_type("thresholds", self.thresholds, tuple | list, "steps such as (16, 64)")
@@ -223,7 +270,8 @@ class RenderConfig:
         values = dict(values)
         if isinstance(values.get("size"), list):
             values["size"] = tuple(values["size"])
-        values["thresholds"] = tuple(values.get("thresholds", ()))
+        thresholds = values.get("thresholds", ())
+        values["thresholds"] = tuple(thresholds) if isinstance(thresholds, list) else thresholds
         return cls(**values)
 
 

@@ -1,4 +1,4 @@
-"""From a folder of photographs to the rivals that units are rendered against: `contrast` settings.
+"""From photographs to the rivals that units are rendered against: `contrast` settings.
 
 Comes between the plan and the loop: the plan says which units there are, the metrics how the
 network answers to photographs, and the loop climbs what comes out of both.
@@ -6,25 +6,44 @@ network answers to photographs, and the loop climbs what comes out of both.
 
 import dataclasses
 import hashlib
-from pathlib import Path
 
 from featviz.errors import ConfigError
-from featviz.metrics import Moments, PictureFolder, Reference
-from featviz.objectives import Channel, Contrast, Diverse, Near, Objective, contrast
+from featviz.metrics import Moments, PictureFolder
+from featviz.objectives import (
+    Channel,
+    Contrast,
+    Diverse,
+    Near,
+    Objective,
+    Transparent,
+    contrast,
+)
 from featviz.plan import Plan
+from featviz.rivals import is_rivals_file, measure_rivals, read_rivals
+
+# What stands around the objective that was asked for.
+_SHAPED = Diverse | Near | Transparent
 
 
 def check_contrast(plan: Plan) -> None:
     """Raise an error if the photographs are missing or nothing is to be contrasted.
 
     Raises:
-        ConfigError: If there is no whole channel among the objectives.
+        ConfigError: If there is no whole channel among the objectives, or a file of statistics
+            cannot be read or is of another network or other sites.
         PictureError: If the folder is missing or holds fewer than two pictures.
     """
-    if plan.config.contrast is None:
+    path = plan.config.contrast
+    if path is None:
         return
-    PictureFolder.open(plan.config.contrast)
-    if not any(isinstance(objective, Channel) for objective in plan.objectives):
+    sites = _contrasted_sites(plan)
+    if is_rivals_file(path):
+        rivals = read_rivals(path)
+        for name in sites:
+            rivals.at(plan.model, plan.sites[name])
+    else:
+        PictureFolder.open(path)
+    if not sites:
         raise ConfigError(
             "contrast sets whole channels such as fire4:5 apart from the others of their site, and "
             f"there is none among {', '.join(plan.labels[:3])}; leave it out"
@@ -34,36 +53,42 @@ def check_contrast(plan: Plan) -> None:
 def with_contrast(plan: Plan) -> Plan:
     """Return the plan with every whole channel climbing away from its rivals.
 
-    The photographs are shown at the network's own size, all of them, once for all sites. What is
-    reported stays the score of the unit itself. Objectives other than whole channels, and channels
-    that are the same on all photographs and so have no scale, are left as they are.
+    Photographs are shown at the network's own size, all of them, once for all sites; a file of
+    `featviz contrast` spares that. What is reported stays the score of the unit itself. Objectives
+    other than whole channels, and channels that are the same on all photographs and so have no
+    scale, are left as they are.
 
     Args:
         plan: With or without `contrast` among its settings.
 
     Raises:
-        ConfigError: If there is no whole channel among the objectives.
+        ConfigError: If there is no whole channel among the objectives, or a file of statistics
+            cannot be read or is of another network or other sites.
         PictureError: If the folder is missing, holds fewer than two pictures, or one that cannot
             be read.
     """
     check_contrast(plan)
-    if plan.config.contrast is None:
+    path = plan.config.contrast
+    if path is None:
         return plan
-    reference = Reference(plan.model, Path(plan.config.contrast))
-    sites = sorted({o.site for o in plan.objectives if isinstance(o, Channel)})
-    reference.gather(sites)
-    moments = {site: reference.moments(site) for site in sites}
+    sites = _contrasted_sites(plan)
+    rivals = read_rivals(path) if is_rivals_file(path) else measure_rivals(plan.model, sites, path)
+    moments = {site: rivals.at(plan.model, plan.sites[site]) for site in sites}
     # Images of one joint objective share the very same object.
     made = {id(o): _contrasted(o, moments) for o in plan.climbed}
     return dataclasses.replace(
         plan,
         climbed=tuple(made[id(o)] for o in plan.climbed),
-        contrast={"pictures": len(reference.folder), "statistics_sha256": _digest(moments)},
+        contrast={"pictures": rivals.pictures, "statistics_sha256": _digest(moments)},
     )
 
 
+def _contrasted_sites(plan: Plan) -> list[str]:
+    return sorted({o.site for o in plan.objectives if isinstance(o, Channel)})
+
+
 def _contrasted(climbed: Objective, moments: dict[str, Moments]) -> Objective:
-    if isinstance(climbed, Diverse | Near):
+    if isinstance(climbed, _SHAPED):
         return dataclasses.replace(climbed, objective=_contrasted(climbed.objective, moments))
     if not isinstance(climbed, Channel):
         return climbed
@@ -83,7 +108,7 @@ def unit_threshold(climbed: Objective) -> float | None:
     Returns:
         None for objectives whose history is on the scale of their score.
     """
-    while isinstance(climbed, Diverse | Near):
+    while isinstance(climbed, _SHAPED):
         climbed = climbed.objective
     return float(climbed.means[climbed.index]) if isinstance(climbed, Contrast) else None
 

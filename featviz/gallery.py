@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from featviz.config import RenderConfig
 from featviz.errors import ConfigError
+from featviz.images import check_folder
 from featviz.metrics import PictureFolder, measure_renders, read_render
 from featviz.models.model import Model
 from featviz.objectives import is_unit_text
@@ -108,10 +109,13 @@ def make_gallery(
         progress: Whether to show a bar on stderr.
 
     Raises:
-        InputError: If a unit, a setting or a photograph is wrong.
+        InputError: If a unit, a setting or a photograph is wrong, or the folder cannot be made.
         KeyboardInterrupt: On Ctrl-C, after which there is no page.
     """
     folder, base = Path(folder), config or RenderConfig()
+    check_folder(folder)
+    if photographs is not None:
+        photographs.check()  # they are read when everything is rendered
     settings = list_settings() if settings is None else settings
     labels = list_labels(model, default_units(model) if units is None else units, config=base)
     shown: dict[str, list[Picture]] = {}

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from featviz.borrowing import borrowed
-from featviz.errors import ModelError
+from featviz.errors import ModelError, is_out_of_memory
 from featviz.models.local_response_norm import LocalResponseNorm
 from featviz.models.model import Model
 from featviz.pixel_blocks import PixelBlockConv2d, suits
@@ -103,16 +103,27 @@ class InferenceCopy:
                 for none.
         """
         ordered = images.flip(1) if self._flip else images
-        x: Tensor = _NetworkInput.apply(ordered, self._gain, self._offset, self.dtype)
+        laid_out: Tensor = _NetworkInput.apply(ordered, self._gain, self._offset, self.dtype)
+        # Out here: networks may change their input in place, which no view from inside allows.
+        x = laid_out.movedim(-1, 1)
         self._redirecting.asleep = asleep
         self.recorder.watch = self._plain_watch if asleep is None else self._redirecting
         low = self.dtype != torch.float32
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low):
-            return self.recorder(x)
+            try:
+                return self.recorder(x)
+            # A network may raise anything.
+            except Exception as error:
+                if len(x) > 1 and not is_out_of_memory(error):
+                    error.add_note(
+                        f"It came when {len(x)} images ran through the network at a time; if it "
+                        "takes but one, pass --batch 1 (batch=1 in Python)."
+                    )
+                raise
 
 
 class _NetworkInput(torch.autograd.Function):
-    """Normalise, cast and change the memory layout in one pass each way.
+    """Normalise, cast and change the memory layout to [b h w c] in one pass each way.
 
     Left to autograd, the gradient is cast, scaled and laid out by one copy after the other.
     """
@@ -124,14 +135,14 @@ class _NetworkInput(torch.autograd.Function):
         ctx.save_for_backward(gain)
         normal = torch.addcmul(offset, images, gain)
         # Stacked like this because changing the layout by a copy takes three times as long.
-        return torch.stack(normal.unbind(1), dim=-1).to(dtype).movedim(-1, 1)
+        return torch.stack(normal.unbind(1), dim=-1).to(dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (gain,) = ctx.saved_tensors
         (grad,) = grads
-        laid_out = grad.to(gain.dtype, memory_format=torch.contiguous_format)
+        laid_out = grad.movedim(-1, 1).to(gain.dtype, memory_format=torch.contiguous_format)
         return laid_out * gain, None, None, None
 
 

@@ -8,12 +8,15 @@ loop of its own beside ascent.py; the network runs as there, up to the last laye
 and is the same afterwards.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -26,9 +29,9 @@ from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Objective, text_to_objectives
+from featviz.objectives import IMAGE, Channel, Objective, image_site, text_to_objectives
 from featviz.params import Fourier
-from featviz.sites import OUTPUT
+from featviz.sites import OUTPUT, SiteTable
 from featviz.transforms import parse_transforms
 
 # What Lucent applies to every network but its InceptionV1: torchvision's statistics of ImageNet.
@@ -45,10 +48,16 @@ _LAYERS = {"labels": OUTPUT}
 Hook = Callable[[str], Tensor]
 """Lucent's: layer name -> activation; `input` is the image, `labels` the output."""
 
+Wanted: TypeAlias = str | Objective | Callable[[Hook], Tensor]
+"""Text, an objective of featviz, or one of Lucent."""
+
+# What Lucent reads: one channel, spaces around the colon, and names as the network spells them.
+_TEXT = re.compile(r"\s*(\S+)\s*:\s*(\d{1,18})\s*\Z")
+
 
 def render_vis(
     model: nn.Module | Model | str,
-    objective_f: str | Objective | Callable[[Hook], Tensor],
+    objective_f: Wanted,
     param_f: Callable[[], tuple[Sequence[Tensor], Callable[[], Tensor]]] | None = None,
     optimizer: Callable[[Sequence[Tensor]], torch.optim.Optimizer] | None = None,
     transforms: Sequence[Callable[[Tensor], Tensor]] | None = None,
@@ -92,17 +101,17 @@ def render_vis(
         For each threshold reached, images as [b h w c], float32.
 
     Raises:
-        ConfigError: If a threshold is below 1.
+        ConfigError: If a threshold is below 1, or an objective that compares images is given one.
         SiteError: If a layer is unknown.
-        ObjectiveError: If the objective reads no layer.
+        UnitError: If a channel or position is out of range.
+        ObjectiveError: If the objective reads no layer, names several units, or is a facet.
     """
     if not thresholds or min(thresholds) < 1:
         raise ConfigError(f"thresholds must be 1 or more, got {tuple(thresholds)}")
     loaded = _as_model(model, preprocess=preprocess)
-    loss_f = _as_loss(objective_f, loaded)
     with own_settings():
         params, image_f = (param_f or (lambda: _fourier_image(loaded)))()
-        run = _Run(loaded, loss_f, image_f, _movers(transforms, fixed_image_size))
+        run = _Run(loaded, objective_f, image_f, _movers(transforms, fixed_image_size))
         images = run.optimise(
             (optimizer or _adam)(params), thresholds, progress=progress, verbose=verbose
         )
@@ -124,13 +133,15 @@ class _Run:
     def __init__(
         self,
         model: Model,
-        loss_f: Callable[[Hook], Tensor],
+        objective_f: Wanted,
         image_f: Callable[[], Tensor],
         move: Callable[[Tensor], Tensor],
     ) -> None:
-        self._model, self._loss_f, self._image_f, self._move = model, loss_f, image_f, move
-        seen = self._move(image_f().detach()).to(model.device)
+        self._model, self._image_f, self._move = model, image_f, move
+        images = image_f().detach()
+        seen = self._move(images).to(model.device)
         self._size = (seen.shape[-2], seen.shape[-1])
+        self._loss_f = _as_loss(objective_f, model, images=images, size=self._size)
         layers = self._layers_read(seen)
         table = model.site_table(self._size)
         self._sites = {layer: table.resolve(_LAYERS.get(layer, layer)) for layer in layers}
@@ -212,24 +223,47 @@ def _as_model(model: nn.Module | Model | str, *, preprocess: bool) -> Model:
 
 
 def _as_loss(
-    objective_f: str | Objective | Callable[[Hook], Tensor], model: Model
+    wanted: Wanted, model: Model, *, images: Float[Tensor, "b c h w"], size: tuple[int, int]
 ) -> Callable[[Hook], Tensor]:
-    if isinstance(objective_f, str):
-        found = text_to_objectives(objective_f, model.site_table())
-        if len(found) > 1:
-            raise ObjectiveError(
-                f"{objective_f!r} names {len(found)} units; featviz.render takes several"
-            )
-        objective_f = found[0]
-    if not isinstance(objective_f, Objective):
-        return objective_f
-    objective = objective_f.prepared(model, size=model.spec.size)
+    """Return what is minimised, checked as far as it is ours.
+
+    Args:
+        wanted: As given to `render_vis`.
+        model: The model.
+        images: What the parameters give.
+        size: Height and width of what the network sees.
+    """
+    if isinstance(wanted, str):
+        wanted = _as_objective(wanted, model.site_table(size))
+    if not isinstance(wanted, Objective):
+        return wanted
+    table = model.site_table(size)
+    sites = {name: table.resolve(name) for name in wanted.sites if name != IMAGE}
+    shown = (images.shape[-2], images.shape[-1])
+    wanted.check({**sites, IMAGE: image_site(images.shape[1], shown)})
+    if wanted.joint and len(images) == 1:
+        raise ConfigError(
+            f"{wanted.label!r} compares images, and there is one; give a param_f for several, "
+            "such as lambda: param.image(128, batch=4)"
+        )
+    if wanted.looks_back:
+        raise ObjectiveError(f"{wanted.label!r} needs gradients on the way; use featviz.render")
+    objective = wanted.prepared(model, size=size)
 
     def loss(hook: Hook) -> Tensor:
         read = {name: hook(_INPUT if name == IMAGE else name) for name in objective.sites}
         return -objective.score(read).sum()
 
     return loss
+
+
+def _as_objective(text: str, table: SiteTable) -> Objective:
+    if plain := _TEXT.match(text):
+        return Channel(_LAYERS.get(plain[1], plain[1]), int(plain[2]))
+    found = text_to_objectives(text, table)
+    if len(found) > 1:
+        raise ObjectiveError(f"{text!r} names {len(found)} units; featviz.render takes several")
+    return found[0]
 
 
 def _adam(params: Sequence[Tensor]) -> torch.optim.Optimizer:

@@ -13,16 +13,16 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from featviz.color import decorrelated_to_rgb_matrix, mix_channels
-from featviz.errors import ConfigError, RecordError
+from featviz.errors import ConfigError, PictureError
+from featviz.photographs import known_suffixes, open_photograph, sorted_pictures
 
 Axes = Literal["own", "lucid"]
 
 DEFAULT_SIZE_PX = 256
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 # Frequencies over which slopes are fitted, cycles a pixel: below, few waves fit into the image;
 # above, cameras, scaling and compression have left their traces.
 SLOPE_RANGE = (0.02, 0.35)
@@ -68,7 +68,7 @@ def measure_spectrum(
         axes: Colour axes: `own` of these photographs, or `lucid`: those of ImageNet.
 
     Raises:
-        RecordError: If there is no image, or one cannot be read.
+        PictureError: If there is no image, or one cannot be read.
         ConfigError: If a photograph is smaller than `size_px`, or the colours do not vary.
 
     References:
@@ -132,33 +132,31 @@ def measure_colors(files: Sequence[Path], *, size_px: int) -> Float[Tensor, "3 3
 
 
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the image files among paths and directly inside folders, sorted in each folder.
+    """Return the image files among paths and directly inside folders, each once.
+
+    Those of a folder are sorted by name.
 
     Raises:
-        RecordError: If a path does not exist, or there is no image.
+        PictureError: If a path does not exist, or there is no image.
     """
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            found += sorted_pictures(path.iterdir())
         elif path.is_file():
             found.append(path)
         else:
-            raise RecordError(f"there is no file or folder {str(path)!r}; give photographs")
+            raise PictureError(f"there is no file or folder {str(path)!r}; give photographs")
     if not found:
-        raise RecordError(
+        raise PictureError(
             f"there is no image in {', '.join(repr(str(p)) for p in paths)}; "
-            f"give files that end in {', '.join(SUFFIXES)}"
+            f"give files that end in one of {known_suffixes()}"
         )
-    return found
+    return list({path.resolve(): path for path in found}.values())  # each once
 
 
 def _load(path: Path, size_px: int) -> Float[Tensor, "3 h w"]:
-    try:
-        with Image.open(path) as picture:
-            rgb = picture.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise RecordError(f"cannot read {str(path)!r} as a picture: {error}") from error
+    rgb = open_photograph(path)
     w, h = rgb.size
     if min(w, h) < size_px:
         raise ConfigError(

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from featviz.images import write_file
 from featviz.record import Record, command
-from featviz.result import RenderResult
+from featviz.result import DEAD, RenderResult
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -30,6 +30,7 @@ figure { margin: 0; }
 img { width: 100%; display: block; border-radius: 4px; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 .word { display: inline-block; }
+.clear img { background: repeating-conic-gradient(#c8c8c8 0 25%, #ebebeb 0 50%) 0 0 / 16px 16px; }
 .dead img { opacity: .35; }
 .score { opacity: .6; float: right; }
 dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
@@ -40,15 +41,7 @@ td { padding: .2rem 1.2rem .2rem 0; vertical-align: top; border-top: 1px solid #
 td:first-child { white-space: nowrap; }
 @media (max-width: 44rem) { td { display: block; } td + td { border: 0; } }
 .flag { color: #b00; font-weight: 600; }
-@media (prefers-color-scheme: dark) { .score { opacity: .6; float: right; }
-dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
-dt { opacity: .6; }
-dd { margin: 0; }
-table { border-collapse: collapse; font-size: .9rem; }
-td { padding: .2rem 1.2rem .2rem 0; vertical-align: top; border-top: 1px solid #8884; }
-td:first-child { white-space: nowrap; }
-@media (max-width: 44rem) { td { display: block; } td + td { border: 0; } }
-.flag { color: #ff8a80; } }
+@media (prefers-color-scheme: dark) { .flag { color: #ff8a80; } }
 pre { font-size: .75rem; overflow: auto; max-height: 24rem; }
 figcaption pre { white-space: pre-wrap; }
 summary { cursor: pointer; }
@@ -70,7 +63,7 @@ class Figure:
         label: What is said first below it.
         score: Score of the finished image.
         record: How it was made.
-        dead: Whether the unit never fires.
+        dead: Whether the image does not fire the unit.
         facts: Name and value of what else is known, in order.
         command: What makes the picture again; empty: nothing is said about that.
     """
@@ -184,17 +177,21 @@ def _figure(figure: Figure, folder: Path) -> str:
     words = (f'<span class="word">{html.escape(word)}</span>' for word in figure.label.split(" "))
     source = quote(Path(os.path.relpath(figure.path, folder)).as_posix(), safe="/@=+")
     parts = [
-        f'<figure class="{"dead" if figure.dead else "live"}">'
+        f'<figure class="{"dead" if figure.dead else "live"}{" clear" * _is_clear(figure)}">'
         f'<img src="{html.escape(source, quote=True)}" '
         f'alt="what {html.escape(figure.unit, quote=True)} looks for" loading="lazy">'
         f"<figcaption>{' '.join(words)} ",
         _numbers(figure),
-        '<br><span class="flag">dead: never fires</span>' if figure.dead else "",
+        f'<br><span class="flag">{DEAD}</span>' if figure.dead else "",
         _folded("command", figure.command) if figure.command else "",
         _folded("record", record),
         "</figcaption></figure>",
     ]
     return "".join(parts)
+
+
+def _is_clear(figure: Figure) -> bool:
+    return figure.record.get("config", {}).get("alpha") is not None
 
 
 def _numbers(figure: Figure) -> str:

@@ -1,9 +1,11 @@
 """What is to be rendered, checked: sizes, units, sites, and which images belong together."""
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from featviz.config import RenderConfig
@@ -11,9 +13,19 @@ from featviz.errors import ConfigError, ModelError, RenderError, UnitError
 from featviz.images import read_photo
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Diverse, Near, Objective, text_to_objectives
+from featviz.named_files import hash_files
+from featviz.objectives import (
+    ALPHA,
+    IMAGE,
+    OUTSIDE,
+    Diverse,
+    Near,
+    Objective,
+    Transparent,
+    image_site,
+    text_to_objectives,
+)
 from featviz.params import parse_parameterisation
-from featviz.receptive_field import UNKNOWN
 from featviz.sites import Site, SiteTable
 from featviz.starting import NOISE, Origin
 from featviz.transforms import parse_transforms
@@ -37,6 +49,7 @@ class Plan:
         origin: What the images start from.
         texts: The units and expressions as they were typed; None if one of the objectives is a
             Python object.
+        files: SHA-256 of each file that the settings or the objectives name.
         contrast: What the rivals' statistics are, for the record; None if there are none.
     """
 
@@ -49,6 +62,7 @@ class Plan:
     sites: dict[str, Site]
     origin: Origin
     texts: tuple[str, ...] | None
+    files: dict[str, str]
     contrast: dict[str, int | str] | None = None
 
     @property
@@ -66,11 +80,19 @@ class Plan:
         """Return the nearest batch size that parts no images that belong together."""
         return max(batch - batch % self.together, self.together)
 
+    def only(self, indices: Sequence[int]) -> "Plan":
+        """Return the plan of some of its images."""
+        parts = {
+            name: tuple(getattr(self, name)[k] for k in indices)
+            for name in ("objectives", "climbed", "labels")
+        }
+        return replace(self, **parts)  # type: ignore[arg-type]
+
     def groups(self) -> list[tuple[list[Site], list[int]]]:
         """Return sites and the indices of the objectives that read just these, shallow first."""
         found: dict[tuple[str, ...], list[int]] = {}
         for k, objective in enumerate(self.objectives):
-            found.setdefault(tuple(sorted(set(objective.sites) - {IMAGE})), []).append(k)
+            found.setdefault(tuple(sorted(set(objective.sites) - OUTSIDE)), []).append(k)
         groups = [([self.sites[name] for name in names], ks) for names, ks in found.items()]
         return sorted(groups, key=lambda group: max(site.order for site in group[0]))
 
@@ -94,22 +116,32 @@ def make_plan(
         InputError: If the model, an objective or a setting is wrong; see errors.py.
     """
     model = _as_model(model, config)
+    if config.alpha is not None and model.spec.channels not in {1, 3}:
+        raise ConfigError(
+            "alpha goes with RGB or grey images, which pictures can hold; "
+            f"{model.name!r} takes {model.spec.channels} channels"
+        )
     size = config.size_px(model.spec.size)
     network_size = parse_transforms(config.transforms).output_size(size)
     table = _table(model, network_size)
-    _table(model, size)  # the finished image is measured without its margin
+    bare = _table(model, size)  # the finished image is measured without its margin
     if isinstance(targets, str | Objective) or not isinstance(targets, Iterable):
         targets = [targets]
     listed = list(targets)
     objectives = [o for target in listed for o in _to_objectives(target, table)]
     if not objectives:
         raise UnitError("there is nothing to render: the list of units is empty")
-    sites = {name: table.resolve(name) for o in objectives for name in o.sites if name != IMAGE}
+    names = dict.fromkeys(name for o in objectives for name in o.sites if name not in OUTSIDE)
+    sites = {name: table.resolve(name) for name in names}
+    outside = _image_sites(model, size, config)
     for objective in objectives:
         _check(objective, config)
-        objective.check({**sites, IMAGE: _image_site(model, size)})
+        objective.check(sites | outside)
+        objective.check({name: bare.resolve(name) for name in sites} | outside)
     objectives = [o.prepared(model, size=size) for o in objectives]
+    _check_memory(len(objectives) * config.images, model.spec.channels, size)
     origin = _origin(origin, config, channels=model.spec.channels, size=size)
+    config = _careful(config, origin)
     climbed = [_shaped(o, config, origin) for o in objectives]
     texts = tuple(t for t in listed if isinstance(t, str))
     plan = Plan(
@@ -122,16 +154,21 @@ def make_plan(
         sites=sites,
         origin=origin,
         texts=texts if len(texts) == len(listed) else None,
+        files={**hash_files(config), **{f: sha for o in objectives for f, sha in o.files.items()}},
     )
-    if plan.together > 1 and config.optimiser_used == "lbfgs":
-        raise ConfigError(
-            "lbfgs takes one image at a time, and these share something; choose adam, or images=1"
-        )
+    _check_optimiser(plan)
     return plan
 
 
+def _check_optimiser(plan: Plan) -> None:
+    if plan.together > 1 and plan.config.optimiser_used == "lbfgs":
+        raise ConfigError(
+            "lbfgs takes one image at a time, and these share something; choose adam, or images=1"
+        )
+
+
 def _check(objective: Objective, config: RenderConfig) -> None:
-    if not set(objective.sites) - {IMAGE}:
+    if not set(objective.sites) - OUTSIDE:
         raise UnitError(
             f"{objective.label!r} reads no site of the network, so there is no feature to show"
         )
@@ -141,15 +178,30 @@ def _check(objective: Objective, config: RenderConfig) -> None:
         )
 
 
+def _check_memory(images: int, channels: int, size: tuple[int, int]) -> None:
+    """Raise ConfigError if the finished images alone, in float32, exceed the machine's memory."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
+        return
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed = images * channels * size[0] * size[1] * 4
+    if images > 1 and needed > there:
+        raise ConfigError(
+            f"{images} images of {size[0]}x{size[1]} px take {needed / 1e9:,.0f} GB together, and "
+            f"this machine has {there / 1e9:,.0f} GB of memory; render fewer at a time"
+        )
+
+
 def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[int, int]) -> Origin:
     """Return what images start from, files read, everything of the right shape."""
     photo, mask = _plain(given.photo), _plain(given.mask)
     if photo is None and config.start is not None:
-        photo = read_photo(config.start, size, channels=channels)
+        photo = read_photo(config.start, size, channels=channels, alpha=config.alpha is not None)
     if mask is None and config.mask is not None:
-        mask = read_photo(config.mask, size, channels=1)
+        mask = read_photo(config.mask, size, channels=1, ground=0.0)
+    if photo is not None and config.alpha is not None and len(photo) == channels:
+        photo = torch.cat([photo, torch.ones_like(photo[:1])])
     for name, tensor, wanted in (
-        ("start", photo, (channels, *size)),
+        ("start", photo, (channels + (config.alpha is not None), *size)),
         ("mask", mask, (1, *size)),
     ):
         if tensor is not None and tuple(tensor.shape) != wanted:
@@ -169,16 +221,26 @@ def _origin(given: Origin, config: RenderConfig, *, channels: int, size: tuple[i
     return Origin(photo, mask)
 
 
+def _careful(config: RenderConfig, origin: Origin) -> RenderConfig:
+    """Return settings whose learning rate, if the user names none, leaves something of a start."""
+    rate = parse_parameterisation(config.param).start_learning_rate
+    if origin.photo is None or config.learning_rate is not None or config.optimiser_used == "lbfgs":
+        return config
+    return config if rate is None else replace(config, learning_rate=rate)
+
+
 def _plain(image: Tensor | None) -> Tensor | None:
     return None if image is None else image.detach().float().cpu()
 
 
 def _shaped(objective: Objective, config: RenderConfig, origin: Origin) -> Objective:
-    """Return what is climbed for an objective: with diversity, near the start, as asked for."""
+    """Return what is climbed for an objective: with diversity and so on, as asked for."""
     if config.diversity:
         objective = Diverse(objective, config.diversity)
     if config.keep and origin.photo is not None:
         objective = Near(objective, origin.photo, config.keep)
+    if config.alpha:
+        objective = Transparent(objective, config.alpha)
     return objective
 
 
@@ -193,8 +255,10 @@ def _to_objectives(target: Target, table: SiteTable) -> list[Objective]:
     )
 
 
-def _image_site(model: Model, size: tuple[int, int]) -> Site:
-    return Site(IMAGE, (), (0, model.spec.channels), size, UNKNOWN, has_pre=False, order=-1)
+def _image_sites(model: Model, size: tuple[int, int], config: RenderConfig) -> dict[str, Site]:
+    """Return what there is to read of images: themselves, and their alpha."""
+    channels = {IMAGE: model.spec.channels} | ({} if config.alpha is None else {ALPHA: 1})
+    return {name: image_site(count, size, name=name) for name, count in channels.items()}
 
 
 def _numbered(label: str, index: int) -> str:

@@ -17,6 +17,7 @@ import torch
 from featviz.config import RenderConfig
 from featviz.errors import RecordError
 from featviz.images import read_text
+from featviz.record_form import wrong_part
 
 SCHEMA = 1
 
@@ -65,7 +66,7 @@ def read_record(path: str | Path) -> Record:
         text = read_text(path)
     try:
         record = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise RecordError(f"the record of {str(path)!r} is not JSON: {error}") from error
     parts = {"schema", "request", "model", "config", "ran", "environment"}
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or parts - record.keys():
@@ -74,12 +75,23 @@ def read_record(path: str | Path) -> Record:
             f"{str(path)!r} holds no featviz record of schema {SCHEMA} (found {found!r}); "
             "was it made by another version?"
         )
+    wrong = wrong_part(record)
+    if wrong is not None:
+        raise RecordError(
+            f"the record of {str(path)!r} lacks {wrong}, or has something else there; it was "
+            "changed since featviz wrote it, so render it again"
+        )
     return record
 
 
 def record_to_text(record: Record) -> str:
-    """Return a record as text, the same for the same record."""
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return a record as text that can be written as UTF-8, the same for the same record."""
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # names of files may hold bytes that are no text
+        return json.dumps(record, indent=2, allow_nan=False) + "\n"
+    return text
 
 
 def command(
@@ -105,7 +117,8 @@ def command(
     defaults = RenderConfig().to_json()
     for key, value in record["config"].items():
         if key not in defaults or value != defaults[key]:
-            options += [f"--{key.replace('_', '-')}", _option(value)]
+            flag = f"--{key.replace('_', '-')}"
+            options += [flag] if value is True else [flag, _option(value)]
     objectives = list(request["objectives"])
     # A unit that starts with a minus must not look like an option.
     dashes = ["--"] if any(text.startswith("-") for text in objectives) else []

@@ -83,6 +83,8 @@ def read_table(file: Path) -> dict[str, Any]:
     for name, value in document.items():
         if name == TABLE and isinstance(value, dict):
             continue
+        if name == TABLE:
+            raise ConfigError(f"{name!r} in {str(file)!r} must be a table [{TABLE}], got {value!r}")
         if name in kinds or not isinstance(value, dict):
             raise ConfigError(f"{name!r} in {str(file)!r} stands outside [{TABLE}]; move it there")
         raise ConfigError(

@@ -94,7 +94,7 @@ class SiteTable:
         if browsable and not every:
             return browsable
         paths = [self._path_name(call) for call in self._trace.calls if self._listed(call, every)]
-        output = [OUTPUT] if OUTPUT not in self._aliases else []
+        output = [OUTPUT] if any(_problem(call) is None for call in self._trace.of("")) else []
         return list(dict.fromkeys([*self._aliases, *paths, *output]))
 
     def _path_name(self, call: Call) -> str:
@@ -103,7 +103,7 @@ class SiteTable:
 
     @staticmethod
     def _listed(call: Call, every: bool) -> bool:
-        if not call.path or len(call.shape) not in {2, 4} or call.channels_last:
+        if not call.path or _problem(call) is not None:
             return False
         skipped = any(word in call.kind for word in ("Norm", "Dropout", "Identity"))
         return every or (call.fresh and not skipped) or (skipped and call.has_pre)
@@ -164,16 +164,9 @@ class SiteTable:
         paths = alias.parts if alias else (self._lucent_path(name, base),)
         calls = [self._call(name, path, index) for path in paths]
         for call in calls:
-            if call.channels_last:
+            if (problem := _problem(call)) is not None:
                 raise SiteError(
-                    f"{name!r} in {self._model_name!r} keeps its channels last, [b h w c], which "
-                    "featviz does not read; choose a site that "
-                    f"'featviz sites {self._model_name}' lists"
-                )
-            if len(call.shape) not in {2, 4}:
-                raise SiteError(
-                    f"{name!r} in {self._model_name!r} gives neither a [b c h w] map nor a [b c] "
-                    f"vector but shape {call.shape}; choose one that "
+                    f"{name!r} in {self._model_name!r} {problem}; choose a site that "
                     f"'featviz sites {self._model_name}' lists"
                 )
         return calls
@@ -205,6 +198,17 @@ def pre_activation_name(name: str) -> str:
     match = _SITE.match(name)
     stop = match.end("call") if match and match["call"] else match.end("name") if match else None
     return name if stop is None else f"{name[:stop]}.pre{name[stop:]}"
+
+
+def _problem(call: Call) -> str | None:
+    """Return why the units of a call cannot be read; None if they can."""
+    if call.channels_last:
+        return "keeps its channels last, [b h w c], which featviz does not read"
+    if len(call.shape) not in {2, 4}:
+        return f"gives neither a [b c h w] map nor a [b c] vector but shape {call.shape}"
+    if call.dtype is not None and not call.dtype.is_floating_point:
+        return f"gives {call.dtype}, and units are real numbers with a gradient"
+    return None
 
 
 def _span(name: str, a: str | None, b: str | None, channels: int) -> tuple[int, int]:
@@ -271,8 +275,8 @@ class Recorder:
         if self.watch:
             self.watch.clear()
 
-    def _hook_for(self, path: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+    def _hook_for(self, path: str) -> Callable[[nn.Module, object, object], Tensor | None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
             index = self._counts[path]
             self._counts[path] += 1
             wanted = [p for p in self._wanted if p.path == path and p.index == index]
@@ -285,9 +289,15 @@ class Recorder:
                 self._found[part] = tensor
             if len(self._found) == len(self._wanted):
                 raise _LastSiteReachedError
+            go_on = None
             for part in wanted:
+                tensor = self._found[part]
                 # A later in-place operation may overwrite what was captured.
-                self._found[part] = self._found[part].clone()
+                self._found[part] = tensor.clone()
+                if tensor is output and tensor.requires_grad:
+                    # From there on, so that later activations have a gradient at this site.
+                    go_on = self._found[part].clone()
+            return go_on
 
         return hook
 

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import os
 import zipfile
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from featviz.errors import ConfigError, OutputError
+from featviz.images import check_folder, write_file
 from featviz.natural_spectrum import NaturalSpectrum
 
 
@@ -38,21 +40,22 @@ def save_spectrum(spectrum: NaturalSpectrum, path: str | Path, *, overwrite: boo
     """
     path = Path(path)
     check_writable(path, overwrite=overwrite)
-    try:
-        path.write_bytes(spectrum_to_bytes(spectrum))
-    except OSError as error:
-        raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    write_file(path, spectrum_to_bytes(spectrum))
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
     """Raise OutputError if a file exists and may not be replaced, or its folder does not exist."""
-    if path.is_dir() or (path.exists() and not overwrite):
+    # Not the methods of Path, which raise for names that are too long.
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        raise OutputError(f"{str(path)!r} is no file that could be replaced; choose another")
+    if os.path.lexists(path) and not overwrite:
         raise OutputError(
             f"{str(path)!r} exists; choose another file or pass --overwrite "
             "(overwrite=True in Python)"
         )
     if not path.parent.is_dir():
         raise OutputError(f"there is no folder {str(path.parent)!r}; make it or choose another")
+    check_folder(path.parent)
 
 
 def read_spectrum(path: str | Path) -> NaturalSpectrum:
@@ -63,6 +66,8 @@ def read_spectrum(path: str | Path) -> NaturalSpectrum:
     """
     path = Path(path)
     try:
+        if path.is_file() and not zipfile.is_zipfile(path):  # numpy would speak of pickles
+            raise ValueError("no .npz file")
         stat = path.stat()
         return _read(str(path), stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError:

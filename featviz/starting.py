@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from featviz.config import RenderConfig
 from featviz.params import ImageParameters, Parameterisation, parse_parameterisation
+from featviz.params.alpha import AlphaImages, start_alpha
 from featviz.resampling import GREY
 
 
@@ -17,9 +18,9 @@ class Origin:
     """What images start from, other than noise.
 
     Attributes:
-        photo: Values 0..1; None: noise.
-        mask: 1 where the image is optimised, 0 where it stays as the photograph is, or grey
-            without one; None: 1 everywhere.
+        photo: Values 0..1, of transparent images alpha last; None: noise, half transparent.
+        mask: 1 where the image is optimised, 0 where it stays as the photograph is, or without one
+            grey, and transparent if it can be; None: 1 everywhere.
     """
 
     photo: Float[Tensor, "c h w"] | None = None
@@ -41,7 +42,7 @@ class Masked(ImageParameters):
     def __init__(
         self,
         inner: ImageParameters,
-        base: Float[Tensor, "c h w"] | Float[Tensor, ""],
+        base: Float[Tensor, "#c #h #w"],
         mask: Float[Tensor, "1 h w"],
     ) -> None:
         super().__init__()
@@ -81,8 +82,8 @@ def start(
     """Return the parameters of one start image a generator.
 
     Args:
-        config: The settings.
-        channels: Channels of the images.
+        config: The settings; with `alpha`, the images have one channel more.
+        channels: Channels that the network takes.
         size: Height and width in pixels.
         generators: CPU generators, one an image; the images of one objective are neighbours.
         device: Where the parameters live.
@@ -92,15 +93,27 @@ def start(
         ConfigError: If this kind of image cannot start from a photograph.
     """
     param = parse_parameterisation(config.param)
+    count = len(generators)
     if origin.photo is None:
         started = _from_noise(config, param, channels, size, generators, device)
     else:
-        photos = origin.photo.expand(len(generators), -1, -1, -1)
+        photos = origin.photo[:channels].expand(count, -1, -1, -1)
         started = param.start_from(photos, device=device)
+    if config.alpha is not None:
+        # Even, so that colours and moves are drawn as for opaque images.
+        alpha = torch.full((1, *size), GREY) if origin.photo is None else origin.photo[channels:]
+        alphas = start_alpha(alpha.expand(count, -1, -1, -1), param, device=device)
+        started = AlphaImages(started, alphas)
     if origin.mask is None:
         return started
-    base = torch.tensor(GREY) if origin.photo is None else origin.photo
+    base = _nothing(channels, config) if origin.photo is None else origin.photo
     return Masked(started, base, origin.mask).to(device)
+
+
+def _nothing(channels: int, config: RenderConfig) -> Float[Tensor, "c 1 1"]:
+    """Return grey, or grey that is transparent."""
+    alpha = [] if config.alpha is None else [0.0]
+    return torch.tensor([GREY] * channels + alpha).view(-1, 1, 1)
 
 
 def _from_noise(

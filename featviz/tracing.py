@@ -148,6 +148,7 @@ class Call:
         kind: Class name of the module.
         fresh: Whether this call made the tensor; False where it passes on another module's.
         channels_last: Whether the map is [b h w c], as inside ConvNeXt and Swin blocks.
+        dtype: Of that tensor; None if it gave none.
     """
 
     path: str
@@ -158,6 +159,7 @@ class Call:
     kind: str
     fresh: bool
     channels_last: bool
+    dtype: torch.dtype | None
 
 
 @dataclass(frozen=True)
@@ -290,6 +292,7 @@ def trace(network: nn.Module, network_input: Float[Tensor, "1 c h w"]) -> Trace:
                     kind=type(module).__name__,
                     fresh=version not in made,
                     channels_last=key in tracer.turned,
+                    dtype=tensor.dtype if tensor is not None else None,
                 )
             )
             made.add(version)

@@ -71,7 +71,11 @@ GOOD_FOR: dict[str, str] = {
         "What silences the unit most, before its ReLU: the opposite of an early unit (other "
         "slant), of deep ones something unrelated."
     ),
-    "--images 4 --diversity 1": (
+    "--alpha 1": (
+        "What of the picture the unit needs, cut out: one or a few objects of firm outline, clear "
+        "elsewhere; about half the score, since the rest is left away."
+    ),
+    "--images 4 --diversity 0.5": (
         "Whether the unit looks for one thing or several: what all four share is what it needs; at "
         "1 an image of a deep unit may give up its score for being different."
     ),
@@ -128,8 +132,9 @@ def list_settings() -> list[Setting]:
     for kind in ("nadam", "lbfgs"):
         found.append(Setting(variants, f"--optimiser {kind}", {"optimiser": kind}))
     found.append(Setting(variants, "--negative", negative=True))
-    diverse = {"images": 4, "diversity": 1.0}
-    return [*found, Setting(variants, "--images 4 --diversity 1", diverse)]
+    found.append(Setting(variants, "--alpha 1", {"alpha": 1.0}))
+    diverse = {"images": 4, "diversity": 0.5}
+    return [*found, Setting(variants, "--images 4 --diversity 0.5", diverse)]
 
 
 def good_for(setting: Setting) -> str:

@@ -6,9 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from featviz.backdrops import Backdrops
 from featviz.inference import InferenceCopy
-from featviz.objectives import IMAGE, Activations, Score
+from featviz.objectives import OUTSIDE, Activations, Part, Score, outside
 from featviz.params import ImageParameters
+from featviz.params.alpha import over
 from featviz.transforms import Moves, Transforms
 
 
@@ -22,6 +24,7 @@ class View:
         moves: The numbers drawn for every step.
         network: Open inference copy.
         score: Scores image k by its objective.
+        backdrops: What is behind transparent images; None: they are opaque.
     """
 
     parameters: ImageParameters
@@ -29,27 +32,32 @@ class View:
     moves: Moves
     network: InferenceCopy
     score: Score
+    backdrops: Backdrops | None = None
 
     def look(
         self, step: int, *, asleep: Bool[Tensor, " b"] | None, keep_grad: bool
-    ) -> tuple[Float[Tensor, "rows c h w"], Float[Tensor, " b"]]:
-        """Return what the network saw of the images, moved, and their scores at a step.
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
+        """Return the images as the network is given them to move, and their scores at a step.
 
         Args:
             step: Which moves to make.
             asleep: The images whose blocked gradients are redirected; None: none.
-            keep_grad: Whether what the network saw is to keep its gradient, that of what reads the
+            keep_grad: Whether these images are to keep their gradient, that of what reads the
                 network alone: penalties on the image have another way.
         """
         images: Tensor = self.parameters()
-        views = self.transforms.views
-        moved = self.transforms.apply(images, self.moves[step])
+        alpha = None
+        if self.backdrops is not None:
+            alpha = images[:, -1:]
+            images = over(images, self.backdrops[step])
+        seen = images
         if keep_grad:
-            moved = moved.view_as(moved)  # apart from the images, also where nothing moves
-            moved.retain_grad()
+            seen = images.view_as(images)  # apart from what penalties read
+            seen.retain_grad()
+        views = self.transforms.views
         rows = asleep if asleep is None else asleep.repeat_interleave(views)
-        found = self.network(moved, asleep=rows)
-        return moved, mean_over_views(self.score, views)({IMAGE: images, **found})
+        found = self.network(self.transforms.apply(seen, self.moves[step]), asleep=rows)
+        return seen, mean_over_views(self.score, views)({**outside(images, alpha), **found})
 
 
 def mean_over_views(score: Score, views: int) -> Score:
@@ -60,19 +68,21 @@ def mean_over_views(score: Score, views: int) -> Score:
     Args:
         score: Scores one view of each image.
         views: How many there are; those of an image lie next to each other. The images themselves
-            are there once.
+            and their alpha are there once.
     """
     if views == 1:
         return score
 
     def mean(activations: Activations) -> Float[Tensor, " b"]:
         split = {
-            name: (rows,) * views if name == IMAGE else rows.unflatten(0, (-1, views)).unbind(1)
+            name: (rows,) * views if name in OUTSIDE else rows.unflatten(0, (-1, views)).unbind(1)
             for name, rows in activations.items()
         }
-        scores = [
-            score({name: parts[view] for name, parts in split.items()}) for view in range(views)
-        ]
+        scores = []
+        for view in range(views):
+            found = {name: parts[view] for name, parts in split.items()}
+            rows = slice(view, None, views)
+            scores.append(score(Part(found, whole=activations, rows=rows)))
         return torch.stack(scores).mean(0)
 
     return mean

@@ -374,3 +374,29 @@ def posneg_nmf(
     stacked = np.concatenate([np.maximum(matrix, 0), np.maximum(-matrix, 0)])
     loadings, factors = lee_seung_nmf(stacked, start, iterations=iterations)
     return loadings[: len(matrix)] - loadings[len(matrix) :], factors
+
+
+def stops_at(scores: list[float], patience: int, min_delta: float) -> int:
+    """Steps after which an image stops, 0 if never; every mean worked out from its weights."""
+    fade = 1 - 1 / max(1.0, patience / 2)
+    best, since = -math.inf, 0
+    for step in range(len(scores)):
+        weights = [fade**age for age in range(step, -1, -1)]
+        pairs = zip(weights, scores[: step + 1], strict=True)
+        mean = sum(w * score for w, score in pairs) / sum(weights)
+        if best == -math.inf or mean > best + min_delta * abs(best):
+            best, since = mean, 0
+        else:
+            since += 1
+        if since >= patience:
+            return step + 1
+    return 0
+
+
+def splitmix64(seed: int, index: int) -> int:
+    """The number at a place, from 0 on, of the SplitMix64 stream of a seed (Steele et al. 2014)."""
+    low = 2**64 - 1
+    z = (seed + (index + 1) * 0x9E3779B97F4A7C15) & low
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & low
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & low
+    return z ^ (z >> 31)

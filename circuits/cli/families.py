@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,8 +179,10 @@ def _check_free(*files: Path | None, overwrite: bool) -> None:
 
 def _weights(model: "Model", source: str | None, site: str) -> "WeightMap":
     """Return the weights between the sites with gates taken as open."""
-    expanded: WeightMap = import_module("circuits.expand").expand(model, source, site)
-    return expanded
+    from circuits.expansion import expand
+
+    assert source is not None, "checked before"
+    return expand(model, source, site)
 
 
 def _write_page(

@@ -4,16 +4,20 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 finished with failed units, 130 int
 go to stdout, one JSON document with `--json`; progress and messages go to stderr.
 """
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from featviz.cli.contrast import contrast
 from featviz.cli.demo import demo
+from featviz.cli.facet import facet
 from featviz.cli.gallery import gallery
 from featviz.cli.metrics import metrics
 from featviz.cli.models import models, sites
@@ -48,7 +52,8 @@ def app() -> None:
     """See what any unit of a vision CNN looks for."""
 
 
-for _command in (demo, gallery, metrics, models, photo, render, show, sites, spectrum):
+_OWN = (contrast, demo, facet, gallery, metrics, models, photo, render, show, sites, spectrum)
+for _command in _OWN:
     app.add_command(_command)
 
 
@@ -77,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outer edge: a network may raise anything
-        text = f"{type(error).__name__}: {error}"
+        text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         if as_json:
             print_json({"error": text, "exit_code": 1})
         if os.environ.get("FEATVIZ_DEBUG"):
@@ -89,4 +94,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    # A stream that was closed is None, which few libraries expect.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - until the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - until the end
+    # Names of files may hold bytes that are no text; they go out as they came in.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     sys.exit(run(sys.argv[1:]))

@@ -40,9 +40,10 @@ def demo(output: Path, steps: int, size: int, as_json: bool) -> None:
     Files of an earlier demo in the folder are replaced.
     """
     import featviz
-    from featviz.images import contact_sheet, png_bytes, write_file
+    from featviz.images import check_folder, contact_sheet, png_bytes, write_file
     from featviz.page import result_section, write_page
 
+    check_folder(output)
     started = time.monotonic()
     model = featviz.load("squeezenet1_1")
     sections, results, files = [], [], []

@@ -96,6 +96,8 @@ def load_model(
         sys.path.insert(0, str(Path.cwd()))
     with prints_to_stderr():
         model = load(name, weights=weights, mean=mean, std=std, size=input_size, channels=channels)
+    if device.startswith("meta"):
+        raise ConfigError("cannot use device 'meta', which computes nothing; try --device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif model.arguments:

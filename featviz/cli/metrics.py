@@ -27,6 +27,7 @@ _COLUMNS = (
     ("high", "high", "{:.3f}"),
     ("clipped", "clipped", "{:.3f}"),
     ("saturation", "saturation", "{:.2f}"),
+    ("opacity", "opacity", "{:.2f}"),
     ("nearest", "nearest", "{:.2f}"),
     ("nearest photograph", "nearest_file", "{}"),
 )

@@ -1,14 +1,15 @@
 """`featviz photo`: what people do with a photograph."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from featviz.cli.loading import Size, load_model, model_options
-from featviz.cli.output import json_option, print_json, prints_to_stderr
-from featviz.cli.render import report
+from featviz.cli.output import json_option, prints_to_stderr
+from featviz.cli.render import print_result, report
+from featviz.config import RenderConfig
 
 if TYPE_CHECKING:
     from featviz.models import Model
@@ -90,7 +91,10 @@ def accentuate(unit: str, picture: Path, keep: float, **options: Any) -> int:
     from featviz.recipes import accentuate as recipe
 
     return _run(
-        options, [picture], lambda model, seen, kw: recipe(model, unit, seen[0], keep=keep, **kw)
+        options,
+        [picture],
+        lambda model, seen, kw: recipe(model, unit, seen[0], keep=keep, **kw),
+        request=[unit],
     )
 
 
@@ -121,7 +125,7 @@ def restyle(
             seen[0],
             seen[1],
             content_site=content_site,
-            style_sites=[site.strip() for site in style_sites.split(",")],
+            style_sites=[site.strip() for site in style_sites.split(",") if site.strip()],
             style_weight=style_weight,
             **kw,
         ),
@@ -132,30 +136,33 @@ def _run(
     options: dict[str, Any],
     pictures: list[Path],
     recipe: "Callable[[Model, list[Any], dict[str, Any]], RenderResult]",
+    *,
+    request: Sequence[str] = (),
 ) -> int:
     """Load the model and the pictures, run a recipe, save what comes."""
-    from featviz.errors import OutputError
-    from featviz.images import make_folder, read_photo
+    from featviz.images import check_folder, read_photo
+    from featviz.photographs import open_photograph
+    from featviz.result import check_free, output_paths
 
     output, overwrite = options.pop("output"), options.pop("overwrite")
     size, as_json = options.pop("size"), options.pop("as_json")
     given = {"steps": options.pop("steps"), "seed": options.pop("seed")}
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    RenderConfig(size=size, **settings)  # refuses what is out of range
+    check_folder(output)
+    for file in pictures:  # loading a model may take a download
+        open_photograph(file)
     settings["progress"] = not options.pop("quiet")
     model = load_model(options.pop("model"), **options)
     size = (size, size) if isinstance(size, int) else size or model.spec.size
     seen = [read_photo(file, size, channels=model.spec.channels) for file in pictures]
-    make_folder(output)
-    # What the files will be called is known only afterwards, and that would be late.
-    if not overwrite and any(output.glob("*.png")):
-        raise OutputError(
-            f"{str(output)!r} holds pictures already; choose another folder or pass --overwrite"
-        )
+
+    def before(labels: Sequence[str]) -> None:
+        check_free(output_paths(output, model.name, labels, request), overwrite=overwrite)
+
+    settings["before"] = before
     with prints_to_stderr():
         result = recipe(model, seen, settings)
     paths = result.save(output, overwrite=overwrite)
-    if as_json:
-        print_json({"files": [str(path) for path in paths], **result.record})
-    else:
-        click.echo("\n".join(str(path) for path in paths))
+    print_result(result, paths, as_json=as_json)
     return report(result)

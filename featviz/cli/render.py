@@ -29,7 +29,7 @@ _FRAMES = 24
 def _setting(name: str, help_text: str, **options: Any) -> Any:
     """Make the flag of a field of RenderConfig; None keeps the default that stands there."""
     default = getattr(RenderConfig, name)
-    shown = f" [{default}]" if default not in (None, ()) else ""
+    shown = "" if default in (None, ()) or default is False else f" [{default}]"
     return click.option(f"--{name.replace('_', '-')}", help=help_text + shown, **options)
 
 
@@ -47,7 +47,11 @@ _CONFIG_OPTIONS = (
         "lucid, smooth, maco, none, or a list such as jitter:8,rotate:-10..10.",
         metavar="PRESET|LIST",
     ),
-    _setting("learning_rate", "Of the optimiser. [0.05; cppn 0.002, maco 1, lbfgs 1]", type=float),
+    _setting(
+        "learning_rate",
+        "Of the optimiser; maco with --start 0.05. [0.05; cppn 0.002, maco 1, lbfgs 1]",
+        type=float,
+    ),
     _setting(
         "optimiser",
         "lbfgs: one image at a time. [adam; maco nadam]",
@@ -68,9 +72,13 @@ _CONFIG_OPTIONS = (
     _setting("mask", "Picture: white where the image is optimised.", metavar="FILE"),
     _setting(
         "contrast",
-        "Photographs: set channels apart from the others of their site.",
-        metavar="FOLDER",
+        "Set channels apart from others of their site: photographs, or of featviz contrast.",
+        metavar="FOLDER|FILE.npz",
     ),
+    _setting("patience", "Stop an image after so many steps without a rise. [never]", type=int),
+    _setting("min_delta", "What counts as a rise, relative to the best.", type=float),
+    _setting("terms", "Keep the history of each term of an objective.", is_flag=True, default=None),
+    _setting("alpha", "Transparent images: share of the score for it, usually 1.", type=float),
 )
 
 
@@ -128,6 +136,13 @@ class _Units(click.Command):
     "--print-config", is_flag=True, is_eager=True, help="Print the settings as TOML, and end."
 )
 @click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER|FILE.png",
+    help="Take what is finished there, go on where there is a state.",
+)
+@click.option("--save-state", is_flag=True, help="Also save what --resume needs to go on.")
+@click.option(
     "--animate",
     type=click.Choice(["gif", "mp4"]),
     help="Also write how each image came about; at --thresholds, or at 24 steps.",
@@ -145,6 +160,8 @@ def render(
     file: Path | None,
     ignore_environment: bool,
     print_config: bool,
+    resume: Path | None,
+    save_state: bool,
     animate: str | None,
     quiet: bool,
     as_json: bool,
@@ -154,12 +171,13 @@ def render(
 
     A unit is SITE:CHANNEL, such as fire4:128; fire4:0-15,40 and fire4:* are sets, fire4:17@7,9 is
     one position. 'featviz sites MODEL' lists the sites. Units combine in an expression, such as
-    'fire4:5 - 0.5*fire4:9' or '(fire4:5 + fire4:6) / 2'.
+    'fire4:5 - 0.5*fire4:9' or '(fire4:5 + fire4:6) / 2', and with functions, such as
+    'direction(fire4, v.npy)' or 'caricature(fire7, cat.png)'; the README lists all.
 
     Each setting may also stand in an environment variable, FEATVIZ_RENDER_STEPS for --steps and so
     on, or in the file of --config; flags go before variables, variables before the file.
     """
-    from featviz.animation import check_animations, save_animation
+    from featviz.animation import check_animations
     from featviz.images import make_folder
     from featviz.rendering import list_labels
     from featviz.rendering import render as render_images
@@ -167,37 +185,64 @@ def render(
 
     config = _read_config(options, file, ignore_environment=ignore_environment)
     if print_config:
-        _print_config(config, as_json=as_json)
-        return 0
-    config, own_thresholds = _with_frames(config, animate)
+        return _print_config(config, as_json=as_json)
+    config, own_thresholds = _with_frames(config, animate, resume=resume)
     loaded = load_model(model, **options)
     texts = [_target(text, objective=objective, negative=negative) for text in units]
     with prints_to_stderr():
         labels = list_labels(loaded, texts, config=config)
     paths = output_paths(output, loaded.name, labels, texts)
+    overwrite = overwrite or _goes_on_in(output, resume)
     check_free(paths, overwrite=overwrite, thresholds=own_thresholds)
     movies = [path.with_suffix(f".{animate}") for path in paths[: len(labels)] if animate]
     check_animations(movies, overwrite=overwrite)
     make_folder(output)
     with prints_to_stderr():
-        result = render_images(loaded, texts, config=config, progress=not quiet)
+        result = render_images(
+            loaded,
+            texts,
+            config=config,
+            resume=resume,
+            save_state=save_state,
+            progress=not quiet,
+        )
     shown = result if own_thresholds else replace(result, frames={})
     paths = shown.save(output, overwrite=overwrite)
-    for k, movie in enumerate(movies[: len(result)]):
-        if not result.failed[k]:
-            save_animation(result.moving(k), movie)
-            paths.append(movie)
+    print_result(result, paths + _save_movies(result, movies), as_json=as_json)
+    return report(result)
+
+
+def _save_movies(result: "RenderResult", movies: list[Path]) -> list[Path]:
+    """Write the animations of images that did not fail, and return where they are."""
+    from featviz.animation import save_animation
+
+    made = [(k, movie) for k, movie in enumerate(movies[: len(result)]) if not result.failed[k]]
+    for k, movie in made:
+        save_animation(result.moving(k), movie)
+    return [movie for _, movie in made]
+
+
+def print_result(result: "RenderResult", paths: list[Path], *, as_json: bool) -> None:
+    """Print the files that were written, with the record if a program asks."""
     if as_json:
         print_json({"files": [str(path) for path in paths], **result.record})
     else:
         click.echo("\n".join(str(path) for path in paths))
-    return report(result)
+
+
+def _goes_on_in(folder: Path, resume: Path | None) -> bool:
+    """Tell whether pictures take the places of those they go on from; others there are errors."""
+    if resume is None:
+        return False
+    return (resume if resume.is_dir() else resume.parent).resolve() == folder.resolve()
 
 
 def _with_frames(
-    config: "RenderConfig", animate: str | None
+    config: "RenderConfig", animate: str | None, *, resume: Path | None
 ) -> tuple["RenderConfig", tuple[int, ...]]:
     """Return settings that keep frames for an animation, and the thresholds the user asked for."""
+    if resume and animate:
+        raise click.UsageError("--animate shows a climb from its start; leave out --resume")
     if animate is None or config.thresholds:
         return config, config.thresholds
     count = min(_FRAMES, config.steps)
@@ -222,13 +267,14 @@ def _read_config(
     return read_settings(flags, environment=environment, file=file)
 
 
-def _print_config(config: "RenderConfig", *, as_json: bool) -> None:
+def _print_config(config: "RenderConfig", *, as_json: bool) -> int:
     from featviz.settings import TABLE, settings_to_toml
 
     if as_json:
         print_json({TABLE: config.to_json()})
     else:
         click.echo(settings_to_toml(config), nl=False)
+    return 0
 
 
 def _target(text: str, *, objective: str, negative: bool) -> str:
@@ -247,13 +293,20 @@ def _target(text: str, *, objective: str, negative: bool) -> str:
 
 def report(result: "RenderResult") -> int:
     """Tell on stderr what is wrong with the images, and return the exit code."""
+    less = " or less --diversity" if result.config.diversity else ""
+    silent = f"dead: their image does not fire them and shows nothing; try another --seed{less}"
     for flags, words in (
-        (result.dead, "dead: they never fired, so the image shows nothing; try another --seed"),
+        (result.dead, silent),
         (result.failed, "failed: not a finite number, so not saved"),
     ):
         units = [label for label, flag in zip(result.labels, flags.tolist(), strict=True) if flag]
         if units:
             click.echo(f"{len(units)} of {len(result)} {words}: {', '.join(units)}", err=True)
+    if result.files:
+        click.echo(
+            f"{len(result.files)} of {len(result)} were finished before: not rendered again.",
+            err=True,
+        )
     if result.interrupted:
         done = max(entry["steps_done"] for entry in result.record["images"])
         click.echo(

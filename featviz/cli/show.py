@@ -11,7 +11,7 @@ import click
 
 from featviz.cli.loading import check_trust
 from featviz.cli.output import INTERRUPTED, json_option, print_json
-from featviz.errors import RecordError
+from featviz.errors import OutputError, RecordError
 
 
 @click.command()
@@ -27,9 +27,13 @@ from featviz.errors import RecordError
     is_flag=True,
     help="Let --reproduce import the module.path:factory that the record names: it runs its code.",
 )
+@click.option("--overwrite", is_flag=True, help="Let --reproduce replace files that exist.")
 @json_option
-def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool) -> int:
+def show(
+    file: Path, reproduce: Path | None, allow_factory: bool, overwrite: bool, as_json: bool
+) -> int:
     """Print the record of FILE (PNG or JSON), and the command that makes it again."""
+    from featviz.named_files import check_files
     from featviz.record import command, read_record
     from featviz.settings import PREFIX
 
@@ -49,7 +53,15 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
             "script again instead"
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
-    same = _run_again(record, file, reproduce)
+    check_files(record["ran"].get("files", {}))
+    if not file.with_suffix(".png").is_file():
+        raise RecordError(
+            f"there is no picture {str(file.with_suffix('.png'))!r} to compare with; put it beside "
+            f"{str(file)!r}, or run the command that 'featviz show' prints"
+        )
+    if reproduce.resolve() == file.parent.resolve():
+        raise OutputError(f"{str(reproduce)!r} holds {str(file)!r} itself; choose another folder")
+    same = _run_again(record, file, reproduce, overwrite=overwrite)
     if as_json:
         print_json({"file": str(file), "command": line, "same_bytes": same})
     else:
@@ -57,14 +69,15 @@ def show(file: Path, reproduce: Path | None, allow_factory: bool, as_json: bool)
     return 0 if same else 1
 
 
-def _run_again(record: dict[str, Any], file: Path, folder: Path) -> bool:
+def _run_again(record: dict[str, Any], file: Path, folder: Path, *, overwrite: bool) -> bool:
     from featviz.cli import app
     from featviz.record import command
     from featviz.result import output_paths
 
     line = command(record, output=str(folder), ignore_environment=True)
     assert line is not None
-    words = shlex.split(line)[1:]
+    name, *rest = shlex.split(line)[1:]
+    words = [name, *["--overwrite"] * overwrite, *rest]
     # The list of files that `render` prints would not belong to this command's output.
     with contextlib.redirect_stdout(io.StringIO()):
         code = app.main(words, prog_name="featviz", standalone_mode=False)
@@ -85,6 +98,8 @@ def _print(record: dict[str, Any], line: str | None, *, as_json: bool) -> None:
     click.echo(f"weights    sha256 {record['model']['weights_sha256']}")
     for image in images:
         click.echo(f"unit       {_image_line(image)}")
+        for label, value in image.get("terms", {}).items():
+            click.echo(f"term       {value:+.4g}  {label}")
     for key, value in {**record["config"], **record["ran"]}.items():
         if key not in {"thresholds"} or value:
             click.echo(f"{key.replace('_', ' '):<17} {value}")
@@ -98,5 +113,6 @@ def _image_line(image: dict[str, Any]) -> str:
     words = [image["unit"]]
     words.append("no score" if image["score"] is None else f"score {image['score']:.4g}")
     words.append(f"{image['steps_done']} steps")
+    words += ["stopped early"] if image.get("stopped_at") else []
     words += [flag for flag in ("dead", "failed") if image[flag]]
     return ", ".join(words)

@@ -13,7 +13,7 @@ from featviz.errors import ConfigError
 from featviz.metrics.pictures import PictureFolder
 from featviz.metrics.statistics import Moments, cosine_distance, gram_diversity, rank, z_scores
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Objective, bind
+from featviz.objectives import OUTSIDE, Objective, bind, outside
 from featviz.sites import OUTPUT
 from featviz.transforms import parse_transforms
 
@@ -21,7 +21,12 @@ _BLUR_REACH = 3  # standard deviations: beyond lies 0.3 % of a Gaussian
 
 
 def score_images(
-    model: Model, objectives: Sequence[Objective], images: Float[Tensor, "b c h w"]
+    model: Model,
+    objectives: Sequence[Objective],
+    images: Float[Tensor, "b c h w"],
+    *,
+    together: int = 1,
+    alpha: Float[Tensor, "b 1 h w"] | None = None,
 ) -> Float[Tensor, " b"]:
     """Score image k by objective k: float32, the unchanged network, no transform.
 
@@ -30,10 +35,19 @@ def score_images(
         objectives: One an image.
         images: Values 0..1, on the network's device; scores are differentiable if they are, as
             far as the network goes: penalties on the image itself count as fixed.
+        alpha: Of the same images, for objectives that read it; None: they are opaque.
+        together: How many neighbouring images belong to one objective, see `bind`.
     """
-    names = dict.fromkeys(name for o in objectives for name in o.sites if name != IMAGE)
-    found = model.record(images, list(names))
-    return bind(objectives, device=images.device)({IMAGE: images.detach(), **found})
+    names = dict.fromkeys(name for o in objectives for name in o.sites if name not in OUTSIDE)
+    asked = torch.is_grad_enabled() and images.requires_grad
+    looks_back = any(objective.looks_back for objective in objectives)
+    with torch.set_grad_enabled(torch.is_grad_enabled() or looks_back):
+        # Gradients at a site need an image that has one.
+        shown = images.detach().requires_grad_() if looks_back and not asked else images
+        found = model.record(shown, list(names))
+        bound = bind(objectives, device=images.device, together=together)
+        score = bound({**outside(images.detach(), alpha), **found})
+    return score.detach() if looks_back and not asked else score
 
 
 def channel_means(activation: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c"]:
@@ -87,6 +101,7 @@ def robustness(
     objectives: Sequence[Objective],
     images: Float[Tensor, "b c h w"],
     *,
+    alpha: Float[Tensor, "b 1 h w"] | None = None,
     held_out: HeldOut | None = None,
 ) -> Robustness:
     """Score images after moves and blurs that they were not trained with.
@@ -95,6 +110,7 @@ def robustness(
         model: The network.
         objectives: One an image.
         images: Values 0..1, on the CPU.
+        alpha: Of the same images, which is not moved; None: they are opaque.
         held_out: The transforms; None: the defaults of `HeldOut`.
     """
     held_out = held_out or HeldOut()
@@ -102,15 +118,16 @@ def robustness(
     size = (images.shape[-2], images.shape[-1])
     generators = [image_generator(held_out.seed, f"held out: {o.label}") for o in objectives]
     shown = images.to(model.device)
+    alpha = None if alpha is None else alpha.to(model.device)
     moves = transforms.draw_batch(
         held_out.draws, channels=images.shape[1], size=size, generators=generators
     ).to(shown.device)
     rows = []
     for draw, sd_px in enumerate(torch.linspace(*held_out.blur_px, held_out.draws).tolist()):
         moved = blurred(transforms.apply(shown, moves[draw]), sd_px)
-        rows.append(score_images(model, objectives, moved).cpu())
+        rows.append(score_images(model, objectives, moved, alpha=alpha).cpu())
     scores = torch.stack(rows)
-    plain = score_images(model, objectives, shown).cpu()
+    plain = score_images(model, objectives, shown, alpha=alpha).cpu()
     ratio = (scores.mean(0) / plain).where(plain > 0, torch.nan)
     return Robustness(scores.mean(0), scores.std(0), ratio)
 

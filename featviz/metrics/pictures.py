@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from featviz.errors import PictureError
-
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from featviz.photographs import check_format, known_suffixes, open_photograph, sorted_pictures
 
 # The short side is 256 for a crop of 224, as networks on ImageNet are tested.
 _MARGIN = 256 / 224
@@ -41,22 +40,26 @@ class PictureFolder:
         path = Path(folder)
         if not path.is_dir():
             raise PictureError(f"there is no folder {str(folder)!r}; give a folder of photographs")
-        files = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-        )
+        files = sorted_pictures(path.rglob("*"))
         if len(files) < 2:
-            known = " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
             raise PictureError(
-                f"{str(folder)!r} holds {len(files)} pictures ({known}); give a folder with two "
-                "at least, better hundreds"
+                f"{str(folder)!r} holds {len(files)} pictures ({known_suffixes()}); give a folder "
+                "with two at least, better hundreds"
             )
         return cls(path, tuple(files))
 
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.files)
+
+    def check(self) -> None:
+        """Look at the beginning of each picture, which takes much less time than reading it.
+
+        Raises:
+            PictureError: If the format of one is not known.
+        """
+        for file in self.files:
+            check_format(file)
 
     def batches(
         self, size: tuple[int, int], *, channels: int = 3, batch: int = 32
@@ -85,7 +88,7 @@ def read_picture(file: Path, size: tuple[int, int], *, channels: int = 3) -> Flo
     """Read a picture as an image in 0..1: resized to cover 8/7 of the size, its centre cut out.
 
     Args:
-        file: A picture; transparency is dropped.
+        file: A picture, see photographs.py.
         size: Height and width in pixels.
         channels: 3, or 1 for grey.
 
@@ -93,13 +96,7 @@ def read_picture(file: Path, size: tuple[int, int], *, channels: int = 3) -> Flo
         PictureError: If it cannot be read.
     """
     h, w = size
-    try:
-        with Image.open(file) as opened:
-            picture = opened.convert("RGB" if channels == 3 else "L")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise PictureError(
-            f"cannot read {str(file)!r} as a picture: {error}; remove it or choose another folder"
-        ) from error
+    picture = open_photograph(file, channels=channels)
     scale = max(h / picture.height, w / picture.width) * _MARGIN
     shown = max(w, round(picture.width * scale)), max(h, round(picture.height * scale))
     picture = picture.resize(shown, Image.Resampling.BILINEAR)

@@ -22,14 +22,19 @@ slope: `spectrum_slope`; white noise has 0; 90 % of 200 photographs from ImageNe
 high: `high_frequency_share`, 0..1.
 clipped: `clipped_share`, 0..1.
 saturation: `mean_saturation`, 0..1.
+
+Transparent images, which are measured before grey, also have `opacity`: their mean alpha, 0..1.
 """
 
 
-def pixel_metrics(images: Float[Tensor, "b c h w"]) -> list[dict[str, float | None]]:
+def pixel_metrics(
+    images: Float[Tensor, "b c h w"], *, alpha: Float[Tensor, "b 1 h w"] | None = None
+) -> list[dict[str, float | None]]:
     """Return the measures of this module, one dictionary an image; None where undefined.
 
     Args:
         images: Values 0..1.
+        alpha: Of the same images; None: they are opaque, and nothing is said about that.
     """
     columns = zip(
         spectrum_slope(images).tolist(),
@@ -38,7 +43,11 @@ def pixel_metrics(images: Float[Tensor, "b c h w"]) -> list[dict[str, float | No
         mean_saturation(images).tolist(),
         strict=True,
     )
-    return [dict(zip(METRICS, map(finite, column), strict=True)) for column in columns]
+    found = [dict(zip(METRICS, map(finite, column), strict=True)) for column in columns]
+    if alpha is not None:
+        for row, share in zip(found, alpha.flatten(1).mean(1).tolist(), strict=True):
+            row["opacity"] = finite(share)
+    return found
 
 
 def finite(value: float) -> float | None:

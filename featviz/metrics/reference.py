@@ -15,7 +15,7 @@ from featviz.metrics.measures import channel_means
 from featviz.metrics.pictures import PictureFolder
 from featviz.metrics.statistics import Moments
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Objective
+from featviz.objectives import OUTSIDE, Activations, Objective, Part, outside
 
 
 class Reference:
@@ -67,22 +67,24 @@ class Reference:
         new = [o for o in dict.fromkeys(objectives) if o not in self._scores]
         if not new_sites and not new:
             return
-        read = [name for o in new for name in o.sites if name != IMAGE]
+        read = [name for o in new for name in o.sites if name not in OUTSIDE]
         needed = list(dict.fromkeys([*new_sites, *read]))
         scores: list[Tensor] = []
         moments: dict[str, Moments] = {}
         peaks: dict[str, Tensor] = {}
         shown = self.folder.batches(self.size, channels=self.model.spec.channels, batch=self._batch)
         for images in shown:
-            with torch.no_grad():
-                shown_here = images.to(self.model.device)
-                found = {IMAGE: shown_here, **self.model.record(shown_here, needed)}
+            # Gradients at a site need an image that has one.
+            looks_back = any(o.looks_back for o in new)
+            with torch.set_grad_enabled(looks_back):
+                shown_here = images.to(self.model.device).requires_grad_(looks_back)
+                found = {**outside(shown_here, None), **self.model.record(shown_here, needed)}
+                rows = [_score(o, found).detach() for o in new]
             for name in new_sites:
                 fresh = Moments.of(channel_means(found[name]))
                 peak = found[name].movedim(1, -1).flatten(0, -2).amax(0).cpu()
                 moments[name] = moments[name].merge(fresh) if name in moments else fresh
                 peaks[name] = torch.maximum(peaks[name], peak) if name in peaks else peak
-            rows = [o.score({name: found[name].float() for name in o.sites}) for o in new]
             scores.append(torch.stack(rows, 1).cpu() if rows else torch.empty(len(images), 0))
         self._moments |= moments
         self._peaks |= peaks
@@ -102,3 +104,8 @@ class Reference:
         """Return the score of each picture by each objective."""
         self.gather(objectives=objectives)
         return torch.stack([self._scores[objective] for objective in objectives], 1)
+
+
+def _score(objective: Objective, found: Activations) -> Float[Tensor, " n"]:
+    read = {name: found[name].float() for name in objective.sites}
+    return objective.score(Part(read, whole=found, rows=slice(None)))

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from featviz.errors import PictureError, RecordError
-from featviz.images import to_image
+from featviz.images import TEXT_KEY, to_image
+from featviz.params.alpha import over_grey
+from featviz.photographs import read_pixels
 from featviz.record import Record, read_record
 
 
@@ -18,13 +19,15 @@ class Render:
 
     Attributes:
         file: The PNG.
-        image: Values 0..1, as the PNG rounds them.
+        image: Values 0..1, as the PNG rounds them; a transparent one before grey.
         record: What was done.
+        alpha: Where a transparent image is opaque, 0..1; None: everywhere.
     """
 
     file: Path
     image: Float[Tensor, "c h w"]
     record: Record
+    alpha: Float[Tensor, "1 h w"] | None = None
 
     @property
     def label(self) -> str:
@@ -43,7 +46,8 @@ def read_renders(folder: str | Path) -> list[Render]:
     Contact sheets, copies from thresholds, and pictures without a record are left out.
 
     Raises:
-        RecordError: If there is no such folder, or no picture in it has a record.
+        RecordError: If there is no such folder, no picture in it has a record, or a record cannot
+            be read.
         PictureError: If a PNG cannot be read.
     """
     path = Path(folder)
@@ -76,26 +80,18 @@ def read_render(file: str | Path) -> Render:
 
 
 def _read_if_render(file: Path) -> Render | None:
-    try:
-        with Image.open(file) as picture:
-            picture.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise PictureError(
-            f"cannot read {str(file)!r} as a picture: {error}; remove it or render it again"
-        ) from error
-    try:
-        record = read_record(file)
-    except RecordError:
+    picture = read_pixels(file)
+    if TEXT_KEY not in getattr(picture, "text", {}):
         return None
+    record = read_record(file)
     if "image" not in record or "after_step" in record:
         return None
+    h, w = record["ran"]["size"]
     try:
-        h, w = map(int, record["ran"]["size"])
-        complete = {"unit", "score", "dead"} <= set(record["image"])
-    except (KeyError, TypeError, ValueError):
-        complete = False
-    if not complete:
-        raise RecordError(
-            f"the record of {str(file)!r} lacks its size, unit, score or flag; render it again"
-        )
-    return Render(file, to_image(picture, (h, w)), record)
+        clear = record["config"].get("alpha") is not None
+        image = to_image(picture, (h, w), alpha=clear)
+    except PictureError as error:
+        raise PictureError(f"cannot measure {str(file)!r}: {error}") from error
+    if clear:
+        return Render(file, over_grey(image[None])[0], record, image[-1:])
+    return Render(file, image, record)

@@ -20,6 +20,7 @@ from featviz.metrics.statistics import gain, percentile
 from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.models.weights import digest
+from featviz.named_files import check_files
 from featviz.objectives import Channel, Neuron, Objective
 from featviz.plan import make_plan
 from featviz.record import Record
@@ -94,18 +95,19 @@ def measure_renders(
 
 def _row(render: Render) -> dict[str, Any]:
     entry = render.record["image"]
+    alpha = None if render.alpha is None else render.alpha[None]
     return {
         "file": render.file.name,
         "model": render.record["model"]["name"],
         "unit": render.label,
         "score": entry["score"],
         "dead": entry["dead"],
-        **pixel_metrics(render.image[None])[0],
+        **pixel_metrics(render.image[None], alpha=alpha)[0],
     }
 
 
 def _groups(renders: Sequence[Render]) -> list[list[int]]:
-    """Return indices of renders of one network and one size, those without a name left out."""
+    """Return indices of renders of one network, size and kind, those without a name left out."""
 
     def key(k: int) -> tuple[str, ...]:
         record = renders[k].record
@@ -113,6 +115,7 @@ def _groups(renders: Sequence[Render]) -> list[list[int]]:
             *record["request"]["arguments"],
             record["model"]["weights_sha256"],
             *map(str, renders[k].image.shape),
+            str(renders[k].alpha is None),
         )
 
     named = [k for k, r in enumerate(renders) if r.record["request"]["arguments"] is not None]
@@ -139,6 +142,8 @@ def _measure_group(
     independent: str | None,
 ) -> None:
     """Fill in the measures that ask networks."""
+    for render in renders:
+        check_files(render.record["ran"].get("files", {}))
     saved = RenderConfig.from_json(renders[0].record["config"])
     # A picture is measured as it is: what it started from and was compared with does not count.
     config = replace(saved, images=2, diversity=0.0, start=None, keep=0.0, mask=None, contrast=None)
@@ -146,6 +151,8 @@ def _measure_group(
     plan = make_plan(model, [r.objective for r in renders], config)
     objectives = list(plan.objectives[::2])
     shown = torch.stack([render.image for render in renders])
+    alphas = [render.alpha for render in renders if render.alpha is not None]
+    alpha = torch.stack(alphas) if alphas else None
     size = (shown.shape[-2], shown.shape[-1])
     reference = None if folder is None else Reference(model, folder)
     if reference is not None:
@@ -154,7 +161,7 @@ def _measure_group(
         reference.gather([site for site, _ in units], scored)
     for chunk in torch.arange(len(renders)).split(_BATCH):
         part, of = [objectives[k] for k in chunk], [rows[k] for k in chunk]
-        _add_robustness(model, part, shown[chunk], of)
+        _add_robustness(model, part, shown[chunk], None if alpha is None else alpha[chunk], of)
         if reference is not None:
             _add_percentile(reference, part, of, size)
             _add_self(model, part, shown[chunk], of, reference)
@@ -177,9 +184,13 @@ def _unit(objective: Objective) -> tuple[str, int] | None:
 
 
 def _add_robustness(
-    model: Model, objectives: list[Objective], images: Tensor, rows: list[dict[str, Any]]
+    model: Model,
+    objectives: list[Objective],
+    images: Tensor,
+    alpha: Tensor | None,
+    rows: list[dict[str, Any]],
 ) -> None:
-    found = measures.robustness(model, objectives, images)
+    found = measures.robustness(model, objectives, images, alpha=alpha)
     columns = found.mean.tolist(), found.sd.tolist(), found.ratio.tolist()
     for row, *values in zip(rows, *columns, strict=True):
         names = "robust_mean", "robust_sd", "robust_ratio"
@@ -211,8 +222,7 @@ def _add_percentile(
 
 def _is_comparable(objective: Objective, size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Tell whether a score means the same on images of two sizes: a fixed place does not."""
-    placed = isinstance(objective, Neuron) and objective.position != "center"
-    return size == other or not placed
+    return size == other or not objective.placed
 
 
 def _add_self(

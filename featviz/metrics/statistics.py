@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from featviz.objectives.activations import gram_matrices, positions
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -98,13 +100,6 @@ def rank(z: Float[Tensor, "b c"], index: Int[Tensor, " b"]) -> Int[Tensor, " b"]
     return found.where(own.isfinite(), 0)
 
 
-def gram(activation: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c c"]:
-    """Return Gram matrices: mean over positions of the products of channels."""
-    rows = activation.flatten(2)
-    matrices: Tensor = rows @ rows.mT / rows.shape[2]
-    return matrices
-
-
 def gram_diversity(activation: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
     """Return 1 - the mean cosine of Gram matrices, over all pairs of images.
 
@@ -120,7 +115,7 @@ def gram_diversity(activation: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         there as a penalty, summed.
     """
     b = len(activation)
-    matrices = gram(activation.double()).flatten(1)
+    matrices = gram_matrices(positions(activation.double())).flatten(1)
     unit = torch.nn.functional.normalize(matrices, dim=1)
     pairs = torch.triu_indices(b, b, offset=1)
     return (1 - (unit @ unit.mT)[pairs[0], pairs[1]].mean()).float()

@@ -61,13 +61,17 @@ def load(
     import torch
     from torch import nn
 
+    from featviz.borrowing import cpu_by_default
     from featviz.models.model import Model
 
     settings = _Settings.checked(mean=mean, std=std, size=size, channels=channels)
     if isinstance(model, str):
-        # Parameters made in inference mode would never let a gradient through.
-        with torch.inference_mode(False):
-            return _load_named(model, weights, settings)
+        device = torch.empty(0).device
+        # Parameters made in inference mode would never let a gradient through. Random ones are
+        # drawn on the CPU, so that they are the same everywhere.
+        with torch.inference_mode(False), cpu_by_default():
+            loaded = _load_named(model, weights, settings)
+            return loaded if device.type == "meta" else loaded.to(device)
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"a model is a name or a torch.nn.Module, not a {type(model).__name__}; "

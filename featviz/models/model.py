@@ -1,12 +1,13 @@
 """A network ready for use: preprocessing inside, places with names, nothing left behind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from featviz.borrowing import borrowed
+from featviz.borrowing import borrowed, cpu_by_default
 from featviz.errors import ModelError, is_out_of_memory, too_large
 from featviz.models.spec import ModelSpec
 from featviz.sites import Recorder, Site, SiteTable
@@ -32,6 +33,9 @@ class Model(nn.Module):
         spec: What featviz knows about it.
         weights_origin: Where its weights came from.
         arguments: What loads it on the command line, or None.
+
+    Raises:
+        ModelError: If the network has parameters without values.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Model(nn.Module):
         arguments: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
+        _check_values(module, spec.name)
         self.arguments = arguments
         self.module = module
         self.spec = spec
@@ -114,9 +119,12 @@ class Model(nn.Module):
         """
         if isinstance(sites, str):
             raise ModelError(f"sites must be a list of names; write [{sites!r}]")
+        names = list(sites) if isinstance(sites, Iterable) else [sites]
+        if not isinstance(sites, Iterable) or not all(isinstance(name, str) for name in names):
+            raise ModelError(f"sites must be a list of names such as ['fire4'], got {sites!r}")
         self._check_images(images)
         table = self.site_table((images.shape[2], images.shape[3]))
-        resolved = [table.resolve(name) for name in sites]
+        resolved = [table.resolve(name) for name in names]
         with borrowed(self.module), Recorder(self.module, resolved) as recorder:
             return recorder(self.network_input(images))
 
@@ -144,9 +152,9 @@ class Model(nn.Module):
         # A fixed texture, not zeros: some networks divide by the spread of their input.
         device = self.device
         try:
-            ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
-            image = self.network_input(ramp.expand(1, self.spec.channels, *size).to(device))
-            with borrowed(self.module):
+            with cpu_by_default(), borrowed(self.module):
+                ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
+                image = self.network_input(ramp.expand(1, self.spec.channels, *size).to(device))
                 return trace(self.module, image)
         # A network may raise anything.
         except Exception as error:
@@ -197,6 +205,22 @@ class Model(nn.Module):
                 f"{expected}; the largest magnitude is {images.detach().abs().max().item():.4g}; "
                 "divide 0..255 images by 255, and do not normalise: featviz does"
             )
+
+
+def _check_values(network: nn.Module, name: str) -> None:
+    """Raise ModelError if there is nothing in the parameters of a network."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    for path, tensor in tensors:
+        if is_lazy(tensor):
+            raise ModelError(
+                f"{path!r} in {name!r} has no shape before the first batch; run one through the "
+                "network, then give it here"
+            )
+    if tensors and all(tensor.is_meta for _, tensor in tensors):
+        raise ModelError(
+            f"{name!r} has no values, since it was built on the device 'meta'; build it on "
+            "another, and load its weights"
+        )
 
 
 def _check_open(network: nn.Module, name: str) -> None:

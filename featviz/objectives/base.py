@@ -1,9 +1,9 @@
 """What every objective offers, and their algebra: sums, products and quotients."""
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from featviz.errors import ObjectiveError
 from featviz.models.model import Model
-from featviz.objectives.activations import Activations, Score
+from featviz.objectives.activations import Activations, Part, Score
+from featviz.objectives.spelling import shortest
 from featviz.sites import Site
 
 
@@ -29,13 +30,38 @@ class Objective(ABC):
         """Readable text of the expression."""
 
     @property
+    def parts(self) -> "tuple[Objective, ...]":
+        """The objectives that it is made of; what holds for one of them holds for it."""
+        return ()
+
+    @property
     def joint(self) -> bool:
         """Whether an image's score also depends on the other images of the same objective."""
-        return False
+        return any(part.joint for part in self.parts)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it reads gradients at a site, not activations alone; see facets.py."""
+        return any(part.looks_back for part in self.parts)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is tied to places on the map, which images of another size have elsewhere."""
+        return any(part.placed for part in self.parts)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that it was read from, as they were named, with their SHA-256."""
+        return {name: sha256 for part in self.parts for name, sha256 in part.files.items()}
 
     @abstractmethod
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score of each image, all with this same objective."""
+
+    def bound(self, device: torch.device) -> Score:
+        """Return `score` with all that it needs on a device; subclasses that hold tensors do."""
+        del device
+        return self.score
 
     @abstractmethod
     def check(self, sites: Mapping[str, Site]) -> None:
@@ -62,15 +88,16 @@ class Objective(ABC):
     @classmethod
     def bind_rows(cls, objectives: Sequence["Objective"], device: torch.device) -> Score:
         """Return a function that scores image k by objective k; subclasses vectorise it."""
-        del device
+        bound = [objective.bound(device) for objective in objectives]
 
         def rows(activations: Activations) -> Float[Tensor, " b"]:
             # unbind, because the backward pass of indexing allocates the whole batch each time
             split = {name: tensor.float().unbind(0) for name, tensor in activations.items()}
-            scores = [
-                objective.score({name: split[name][k][None] for name in objective.sites})
-                for k, objective in enumerate(objectives)
-            ]
+            scores = []
+            for k, objective in enumerate(objectives):
+                found = {name: split[name][k][None] for name in objective.sites}
+                part = Part(found, whole=activations, rows=slice(k, k + 1))
+                scores.append(bound[k](part))
             return torch.cat(scores)
 
         return rows
@@ -183,9 +210,9 @@ class Sum(Objective):
         return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0][0] == "-" else 0)
 
     @property
-    def joint(self) -> bool:
-        """Whether a term is."""
-        return any(term.joint for _, term in self.terms)
+    def parts(self) -> tuple[Objective, ...]:
+        """The terms."""
+        return tuple(term for _, term in self.terms)
 
     def prepared(self, model: Model, *, size: tuple[int, int]) -> Objective:
         """Prepare every term."""
@@ -198,33 +225,20 @@ class Sum(Objective):
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the sum."""
-        total = torch.tensor(self.constant)
-        for k, term in self.terms:
-            total = total + k * term.score(activations)
-        return total
+        return self._total([term.score for _, term in self.terms], activations)
 
-    @classmethod
-    def bind_rows(cls, objectives: Sequence[Objective], device: torch.device) -> Score:
-        """Bind term by term where all sums have as many terms."""
-        sums = [objective for objective in objectives if isinstance(objective, cls)]
-        if len({len(s.terms) for s in sums}) > 1 or not sums[0].terms:
-            return super().bind_rows(objectives, device)
-        constants = torch.tensor([s.constant for s in sums], device=device)
-        columns = [
-            (
-                torch.tensor([s.terms[k][0] for s in sums], device=device),
-                bind([s.terms[k][1] for s in sums], device=device),
-            )
-            for k in range(len(sums[0].terms))
-        ]
+    def bound(self, device: torch.device) -> Score:
+        """Bind every term."""
+        if not self.terms:
+            constant = torch.tensor(self.constant, device=device)
+            return lambda _: constant
+        return partial(self._total, [term.bound(device) for _, term in self.terms])
 
-        def score(activations: Activations) -> Float[Tensor, " b"]:
-            total = constants
-            for weights, term in columns:
-                total = total + weights * term(activations)
-            return total
-
-        return score
+    def _total(self, scores: Sequence[Score], activations: Activations) -> Float[Tensor, "*b"]:
+        total: Tensor | float = self.constant
+        for (k, _), score in zip(self.terms, scores, strict=True):
+            total = total + k * score(activations)
+        return total if isinstance(total, Tensor) else torch.tensor(total)
 
 
 def _weighted(k: float, term: Objective) -> str:
@@ -234,12 +248,6 @@ def _weighted(k: float, term: Objective) -> str:
     # 2*(a) * (b) would read back as the product of 2*a and b.
     label = f"({term.label})" if isinstance(term, _Pair) else term.label
     return f"{sign} {shortest(size)}*{label}"
-
-
-def shortest(value: float) -> str:
-    """Return the shortest text that reads back as the same number."""
-    short = f"{value + 0.0:g}"  # + 0.0, so that minus zero is written 0
-    return short if float(short) == value else repr(float(value))
 
 
 @dataclass(frozen=True)
@@ -255,9 +263,9 @@ class _Pair(Objective):
         return tuple(dict.fromkeys(self.left.sites + self.right.sites))
 
     @property
-    def joint(self) -> bool:
-        """Whether one of both is."""
-        return self.left.joint or self.right.joint
+    def parts(self) -> tuple[Objective, ...]:
+        """Both."""
+        return (self.left, self.right)
 
     def prepared(self, model: Model, *, size: tuple[int, int]) -> Objective:
         """Prepare both."""
@@ -269,6 +277,20 @@ class _Pair(Objective):
         self.left.check(sites)
         self.right.check(sites)
 
+    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+        """Score both, and combine."""
+        return self.combined(self.left.score(activations), self.right.score(activations))
+
+    def bound(self, device: torch.device) -> Score:
+        """Bind both."""
+        left, right = self.left.bound(device), self.right.bound(device)
+        return lambda activations: self.combined(left(activations), right(activations))
+
+    @staticmethod
+    @abstractmethod
+    def combined(left: Tensor, right: Tensor) -> Tensor:
+        """Return the score of the pair from both scores."""
+
 
 class Product(_Pair):
     """The product of two objectives; made by *."""
@@ -278,9 +300,10 @@ class Product(_Pair):
         """`(fire4:5) * (fire4:9)`."""
         return f"({self.left.label}) * ({self.right.label})"
 
-    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+    @staticmethod
+    def combined(left: Tensor, right: Tensor) -> Tensor:
         """Return the product."""
-        return self.left.score(activations) * self.right.score(activations)
+        return left * right
 
 
 class Quotient(_Pair):
@@ -291,36 +314,7 @@ class Quotient(_Pair):
         """`(fire4:5) / (fire4:9)`."""
         return f"({self.left.label}) / ({self.right.label})"
 
-    def score(self, activations: Activations) -> Float[Tensor, "*b"]:
+    @staticmethod
+    def combined(left: Tensor, right: Tensor) -> Tensor:
         """Return the quotient; not a number where the divisor is 0."""
-        return self.left.score(activations) / self.right.score(activations)
-
-
-def bind(objectives: Sequence[Objective], *, device: torch.device) -> Score:
-    """Return one function that scores image k by objective k.
-
-    Args:
-        objectives: One an image; images of one joint objective stand next to each other and share
-            the very same object.
-        device: Where the activations will be.
-    """
-    if any(objective.joint for objective in objectives):
-        return _bind_runs(objectives)
-    kinds = {type(objective) for objective in objectives}
-    kind = kinds.pop() if len(kinds) == 1 else Objective
-    return kind.bind_rows(objectives, device)
-
-
-def _bind_runs(objectives: Sequence[Objective]) -> Score:
-    runs = [list(run) for _, run in itertools.groupby(objectives, key=id)]
-
-    def score(activations: Activations) -> Float[Tensor, " b"]:
-        lengths = [len(run) for run in runs]
-        split = {name: tensor.float().split(lengths) for name, tensor in activations.items()}
-        scores = [
-            run[0].score({name: split[name][k] for name in run[0].sites})
-            for k, run in enumerate(runs)
-        ]
-        return torch.cat(scores)
-
-    return score
+        return left / right

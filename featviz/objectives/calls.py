@@ -4,22 +4,27 @@
 
 makes `deepdream(fire4)` an objective text. What an argument may be is read off the annotations of
 the factory: `str` (a site or another word, bare or in quotes), `int`, `float`, `bool`, a
-`Literal`, a `Unit`, sequences and tuples of these as `[1, 2]`, an `Objective`, and unions.
+`Literal`, a `Unit`, sequences and tuples of these as `[1, 2]`, a mapping of one to another as
+`[5:1, 9:-0.5]`, an `Objective`, and unions.
 """
 
 import inspect
 import math
 import re
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from featviz.errors import ObjectiveError, UnitError
 from featviz.objectives.base import Objective
-from featviz.objectives.groups import deepdream
+from featviz.objectives.directions import direction
+from featviz.objectives.facets import facet
+from featviz.objectives.groups import deepdream, group
 from featviz.objectives.joint import alignment, diversity, interpolation
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
+from featviz.objectives.references import activation_difference, caricature, inversion, style
+from featviz.objectives.transparency import opacity
 from featviz.objectives.unit import channel, class_logit, neuron
 from featviz.units import Unit, parse_units
 
@@ -109,7 +114,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
         for member in members
         for kind in (_kinds(member) if get_origin(member) in {Union, types.UnionType} else [member])
     ]
-    known = [kind for kind in flat if kind in _WORDS or _is_literal(kind) or _items(kind)]
+    known = [k for k in flat if k in _WORDS or _is_literal(k) or _items(k) or _pair(k)]
     return tuple(sorted(known, key=lambda kind: kind is str))
 
 
@@ -130,6 +135,12 @@ def _items(kind: Any) -> tuple[Any, ...]:
     )
 
 
+def _pair(kind: Any) -> tuple[Any, ...]:
+    """Return the kinds of the keys and of the values of a mapping."""
+    pair = get_args(kind) if get_origin(kind) is Mapping else ()
+    return pair if all(item in _WORDS and item is not Objective for item in pair) else ()
+
+
 def describe(kinds: Sequence[Any]) -> str:
     """Return what an argument may be, in words."""
     words = []
@@ -137,7 +148,8 @@ def describe(kinds: Sequence[Any]) -> str:
         if _is_literal(kind):
             words += [repr(value) for value in get_args(kind)]
         else:
-            words.append(_WORDS.get(kind) or "a list such as [1, 2]")
+            listed = "[5:1, 9:-0.5]" if _pair(kind) else "[1, 2]"
+            words.append(_WORDS.get(kind) or f"a list such as {listed}")
     return " or ".join(words)
 
 
@@ -153,6 +165,8 @@ def read_argument(given: Given, kinds: Sequence[Any]) -> object:
     """
     for kind in kinds:
         try:
+            if pair := _pair(kind):
+                return _read_mapping(given, *pair)
             return _read_list(given, _items(kind)) if _items(kind) else _read_word(given, kind)
         except ValueError:
             continue
@@ -167,6 +181,19 @@ def _read_list(given: Given, items: tuple[Any, ...]) -> tuple[object, ...]:
     if len(items) != len(given):
         raise ValueError("of another length")
     return tuple(_read_word(word, item) for word, item in zip(given, items, strict=True))
+
+
+def _read_mapping(given: Given, key: Any, value: Any) -> dict[object, object]:
+    if isinstance(given, str):
+        raise ValueError("not a list")
+    found: dict[object, object] = {}
+    for word in given:
+        left, colon, right = word.rpartition(":")
+        read = _read_word(left, key)
+        if not colon or read in found:
+            raise ValueError("no pair, or a key twice")
+        found[read] = _read_word(right, value)
+    return found
 
 
 def _read_word(word: Given, kind: Any) -> object:
@@ -205,15 +232,26 @@ def read_unit(text: str) -> Unit:
     return Unit(units.site, units.spans[0][0], units.position)
 
 
-register_text("channel", channel)
-register_text("class_logit", class_logit)
-register_text("neuron", neuron)
-register_text("alignment", alignment)
-register_text("blur", blur)
-register_text("boundary", boundary)
-register_text("deepdream", deepdream)
-register_text("diversity", diversity)
-register_text("interpolation", interpolation)
-register_text("l1", l1)
-register_text("l2", l2)
-register_text("total_variation", total_variation)
+for _factory in (
+    activation_difference,
+    alignment,
+    blur,
+    boundary,
+    caricature,
+    channel,
+    class_logit,
+    deepdream,
+    direction,
+    diversity,
+    facet,
+    group,
+    interpolation,
+    inversion,
+    l1,
+    l2,
+    neuron,
+    opacity,
+    style,
+    total_variation,
+):
+    register_text(_factory.__name__, _factory)

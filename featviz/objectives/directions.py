@@ -1,8 +1,8 @@
 """Objectives for directions in activation space."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Shaped
@@ -11,7 +11,9 @@ from torch import Tensor
 from featviz.errors import ObjectiveError
 from featviz.objectives.activations import Activations, Score, positions
 from featviz.objectives.base import Objective
+from featviz.objectives.spelling import argument, place, shortest
 from featviz.objectives.unit import Neuron
+from featviz.objectives.values import Values, as_vector
 from featviz.sites import Site
 from featviz.units import Position
 
@@ -19,12 +21,12 @@ COSINE_FLOOR = 0.1  # Lucid 0.3.10, optvis/objectives: keeps a gradient where th
 _EPSILON = 1e-4  # ibid., keeps the cosine of a silent map finite
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Direction(Objective):
     """A direction in activation space; make it with `direction`."""
 
     site: str
-    vector: Float[Tensor, " c"]
+    values: Values
     cosine_power: float = 0.0
     position: Position | None = None
 
@@ -35,10 +37,25 @@ class Direction(Objective):
 
     @property
     def label(self) -> str:
-        """`direction(fire4, 1f3a9c)`: the vector's hash tells directions of a site apart."""
-        power = f", power {self.cosine_power:g}" if self.cosine_power else ""
-        place = "" if self.position is None else f", {_place(self.position)}"
-        return f"direction({self.site}, {short_hash(self.vector)}{power}{place})"
+        """`direction(fire4, v.npy, cosine_power=2)`, or `direction(fire4, tensor-1f3a9c)`."""
+        power = f", cosine_power={shortest(self.cosine_power)}" if self.cosine_power else ""
+        where = place(self.position)
+        return f"direction({argument(self.site)}, {self.values.text}{power}{where})"
+
+    @property
+    def vector(self) -> Float[Tensor, " c"]:
+        """One entry a channel."""
+        return self.values.vector
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of the vector, if there is one."""
+        return self.values.files
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has a position other than the centre."""
+        return self.position not in {None, "center"}
 
     def check(self, sites: Mapping[str, Site]) -> None:
         """Raise ObjectiveError if the vector has not one entry a channel."""
@@ -53,8 +70,17 @@ class Direction(Objective):
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the mean over positions of dot * max(0.1, cos) ** p."""
-        activation = _at(activations[self.site], self.position)
-        return _dot_cosine(activation, self.vector.to(activation)[None], self.cosine_power)
+        return self.bound(activations[self.site].device)(activations)
+
+    def bound(self, device: torch.device) -> Score:
+        """Move the vector."""
+        vector = self.vector.to(device)[None]
+
+        def score(activations: Activations) -> Float[Tensor, "*b"]:
+            activation = _at(activations[self.site], self.position)
+            return _dot_cosine(activation, vector.to(activation), self.cosine_power)
+
+        return score
 
     @classmethod
     def bind_rows(cls, objectives: Sequence[Objective], device: torch.device) -> Score:
@@ -65,16 +91,6 @@ class Direction(Objective):
         site, power, place = directions[0].site, directions[0].cosine_power, directions[0].position
         vectors = torch.stack([d.vector for d in directions]).to(device)
         return lambda found: _dot_cosine(_at(found[site], place).float(), vectors, power)
-
-
-def short_hash(values: Float[Tensor, "..."]) -> str:
-    """Return six hexadecimal digits that tell tensors apart in labels."""
-    plain = values.detach().cpu().contiguous()
-    return hashlib.sha256(plain.numpy().tobytes()).hexdigest()[:6]
-
-
-def _place(position: Position) -> str:
-    return position if isinstance(position, str) else f"@{position[0]},{position[1]}"
 
 
 def _at(activation: Tensor, position: Position | None) -> Float[Tensor, "b c n"]:
@@ -101,7 +117,7 @@ def _dot_cosine(
 
 def direction(
     site: str,
-    vector: Shaped[Tensor, "..."] | Sequence[float],
+    vector: Shaped[Tensor, "..."] | Sequence[float] | str | Path,
     *,
     cosine_power: float = 0.0,
     position: Position | None = None,
@@ -110,24 +126,20 @@ def direction(
 
     Args:
         site: Site name.
-        vector: One entry a channel; copied.
+        vector: One entry a channel: a tensor, which is copied; numbers; or a file, .npy or
+            .safetensors with a single tensor.
         cosine_power: 0 for the dot product alone; higher values demand the direction and nothing
             else, Lucid's atlas uses 2.
         position: (y, x) on the map, or `center`; None for the mean over all positions.
 
     Raises:
-        ObjectiveError: If the vector is not one-dimensional, not finite, or all zero, or the
-            power is negative.
+        ObjectiveError: If the vector is not one-dimensional, not finite, or all zero, the file
+            cannot be read, or the power is negative or not finite.
 
     References:
         Lucid 0.3.10, optvis/objectives `direction`; https://github.com/tensorflow/lucid/pull/116.
     """
-    copied = torch.as_tensor(vector, dtype=torch.float32).detach().cpu().clone()
-    if copied.dim() != 1 or not copied.isfinite().all() or not copied.any():
-        raise ObjectiveError(
-            "a direction must be one row of finite numbers, not all zero; got shape "
-            f"{tuple(copied.shape)}"
-        )
-    if cosine_power < 0:
+    values = as_vector(vector, what="a direction")
+    if not 0 <= cosine_power < float("inf"):
         raise ObjectiveError(f"cosine_power must be 0 or more, got {cosine_power}")
-    return Direction(site, copied, cosine_power, position)
+    return Direction(site, values, float(cosine_power), position)

@@ -8,7 +8,7 @@
 
 A leading sign covers the product after it: `-a:1 * b:2` is `-(a:1 * b:2)`. UNIT is exactly one
 channel, `SITE:CHANNEL[@Y,X]` or `SITE:CHANNEL@center`. An argument is a `sum` where the function
-takes an objective, else a word; see calls.py.
+takes an objective, else a word, such as the name of a file; see calls.py.
 
 Names of sites hold `-` and `/` too. What is arithmetic is decided thus:
 
@@ -39,13 +39,13 @@ from featviz.objectives.calls import (
     read_unit,
 )
 from featviz.objectives.scanner import WORD, Scanner
+from featviz.objectives.spelling import ARGUMENT_WORD
 from featviz.objectives.unit import Channel, Neuron, units_to_objectives
 from featviz.sites import SiteTable
 from featviz.units import NUMBER
 
 MAX_DEPTH = 50  # each level takes a few of Python's 1000 nested calls, in reading and in scoring
 
-_ARGUMENT_WORD = re.compile(r"(?:@\d+,\d+|[^\s,()\[\]\"'=])+")
 _KEYWORD = re.compile(r"([^\W\d]\w*)\s*=")
 _UNITS = re.compile(r"(?:[^\s()\[\]*+\"',]|,\s*)*(?::\s*\*(?:@[^\s()\[\]*+\"']*)?)?\Z")
 _NOT_ONE = "is not one unit; if - or / is meant as arithmetic, write spaces around it"
@@ -286,7 +286,8 @@ class _Parser(Scanner):
     def _list(self) -> Given:
         words: list[str] = []
         while self.peek() != "]":
-            words.append(self._argument_word())
+            word = self._argument_word()
+            words.append(word + self._argument_word() if word.endswith(":") else word)
             if not self.take(","):
                 break
         if not self.take("]"):
@@ -298,7 +299,7 @@ class _Parser(Scanner):
         quoted = self.quoted()
         if quoted is not None:
             return quoted
-        word = _ARGUMENT_WORD.match(self.text, start)
+        word = ARGUMENT_WORD.match(self.text, start)
         if word is None:
             self.expected("an argument: a word, a number, or a text in quotes")
         self.at = word.end()

@@ -1,5 +1,6 @@
 """Objectives of several units at once: weighted channels, in all of a map or a part; DeepDream."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import ObjectiveError, UnitError
-from featviz.objectives.activations import Activations, positions
-from featviz.objectives.base import Objective, shortest
+from featviz.objectives.activations import Activations, Score, positions
+from featviz.objectives.base import Objective
+from featviz.objectives.spelling import argument, shortest
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
 
@@ -32,10 +34,15 @@ class Group(Objective):
 
     @property
     def label(self) -> str:
-        """`group(fire4, 5:1 9:-0.5)`."""
-        weights = " ".join(f"{index}:{shortest(weight)}" for index, weight in self.weights)
-        where = "" if self.region is None else f", {'-'.join(map(str, self.region))}"
-        return f"group({self.site}, {weights}{where})"
+        """`group(fire4, [5:1, 9:-0.5], region=[0, 4, 0, 4])`."""
+        weights = ", ".join(f"{index}:{shortest(weight)}" for index, weight in self.weights)
+        where = "" if self.region is None else f", region=[{', '.join(map(str, self.region))}]"
+        return f"group({argument(self.site)}, [{weights}]{where})"
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has a region."""
+        return self.region is not None
 
     def check(self, sites: Mapping[str, Site]) -> None:
         """Raise UnitError if a channel or the region is out of range."""
@@ -55,13 +62,21 @@ class Group(Objective):
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the weighted sum of the channels' means over the region."""
-        a = activations[self.site]
-        if self.region is not None:
-            top, bottom, left, right = self.region
-            a = a[..., top:bottom, left:right]
-        indices = torch.tensor([index for index, _ in self.weights], device=a.device)
-        weights = torch.tensor([weight for _, weight in self.weights], device=a.device)
-        return positions(a)[:, indices].mean(-1) @ weights.to(a.dtype)
+        return self.bound(activations[self.site].device)(activations)
+
+    def bound(self, device: torch.device) -> Score:
+        """Move indices and weights."""
+        indices = torch.tensor([index for index, _ in self.weights], device=device)
+        weights = torch.tensor([weight for _, weight in self.weights], device=device)
+
+        def score(activations: Activations) -> Float[Tensor, "*b"]:
+            a = activations[self.site]
+            if self.region is not None:
+                top, bottom, left, right = self.region
+                a = a[..., top:bottom, left:right]
+            return positions(a)[:, indices].mean(-1) @ weights.to(a.dtype)
+
+        return score
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ class DeepDream(Objective):
     @property
     def label(self) -> str:
         """`deepdream(fire4)`."""
-        return f"deepdream({self.site})"
+        return f"deepdream({argument(self.site)})"
 
     def check(self, sites: Mapping[str, Site]) -> None:
         """Do nothing: any site will do."""
@@ -99,17 +114,23 @@ def group(
 
     Args:
         site: Site name.
-        weights: Channel -> weight, or channels that count alike.
+        weights: Channel -> weight, in texts `[5:1, 9:-0.5]`; or channels that count alike.
         region: (top, bottom, left, right) on the map, the second of each pair left out; None for
             all of it.
 
     Raises:
-        ObjectiveError: If there is no channel.
+        ObjectiveError: If there is no channel, or a weight is not finite.
     """
+    found: dict[int, float] = {}
     pairs = weights.items() if isinstance(weights, Mapping) else [(k, 1.0) for k in weights]
-    if not pairs:
+    for index, weight in pairs:
+        found[index] = found.get(index, 0.0) + float(weight)
+    if not found:
         raise ObjectiveError(f"a group of {site!r} needs at least one channel")
-    return Group(site, tuple((index, float(weight)) for index, weight in pairs), region)
+    for index, weight in found.items():
+        if not math.isfinite(weight):
+            raise ObjectiveError(f"the weight of channel {index} of {site!r} is {weight}")
+    return Group(site, tuple(found.items()), region)
 
 
 def deepdream(site: str) -> DeepDream:

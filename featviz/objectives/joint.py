@@ -5,14 +5,16 @@ Each image has a score of its own, which also depends on the other images of the
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import UnitError
-from featviz.objectives.activations import IMAGE, Activations, positions
+from featviz.objectives.activations import OUTSIDE, Activations, Score, gram_matrices, positions
 from featviz.objectives.base import Objective
+from featviz.objectives.spelling import argument
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
 
@@ -45,7 +47,7 @@ class Diversity(_Joint):
     @property
     def label(self) -> str:
         """`diversity(fire4)`."""
-        return f"diversity({self.site})"
+        return f"diversity({argument(self.site)})"
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return minus the mean cosine with the other images; 0 for a single image."""
@@ -66,7 +68,7 @@ class Alignment(_Joint):
     def label(self) -> str:
         """`alignment(fire4)`."""
         decay = "" if self.decay == 2 else f", decay={self.decay!r}"
-        return f"alignment({self.site}{decay})"
+        return f"alignment({argument(self.site)}{decay})"
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return minus the squared distances to the next images, the nearest weighted most."""
@@ -96,6 +98,11 @@ class Diverse(Objective):
         return self.objective.sites
 
     @property
+    def parts(self) -> tuple[Objective, ...]:
+        """The objective."""
+        return (self.objective,)
+
+    @property
     def joint(self) -> bool:
         """True: images are compared with each other."""
         return True
@@ -111,8 +118,15 @@ class Diverse(Objective):
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score less what likeness costs."""
-        score = self.objective.score(activations)
-        places = [site for site in self.sites if site != IMAGE]
+        return self._diverse(self.objective.score, activations)
+
+    def bound(self, device: torch.device) -> Score:
+        """Bind the objective."""
+        return partial(self._diverse, self.objective.bound(device))
+
+    def _diverse(self, inner: Score, activations: Activations) -> Float[Tensor, "*b"]:
+        score = inner(activations)
+        places = [site for site in self.sites if site not in OUTSIDE]
         unlike = sum(
             (Diversity(site).score(activations) for site in places), torch.zeros_like(score)
         )
@@ -140,7 +154,7 @@ class Interpolation(Objective):
     @property
     def label(self) -> str:
         """`interpolation(fire4, 5, 9)`."""
-        return f"interpolation({self.site}, {self.start}, {self.end})"
+        return f"interpolation({argument(self.site)}, {self.start}, {self.end})"
 
     def check(self, sites: Mapping[str, Site]) -> None:
         """Raise UnitError if a channel is out of range."""
@@ -202,8 +216,3 @@ def interpolation(site: str, start: int, end: int) -> Interpolation:
         end: Channel of the last.
     """
     return Interpolation(site, start, end)
-
-
-def gram_matrices(a: Float[Tensor, "b c n"]) -> Float[Tensor, "b c c"]:
-    """Return the mean over positions of each pair of channels' product."""
-    return a @ a.transpose(1, 2) / a.shape[-1]

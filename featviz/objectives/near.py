@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from featviz.objectives.activations import IMAGE, Activations
+from featviz.objectives.activations import IMAGE, Activations, Score
 from featviz.objectives.base import Objective
 from featviz.sites import Site
 
@@ -35,9 +36,9 @@ class Near(Objective):
         return tuple(dict.fromkeys((*self.objective.sites, IMAGE)))
 
     @property
-    def joint(self) -> bool:
-        """Whether the objective is."""
-        return self.objective.joint
+    def parts(self) -> tuple[Objective, ...]:
+        """The objective."""
+        return (self.objective,)
 
     @property
     def label(self) -> str:
@@ -50,8 +51,17 @@ class Near(Objective):
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score less what distance costs."""
-        score = self.objective.score(activations)
-        start = self.start.to(activations[IMAGE])
-        contrast = (start - start.mean()).square().mean().clamp(min=_EPSILON)
-        apart = (activations[IMAGE] - start).square().flatten(1).mean(1) / contrast
-        return score - self.share * score.detach().abs() * apart
+        return self.bound(activations[IMAGE].device)(activations)
+
+    def bound(self, device: torch.device) -> Score:
+        """Bind the objective, and move the start."""
+        inner, start = self.objective.bound(device), self.start.to(device)
+
+        def score(activations: Activations) -> Float[Tensor, "*b"]:
+            value = inner(activations)
+            near = start.to(activations[IMAGE])
+            contrast = (near - near.mean()).square().mean().clamp(min=_EPSILON)
+            apart = (activations[IMAGE] - near).square().flatten(1).mean(1) / contrast
+            return value - self.share * value.detach().abs() * apart
+
+        return score

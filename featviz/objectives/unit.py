@@ -109,6 +109,11 @@ class Neuron(Objective):
         """`fire4:5@7,9` or `fire4:5@center`."""
         return quoted(str(Unit(self.site, self.index, self.position)))
 
+    @property
+    def placed(self) -> bool:
+        """Whether its position is not the centre."""
+        return self.position != "center"
+
     def check(self, sites: Mapping[str, Site]) -> None:
         """Raise UnitError if the channel or the position is out of range."""
         _check_channel(Unit(self.site, self.index, self.position), sites[self.site])

@@ -20,6 +20,8 @@ from featviz.spectrum_files import read_spectrum
 
 # A sigmoid reaches 0 and 1 nowhere, and has hardly a gradient near them.
 DARKEST, BRIGHTEST = 0.01, 0.99
+# Settings of any parameterisation that name a file of `featviz spectrum`.
+FILE_SETTINGS = ("spectrum", "colors")
 
 
 class ImageParameters(nn.Module, ABC):
@@ -37,6 +39,8 @@ class Parameterisation(ABC):
     Attributes:
         name: What it is called on the command line.
         learning_rate: Of Adam and NAdam, where the user names none.
+        start_learning_rate: The same for images that start from given ones, where that keeps more
+            of them; None: no other.
         optimiser: The optimiser, where the user names none.
         joint: Whether the images of one `start` share parameters, so that `start` must be called
             once for each group of images that belong together.
@@ -44,6 +48,7 @@ class Parameterisation(ABC):
 
     name: ClassVar[str]
     learning_rate: ClassVar[float] = 0.05
+    start_learning_rate: ClassVar[float | None] = None
     optimiser: ClassVar[str] = "adam"
     joint: ClassVar[bool] = False
 
@@ -87,6 +92,11 @@ class Parameterisation(ABC):
             f"{self.name!r} cannot start from given images; choose one of {', '.join(able)}"
         )
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that the settings name, on which the images depend."""
+        return tuple(filter(None, (getattr(self, name, "") for name in FILE_SETTINGS)))
+
     @classmethod
     def from_text(cls, options: str) -> "Parameterisation":
         """Read `key=value,key=value`.
@@ -103,6 +113,8 @@ class Parameterisation(ABC):
                     f"unknown option {key!r} of {cls.name!r}{did_you_mean(key, fields)} "
                     f"it has {', '.join(fields) or 'none'}"
                 )
+            if key in values:
+                raise ConfigError(f"{cls.name}: {key} is set twice in {options!r}; leave one out")
             values[key] = _read(cls.name, key, value, type(fields[key].default))
         return cls(**values)
 
@@ -119,11 +131,11 @@ class Parameterisation(ABC):
 
 def _read(name: str, key: str, value: str, kind: type) -> object:
     words = {"true": True, "false": False}
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
     try:
         return words[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError):
-        wanted = "true or false" if kind is bool else f"a {kind.__name__}"
-        raise ConfigError(f"{name}: {key} must be {wanted}, got {value!r}") from None
+        raise ConfigError(f"{name}: {key} must be {kinds[kind]}, got {value!r}") from None
 
 
 def positive(name: str, key: str, value: float) -> None:

@@ -90,6 +90,7 @@ class Maco(Parameterisation):
 
     name: ClassVar[str] = "maco"
     learning_rate: ClassVar[float] = 1.0
+    start_learning_rate: ClassVar[float | None] = 0.05
     optimiser: ClassVar[str] = "nadam"
     spectrum: str = ""
 
@@ -121,7 +122,8 @@ class Maco(Parameterisation):
         """Return the phases of given images, clamped to 0.01..0.99, with their own magnitudes.
 
         Nothing is standardised, so that the images come back; their mean keeps its magnitude too.
-        A learning rate of 0.05 alters an image; 1.0, for random phases, replaces it.
+        A learning rate of 0.05 alters an image, and is the default here; 1.0, for random phases,
+        replaces it.
 
         References:
             Hamblin et al. 2024, "Feature Accentuation", arXiv 2402.10039.

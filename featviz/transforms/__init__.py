@@ -49,6 +49,12 @@ def parse_transforms(text: str | Sequence[Transform] | Transforms) -> Transforms
 
 def _parse_one(item: str, text: str) -> Transform:
     name, _, value = item.partition(":")
+    if name in PRESETS:
+        parts = Transforms(PRESETS[name]).text
+        raise ConfigError(
+            f"the preset {name!r} in {text!r} must stand alone; "
+            + (f"write its parts: {parts}" if PRESETS[name] else "leave it out")
+        )
     if name not in TRANSFORMS:
         raise ConfigError(
             f"unknown transform {name!r} in {text!r}{did_you_mean(name, {*TRANSFORMS, *PRESETS})} "

@@ -61,6 +61,11 @@ class Transform(ABC):
         return 1
 
     @property
+    def paced(self) -> bool:
+        """Whether what it does at a step depends on how many steps there are."""
+        return False
+
+    @property
     def frame_px(self) -> int:
         """Pixels that it adds on each side."""
         return 0

@@ -52,6 +52,11 @@ class Crops(Affine):
         """Boxes an image and step."""
         return self.count
 
+    @property
+    def paced(self) -> bool:
+        """True: the sides fall from the first step to the last."""
+        return True
+
     def draw(self, extent: Extent, *, generator: torch.Generator) -> Float[Tensor, "rows 3 3"]:
         """Return the maps that enlarge each box to the size of the image."""
         numbers = normal(extent.rows, 3, generator)

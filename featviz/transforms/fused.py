@@ -67,12 +67,14 @@ class Transforms:
 
     Attributes:
         views: Views of an image that the network sees at each step.
+        paced: Whether the moves of a step depend on how many steps there are.
     """
 
     def __init__(self, steps: Sequence[Transform], *, text: str | None = None) -> None:
         self.steps = tuple(steps)
         self.text = text or ",".join(step.to_text() for step in self.steps) or "none"
         self.views = math.prod(step.views for step in self.steps)
+        self.paced = any(step.paced for step in self.steps)
         self._filters = [step for step in self.steps if isinstance(step, Filter)]
         self._moves = len(self._filters) < len(self.steps)
 
@@ -128,6 +130,25 @@ class Transforms:
         return Moves.stack(
             [self.draw(steps, channels=channels, size=size, generator=g) for g in generators]
         )
+
+    def rested(self, moves: Moves, resting: Sequence[bool], *, size: tuple[int, int]) -> Moves:
+        """Return moves that leave some images where they are at every second step.
+
+        The second, the fourth and so on, so that the first steps are the same however many follow.
+        Filters, such as noise, are applied at all steps.
+
+        Args:
+            moves: Of a batch, for every step.
+            resting: Of each image whether it is to.
+            size: Height and width of the images in pixels.
+        """
+        if not any(resting):
+            return moves
+        still = _in_grid_units(unmoved(1), size, self.output_size(size))[0]
+        rows = torch.tensor(resting).repeat_interleave(self.views)
+        maps = moves.maps.clone()
+        maps[1::2] = still.to(maps).where(rows[:, None, None], maps[1::2])
+        return Moves(maps, moves.numbers, moves.banks)
 
     def apply(
         self, images: Float[Tensor, "b c h w"], drawn: Moves

@@ -25,6 +25,12 @@ LUCID = (
 # first entry, pad by 4/16 with 0. The crops there leave 5.5/16 of the side, which is enlarged to
 # the network's input; here the whole image stays in sight. One draw of scale and blur there is for
 # all images of a batch, and the blur has 10 taps, off centre by half a pixel.
+#
+# With `fourier` the outermost pixels come out dashed. The blur hides fine detail from the network,
+# so that all that reaches fine coefficients is the cut of the gradient at the edge of the image,
+# and Adam takes steps of one size for each coefficient, however small its gradient. `pixels` and
+# `maco` show none of it, no more does `fourier` without the blur; what comes in from outside makes
+# no difference. There the images are 512 px wide, where a rim of one pixel hardly shows.
 _UNIT_PERCENT = 100 / 16
 SMOOTH = (
     *(Jitter(times * _UNIT_PERCENT, percent=True) for times in (2, 2, 4, 4, 4)),

@@ -1,8 +1,5 @@
 import json
-import sys
-import types
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,9 +7,7 @@ from click.testing import CliRunner, Result
 from circuits.artificial import ARTIFICIAL_CURVES
 from circuits.cli import circuit
 from circuits.families import Family, read_families, write_families
-from circuits.weight_map import WeightMap
 from featviz.errors import CircuitError, OutputError
-from featviz.models.model import Model
 
 NAME = ARTIFICIAL_CURVES.name
 
@@ -75,26 +70,12 @@ def test_a_table_for_people(tmp_path: Path) -> None:
     assert "22 units of arcs are in no family" in lines
 
 
-def test_weights_come_from_the_expansion(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
-
-    def expand(model: Model, source: str, target: str) -> WeightMap:
-        asked.append((source, target))
-        kernel = dict(model.module.named_parameters())["arcs.conv.weight"].detach()[:, :24]
-        units = tuple(range(24))
-        return WeightMap(
-            kernel, source, target, units, units, (1, 1), (-2, -2), "identity", "compose"
-        )
-
-    module: Any = types.ModuleType("circuits.expand")
-    module.expand = expand
-    monkeypatch.setitem(sys.modules, "circuits.expand", module)
+def test_weights_come_from_the_expansion() -> None:
     result = run(
         NAME, "arcs", "--by", "weights", "--source", "early_curves", "--count", 3, "-q",
         "--stimuli", "curve", "--json",
     )  # fmt: skip
     document = json.loads(result.stdout)
-    assert asked == [("early_curves", "arcs")]
     assert document["by"] == "weights"
     assert sum(family["units"] for family in document["families"]) == 24
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+import featviz
 from featviz.borrowing import borrowed, own_settings
-from nets import small_net
+from nets import small_model, small_net
 
 
 def state(network):
@@ -86,3 +87,34 @@ def test_either_interface_of_tf32():
         assert matmul.fp32_precision == "tf32"
     finally:
         matmul.fp32_precision = before
+
+
+@pytest.fixture
+def meta_by_default():
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_device(None)
+
+
+@pytest.mark.usefixtures("meta_by_default")
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_the_default_device_is_as_before(error):
+    try:
+        with own_settings():
+            assert torch.empty(1).device.type == "cpu"
+            if error:
+                raise error
+    except ValueError:
+        pass
+    assert torch.empty(1).device.type == "meta"
+
+
+def test_renders_do_not_depend_on_the_default_device():
+    settings = {"steps": 2, "size": 32, "progress": False, "precision": "float32"}
+    model, expected = small_model(), featviz.render(small_model(), "block:1", **settings)
+    assert torch.get_default_device().type == "cpu"
+    with torch.device("meta"):
+        assert featviz.render(model, "block:1", **settings).images.equal(expected.images)
+        assert featviz.load("squeezenet1_1").device.type == "cpu"
+        assert featviz.load("squeezenet1_1").sites()
+        assert torch.empty(1).device.type == "meta"

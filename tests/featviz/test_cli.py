@@ -186,7 +186,7 @@ def test_help_tells_the_defaults_of_the_settings():
     told = {param.name: param.help for param in render_command.params if hasattr(param, "help")}
     config = RenderConfig()
     named = ("steps", "seed", "param", "transforms", "redirect_steps", "precision")
-    named += ("images", "diversity", "keep")
+    named += ("images", "diversity", "keep", "min_delta")
     for name in named:
         assert told[name].endswith(f" [{getattr(config, name)}]")
     side = config.size_px((10_000, 10_000))[0]
@@ -202,7 +202,7 @@ def test_help_tells_the_defaults_of_the_settings():
     kinds = [(k.name, k.optimiser) for k in PARAMETERISATIONS.values() if k.optimiser != "adam"]
     assert told["optimiser"].endswith(f" [adam; {', '.join(map(' '.join, kinds))}]")
     apart = {"size", "batch", "thresholds", "learning_rate", "optimiser"}
-    apart |= {"start", "mask", "contrast"}
+    apart |= {"start", "mask", "contrast", "patience", "terms", "alpha"}
     assert {*named, *apart} == set(RenderConfig.__dataclass_fields__)
     assert {param.name: param.default for param in demo_command.params}["steps"] == config.steps
 
@@ -233,6 +233,7 @@ def test_settings_reach_the_render(weights):
     ]
     words += ["--batch", "1", "--precision", "float32", "--thresholds", "1,2"]
     words += ["--images", "2", "--diversity", "0.5"]
+    words += ["--patience", "2", "--min-delta", "0.1", "--terms"]
     code, out, err = command(
         "render", FACTORY, "late:0", "--weights", weights, "--json", "-q", *words
     )
@@ -255,6 +256,10 @@ def test_settings_reach_the_render(weights):
         "keep": 0.0,
         "mask": None,
         "contrast": None,
+        "patience": 2,
+        "min_delta": 0.1,
+        "terms": True,
+        "alpha": None,
     }
 
 
@@ -280,6 +285,32 @@ def test_contrast_is_recorded_and_reproduced(weights, tmp_path):
     assert code != 0
     assert "there is no folder 'nowhere'" in err
     assert not (tmp_path / "third").exists()
+
+
+def test_transparent_images_are_measured_shown_and_reproduced(weights, tmp_path):
+    words = ["late:0-1", "--weights", weights, *QUICK, "--alpha", "1", "--animate", "gif"]
+    code, out, err = command("render", FACTORY, *words)
+    assert code == 0, err
+    file, *_, movie = out.split()
+    with Image.open(file) as picture:
+        assert picture.mode == "RGBA"
+    with Image.open(movie) as picture:
+        assert picture.n_frames > 1
+    code, out, err = command("metrics", "out", "--allow-factory", "--json")
+    assert code == 0, err
+    row, record = (
+        json.loads(out)["images"][0],
+        json.loads(Path(file).with_suffix(".json").read_text()),
+    )
+    assert row["opacity"] == pytest.approx(record["image"]["metrics"]["opacity"], abs=0.01)
+    assert "opacity" in command("metrics", "out", "--allow-factory")[1]
+    _, told, _ = command("show", file)
+    assert "--alpha 1.0" in told
+    again = ["--allow-factory", "--reproduce", tmp_path / "again"]
+    code, out, err = command("show", file, *again)
+    assert (code, out) == (0, "the same bytes\n"), err
+    code, _, err = command("render", FACTORY, *words[:-4], "--alpha", "-1", "-o", "third")
+    assert (code, "alpha must be 0 or more, got -1.0" in err) == (2, True)
 
 
 def test_settings_from_flag_environment_and_file(weights, tmp_path, monkeypatch):
@@ -467,6 +498,23 @@ def test_an_error_of_the_network_is_one_line(weights, monkeypatch):
     assert "Traceback" not in err
 
 
+def test_a_network_without_a_batch_axis(tmp_path, monkeypatch):
+    (tmp_path / "single.py").write_text(
+        "from nets import SmallNet\n"
+        "class Single(SmallNet):\n"
+        "    def forward(self, x):\n"
+        "        assert len(x) == 1, 'one image'\n"
+        "        return super().forward(x)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ["render", "single:Single", "late:0-1", "--weights", "random", *QUICK]
+    code, _, err = command(*words)
+    assert code == 1
+    assert "AssertionError: one image\nIt came when 2 images ran through" in err
+    assert "pass --batch 1" in err
+    assert command(*words, "--batch", "1")[0] == 0
+
+
 def test_failed_units(weights, monkeypatch):
     def with_a_failure(network, objectives, **options):
         found = ascent.ascend(network, objectives, **options)
@@ -526,3 +574,53 @@ def test_animations(weights):
     code, _, err = command(*words, "-q", "--animate", "gif")
     assert code == 2
     assert "exists" in err
+
+
+def test_a_render_goes_on(weights):
+    words = ["render", FACTORY, "late:0-1", "--weights", weights, "--size", "36", "-q"]
+    code, _, err = command(*words, "--steps", "2", "--save-state")
+    assert code == 0, err
+    assert len(list(Path("out").glob("*.state.safetensors"))) == 2
+    more = [*words, "--steps", "4"]
+    code, _, err = command(*more, "--resume", "out")
+    assert (code, err) == (0, "")
+    assert command(*more, "-o", "at_once")[0] == 0
+    pictures = sorted(Path("at_once").glob("*.png"))
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert (Path("out") / picture.name).read_bytes() == picture.read_bytes()
+    code, _, err = command(*more, "--resume", "out")
+    assert (code, err) == (0, "2 of 2 were finished before: not rendered again.\n")
+    code, _, err = command(*more, "--resume", "out", "--seed", "1")
+    assert code == 2
+    assert "seed was 0 there and is 1 here" in err
+    code, _, err = command(*more, "--resume", "out", "--animate", "gif")
+    assert code == 2
+    assert "--animate shows a climb from its start; leave out --resume" in err
+    one = str(pictures[0].with_name("nets_SmallNet_late_0.png"))
+    code, _, err = command(*more, "-o", "other", "--resume", one)
+    assert code == 2
+    assert "is one picture, and this render has 2 images" in err
+
+
+def test_terms_and_early_stops_are_shown(weights):
+    unit = "late:0 - 0.5*block:1"
+    words = ["render", FACTORY, unit, "--weights", weights, "--size", "36", "--terms", "-q"]
+    code, out, err = command(*words, "--patience", "2", "--min-delta", "0.9", "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    (image,) = document["images"]
+    assert image["stopped_at"] == image["steps_done"] < 256
+    assert sum(image["terms"].values()) == pytest.approx(image["score"], abs=1e-5)
+    code, out, _ = command("show", document["files"][0])
+    assert code == 0
+    assert f"{image['steps_done']} steps, stopped early" in out
+    first, second = (line for line in out.splitlines() if line.startswith("term "))
+    assert first.endswith("  late:0")
+    assert second.endswith("  -0.5*block:1")
+    assert f"{image['terms']['late:0']:+.4g}" in first
+    assert "--patience 2 --min-delta 0.9 --terms" in out
+    code, out, err = command(
+        "show", document["files"][0], "--reproduce", "again", "--allow-factory"
+    )
+    assert (code, out) == (0, "the same bytes\n"), err

@@ -123,3 +123,5 @@ def test_unknown_precision():
 def test_record_of_a_newer_version():
     with pytest.raises(ConfigError, match="unknown setting 'glitter' in the record"):
         RenderConfig.from_json({"glitter": 1})
+    with unchecked(), pytest.raises(ConfigError, match=r"thresholds must be steps .*; got 5"):
+        RenderConfig.from_json({"thresholds": 5})

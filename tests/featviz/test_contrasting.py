@@ -12,7 +12,7 @@ from featviz.contrasting import unit_threshold, with_contrast
 from featviz.errors import ConfigError, InputError
 from featviz.metrics import Reference
 from featviz.models import load
-from featviz.objectives import Contrast, Diverse, channel
+from featviz.objectives import Contrast, Diverse, Transparent, channel
 from featviz.plan import make_plan
 from featviz.rendering import list_labels, render
 from nets import small_model
@@ -74,6 +74,17 @@ def test_an_image_is_the_same_alone_and_in_a_batch(photographs):
     assert torch.allclose(alone.images[0], batch.images[2], atol=1e-5)
 
 
+def test_every_second_step_shows_the_image_as_it_is(photographs):
+    # Steps too small to change anything, so that only the moves do.
+    settings = {**QUICK, "steps": 8, "learning_rate": 1e-12, "param": "pixels:sd=1"}
+    apart = render(small_model(), "block:1", contrast=photographs, redirect_steps=0, **settings)
+    moved, still = apart.history[0, ::2], apart.history[0, 1::2]
+    assert torch.allclose(still, still[0].expand(4), rtol=1e-5)
+    assert moved.std() > 1e-3
+    alone = render(small_model(), "block:1", redirect_steps=0, **settings)
+    assert alone.history[0, 1::2].std() > 1e-5
+
+
 def test_the_record_says_which_statistics(photographs, tmp_path):
     model = small_model()
     settings = {**QUICK, "steps": 1}
@@ -89,6 +100,15 @@ def test_the_record_says_which_statistics(photographs, tmp_path):
     assert fewer["ran"]["contrast"]["pictures"] == 3
     assert fewer["ran"]["contrast"] != first["ran"]["contrast"]
     assert "contrast" not in render(model, "block:1", **settings).record["ran"]
+
+
+def test_alpha_and_contrast_go_together(photographs):
+    plan = planned(small_model(), "block:1", contrast=photographs, alpha=0.7)
+    (climbed,) = with_contrast(plan).climbed
+    assert isinstance(climbed, Transparent)
+    assert climbed.share == 0.7
+    assert isinstance(climbed.objective, Contrast)
+    assert unit_threshold(climbed) == unit_threshold(climbed.objective)
 
 
 def test_diversity_and_contrast_go_together(photographs):

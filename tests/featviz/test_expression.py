@@ -118,7 +118,7 @@ BAD = [
     ("a:1 * " * 10_000, None, ObjectiveError, "this nests too deep"),
     ("channel(" * 10_000, 15, ObjectiveError, "expected ',' or '\\)'.*; found '\\('"),
     ("chanel(a, 1)", 0, ObjectiveError, "unknown function 'chanel'; did you mean 'channel'"),
-    ("__import__('os')", 0, ObjectiveError, "unknown function '__import__'; there are alignment, "),
+    ("__import__('os')", 0, ObjectiveError, "unknown function '__import__'; there are activation_"),
     ("2*channel", 2, ObjectiveError, r"'channel' is a function; write channel\(site, index\)"),
     ("channel(a)", 0, ObjectiveError, r"channel needs index; write channel\(site, index\)"),
     ("channel()", 0, ObjectiveError, "channel needs site, index"),

@@ -115,7 +115,7 @@ def test_the_command_writes_a_page_of_everything(tmp_path, photographs):
     assert f"<dt>slope</dt><dd>{first['slope']:.2f}</dd>" in page
     assert f"<dt>percentile</dt><dd>{first['percentile']:.1f}</dd>" in page
     config = read_record(out / entries[-1]["file"])["config"]
-    assert (config["images"], config["diversity"]) == (4, 1.0)
+    assert (config["images"], config["diversity"]) == (4, 0.5)
 
 
 def test_the_command_below_a_picture_makes_it_again(tmp_path):

@@ -188,3 +188,41 @@ def test_a_network_that_cannot_be_copied():
     network.stray = network[0].weight * 2
     with pytest.raises(ModelError, match="cannot copy 'net' for rendering"):
         copy_of(wrap(network, size=8), ["0"])
+
+
+def test_a_network_may_change_its_input_in_place():
+    class InPlace(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x.mul_(2).add_(1))
+
+    model = wrap(nn.Sequential(seeded(InPlace(3, 4, 3))), size=16)
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = []
+    for run in (copy_of(model, ["0"]), lambda x: model.record(x, ["0"])):
+        x = images.clone().requires_grad_()
+        with run if isinstance(run, InferenceCopy) else torch.enable_grad():
+            y = run(x)["0"]
+        (gradient,) = torch.autograd.grad(y[:, 1].sum(), x)
+        found.append((y, gradient))
+        assert torch.equal(x, images)
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+class OneAtATime(nn.Conv2d):
+    def forward(self, x):
+        if len(x) > 1:
+            raise TypeError("one image, please")
+        return super().forward(x)
+
+
+def test_a_network_that_takes_one_image_says_how():
+    model = wrap(nn.Sequential(seeded(OneAtATime(3, 4, 3))), size=16)
+    with copy_of(model, ["0"]) as network:
+        assert network(torch.rand(1, 3, 16, 16))["0"].shape == (1, 4, 14, 14)
+        with pytest.raises(TypeError, match="one image, please") as raised:
+            network(torch.rand(2, 3, 16, 16))
+    assert raised.value.__notes__ == [
+        "It came when 2 images ran through the network at a time; if it takes but one, pass "
+        "--batch 1 (batch=1 in Python)."
+    ]

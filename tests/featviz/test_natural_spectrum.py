@@ -10,8 +10,8 @@ from PIL import Image
 import reference
 from featviz.cli import run
 from featviz.color import decorrelated_to_rgb_matrix
-from featviz.errors import ConfigError, OutputError, RecordError
-from featviz.natural_spectrum import measure_spectrum, resample_magnitude
+from featviz.errors import ConfigError, OutputError, PictureError
+from featviz.natural_spectrum import list_images, measure_spectrum, resample_magnitude
 from featviz.params import Fourier, parse_parameterisation
 from featviz.spectrum_files import default_spectrum, read_spectrum, save_spectrum
 
@@ -159,14 +159,20 @@ def test_maco_takes_own_spectrum_and_colours(tmp_path):
     assert torch.allclose(images.matrix.double(), found.colors, atol=1e-6)
 
 
+def test_a_photograph_counts_once(tmp_path):
+    photograph(tmp_path / "a.png", (40, 40))
+    (tmp_path / "b.png").symlink_to("a.png")
+    assert len(list_images([tmp_path, tmp_path / "a.png", tmp_path / "." / "a.png"])) == 1
+
+
 def grey(path):
     Image.new("RGB", (16, 16), (90, 90, 90)).save(path)
 
 
 BAD = [
-    ([], lambda _: None, ["."], RecordError, "there is no image in"),
-    ([], lambda _: None, ["nothing.png"], RecordError, "there is no file or folder 'nothing.png'"),
-    ([], lambda p: (p / "a.png").write_text("x"), ["a.png"], RecordError, "cannot read 'a.png' as"),
+    ([], lambda _: None, ["."], PictureError, "there is no image in"),
+    ([], lambda _: None, ["nothing.png"], PictureError, "no file or folder 'nothing.png'"),
+    ([], lambda p: (p / "a.png").write_text("x"), ["a.png"], PictureError, "cannot read 'a.png'"),
     ([], lambda p: grey(p / "a.png"), ["a.png"], ConfigError, "do not vary along three axes"),
     (["--size", "32"], lambda p: photograph(p / "a.png", (16, 40)), ["a.png"], ConfigError,
      "'a.png' is 16x40 px, and enlarging .* at most 16"),

@@ -104,8 +104,9 @@ def test_labels_read_like_the_expression():
     assert (a * b).label == "(a:0) * (a:1)"
     assert ((a + b) / b).label == "(a:0 + a:1) / (a:1)"
     assert str(neuron("a", 1, position=(2, 3))) == "a:1@2,3"
-    assert direction("a", [1.0]).label == "direction(a, e00e5e)"
-    assert direction("a", [2.0], cosine_power=2).label.endswith(", power 2)")
+    assert direction("a", torch.ones(1)).label == "direction(a, tensor-e00e5e)"
+    assert direction("a", [1.0, -0.1]).label == "direction(a, [1, -0.1])"
+    assert direction("a", [2.0], cosine_power=2).label.endswith(", cosine_power=2)")
     assert direction("a", [2.0]).label != direction("a", [1.0]).label
 
 

@@ -1,6 +1,7 @@
 """Objectives beyond single units, against slow definitions written out here."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -92,11 +93,18 @@ def test_joint_objectives_see_their_own_images_only(acts):
     acts = {name: torch.cat([value, value.flip(0)]).float() for name, value in acts.items()}
     first = channel("a", 1) + 2 * o.diversity("a")
     second = channel("a", 2) + 5 * o.diversity("a")
-    batch = [first] * 2 + [second] * 4
-    got = bind(batch, device=CPU)(acts)
-    head = {name: value[:2] for name, value in acts.items()}
-    tail = {name: value[2:] for name, value in acts.items()}
-    assert torch.allclose(got, torch.cat([first.score(head), second.score(tail)]))
+    # the very same objective twice is two groups of images, not one
+    batch = [first] * 4 + [second] * 2
+    got = bind(batch, device=CPU, together=2)(acts)
+    parts = [{name: value[k : k + 2] for name, value in acts.items()} for k in (0, 2, 4)]
+    expected = [o.score(part) for o, part in zip([first, first, second], parts, strict=True)]
+    assert torch.allclose(got, torch.cat(expected))
+    assert not torch.allclose(
+        got[:4],
+        bind([first] * 4, device=CPU, together=4)(
+            {name: value[:4] for name, value in acts.items()}
+        ),
+    )
 
 
 def test_a_share_of_diversity_scales_with_the_score(acts):
@@ -193,7 +201,8 @@ def test_direction_at_a_position(acts, power, position, y, x):
     made = o.direction("a", vector, cosine_power=power, position=position)
     one = {"a": acts["a"][:, :, y : y + 1, x : x + 1]}
     close(made.score(acts), o.direction("a", vector, cosine_power=power).score(one))
-    assert made.label.split(", ")[-1] == (position if position == "center" else "@1,4)"[:-1]) + ")"
+    said = "center" if position == "center" else "[1, 4]"
+    assert made.label.endswith(f", position={said})")
 
 
 # ---- photographs ---------------------------------------------------------------------------------
@@ -218,7 +227,7 @@ def test_the_photograph_itself_is_best(make):
 def test_reference_formulas(acts):
     a, aim = acts["a"], acts["a"][:1].flip(3)
     made = {
-        kind: type(kind("a", photo()))("a", photo(), aim)
+        kind: replace(kind("a", photo()), target=aim)
         for kind in (o.inversion, o.activation_difference, o.style, o.caricature)
     }
     close(
@@ -276,7 +285,7 @@ def test_prepared_parts_of_an_expression():
         (
             lambda: o.style("block", photo(size=(1, 8, 8))).prepared(small_model(), size=(32, 32)),
             ObjectiveError,
-            "has 1 channels, .* takes 3",
+            "has 1 channels, the network takes 3",
         ),
         (
             lambda: o.direction("a", torch.ones(C), position=(7, 0)).check(SITES),
@@ -301,8 +310,8 @@ EVERY = [
     o.l2(),
     o.boundary(2),
     o.direction("a", torch.ones(C), cosine_power=2, position="center"),
-    o.style("a", photo()).__class__("a", photo(), torch.rand(1, C, H, W, dtype=torch.float64)),
-    o.caricature("a", photo()).__class__("a", photo(), torch.rand(1, C, H, W, dtype=torch.float64)),
+    replace(o.style("a", photo()), target=torch.rand(1, C, H, W, dtype=torch.float64)),
+    replace(o.caricature("a", photo()), target=torch.rand(1, C, H, W, dtype=torch.float64)),
 ]
 
 

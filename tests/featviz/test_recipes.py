@@ -6,6 +6,7 @@ import torch
 from featviz import recipes
 from featviz.errors import ConfigError
 from featviz.objectives import channel, deepdream, inversion, style
+from featviz.recipes import dreaming
 from nets import small_model
 
 QUIET = {"progress": False}
@@ -88,3 +89,46 @@ def test_caricatures_start_from_noise():
 def test_bad_input(recipe, message):
     with pytest.raises(ConfigError, match=message):
         recipe(small_model())
+
+
+@pytest.mark.parametrize(
+    ("octave", "step"), [(0, 2), (1, 0), (1, 3), (2, 0)], ids=["first", "between", "second", "last"]
+)
+def test_an_interrupted_dream_has_the_size_of_the_photograph(monkeypatch, octave, step):
+    model, seen = small_model(), photo(size=(140, 132))
+    plain = dreaming.render
+    calls = []
+
+    def stop(moment):
+        if moment.step == step:
+            raise KeyboardInterrupt
+
+    def cut(*arguments, **options):
+        calls.append(options["size"])
+        if len(calls) <= octave:
+            return plain(*arguments, **options)
+        if step == 0:
+            raise KeyboardInterrupt
+        return plain(*arguments, callback=stop, **options)
+
+    monkeypatch.setattr(dreaming, "render", cut)
+    result = recipes.dream(model, "block", seen, octaves=3, steps=8, **QUIET)
+    assert len(calls) == octave + 1
+    assert result.interrupted
+    assert result.images[0].shape == seen.shape
+    assert result.record["ran"]["size"] == [140, 132]
+    assert result.record["ran"]["interrupted"]
+    assert result.score[0] == pytest.approx(
+        score(model, deepdream("block"), result.images[0]), rel=1e-5
+    )
+    assert result.score[0] > score(model, deepdream("block"), seen)
+    assert (result.images[0] - seen).square().mean() < seen.var() / 2
+
+
+def test_a_dream_interrupted_before_its_first_step(monkeypatch):
+    def cut(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dreaming, "render", cut)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.dream(small_model(), "block", photo(size=(140, 132)), octaves=2, **QUIET)

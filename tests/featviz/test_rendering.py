@@ -125,6 +125,29 @@ def test_lbfgs_takes_over_when_the_image_is_awake():
     assert render(asleep, "1:0", redirect_steps=0, **settings).dead.all()
 
 
+@pytest.mark.parametrize(
+    ("steps", "optimiser", "rate", "of_adam"),
+    [(17, "adam", 0.05, 17), (20, "adam, then lbfgs", 1.0, 17)],
+)
+def test_the_record_says_what_climbed(model, steps, optimiser, rate, of_adam):
+    # 16 redirected steps and one to look belong to Adam.
+    result = render(model, "late:1", **{**QUICK, "steps": steps}, optimiser="lbfgs")
+    assert result.record["ran"]["optimiser"] == optimiser
+    assert result.record["ran"]["learning_rate"] == rate
+    assert result.record["images"][0]["steps_of_adam"] == of_adam
+    alone = render(model, "late:1", **QUICK, optimiser="lbfgs", redirect_steps=0)
+    assert alone.record["ran"]["optimiser"] == "lbfgs"
+    assert alone.record["images"][0]["steps_of_adam"] == 0
+
+
+@pytest.mark.parametrize("config", [{"steps": 3}, "fast", 3])
+def test_a_config_of_the_wrong_type(model, config):
+    with unchecked(), pytest.raises(ConfigError, match="config must be a RenderConfig, got"):
+        render(model, "late:0", config=config)
+    with unchecked(), pytest.raises(ConfigError, match="config must be a RenderConfig, got"):
+        rendering.list_labels(model, "late:0", config=config)
+
+
 def test_same_seed_same_image(model):
     first, second = (render(model, "late:0-2", **QUICK) for _ in range(2))
     assert torch.equal(first.images, second.images)
@@ -257,7 +280,7 @@ def test_dead_units_are_told_and_living_ones_wake_up():
     assert result.score[1] > 0
     assert "1 dead" in repr(result)
     assert result.record["images"][0]["dead"] is True
-    assert "dead: never fires" in result.captions()[0]
+    assert "dead: this image does not fire it" in result.captions()[0]
     without = render(model, "1:0-2", steps=40, redirect_steps=0, progress=False)
     assert without.dead.tolist() == [True, True, False]
 

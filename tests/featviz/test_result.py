@@ -1,7 +1,11 @@
 import json
+import re
+from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import given
 from PIL import Image
 
 from featviz.errors import OutputError, RecordError
@@ -110,21 +114,67 @@ def test_commands(model):
     assert line("late:0") is None
 
 
-def test_names_are_safe_distinct_and_short(tmp_path):
-    clash = output_paths(tmp_path, "m", ["a:1", "a 1", "a_1:2"], ["*"])
-    assert len({p.name for p in clash}) == 4
-    labels = ["a/b:1", "a b:1", "A_b:1", "-x.pre:3", "y" * 300]
+def stem(label, model="m"):
+    (path,) = output_paths(Path("out"), model, [label], [label])
+    return path.stem
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("fire4:128", "m_fire4_128"),
+        ("-fire4:128", "m_-fire4_128"),
+        ("layer2.0.conv1.pre:7", "m_layer2.0.conv1.pre_7"),
+        ("inception_3a:10 ~2", "m_inception_3a_10_2"),
+        ("fire4:17@7,9", "m_fire4_17@7_9"),
+        ("fire4:17@center", "m_fire4_17@center"),
+        ("mine", "m_mine"),
+    ],
+)
+def test_names_of_plain_units_are_plain(label, expected):
+    assert stem(label) == expected
+
+
+def test_distinct_labels_have_distinct_names_in_separate_renders():
+    labels = [
+        "a:1", "a_1", "a 1", "a 1 ", "_a:1", "a_:1", "a__b:1", "a_b:1", "a/b:1", "a.b:1", "a b:1",
+        "a:1 * b:2", "a:1 / b:2", "a:1 - b:2", "a:1 + b:2", "(a:1 + b:2) / 2", "a:1 + b:2 / 2",
+        "a:1 ~2", "a_1:2", "a:1@2,3", "a:1@2,3 ~4", "a#1:1", "a/0:4:1", "x", "x.", "-a:1", "a:-1",
+        "y" * 300, "y" * 301, "y" * 150 + "z" + "y" * 150, "ü:1", "ö:1",
+    ]  # fmt: skip
+    stems = [stem(label) for label in labels]
+    assert len(set(stems)) == len(labels)
+    assert max(map(len, stems)) <= 120
+    assert re.fullmatch(r"m_a_1_b_2_[0-9a-f]{8}", stem("a:1 * b:2"))
+    assert stem("a:1 * b:2") == stem("a:1 * b:2")
+
+
+@given(st.lists(st.text("a1_:~ @,./*-", max_size=9), min_size=2, max_size=2, unique=True))
+def test_any_two_labels_have_two_names(labels):
+    one, other = map(stem, labels)
+    assert one != other
+
+
+def test_names_of_one_render(tmp_path):
+    labels = ["A:1", "a:1", "a:1", "y" * 300]  # some file systems ignore case
     paths = output_paths(tmp_path, "timm:net", labels, ["*"])
-    names = [p.name for p in paths]
-    assert names[:4] == [
-        "timm_net_a_b_1.png",
-        "timm_net_a_b_1_2.png",
-        "timm_net_A_b_1_3.png",
-        "timm_net_-x.pre_3.png",
+    assert [p.name for p in paths[:3]] == [
+        "timm_net_A_1.png",
+        "timm_net_a_1_2.png",
+        "timm_net_a_1_3.png",
     ]
-    assert len({name.lower() for name in names}) == len(names)
-    assert max(map(len, names)) < 140
+    assert len({p.name.lower() for p in paths}) == 5
     assert all(p.parent == tmp_path for p in paths)
+
+
+def test_names_of_sheets(tmp_path):
+    def sheet(*request):
+        return output_paths(tmp_path, "m", ["p:0", "p:1"], request)[-1].stem
+
+    assert sheet("fire4:0-15,40") == "m_fire4_0-15_40_sheet"
+    assert sheet("fire4:*", "x_y:1-2@3,4") == "m_fire4_x_y_1-2@3_4_sheet"
+    assert sheet("a:1 * b:2", "c:1") != sheet("a:1 / b:2", "c:1")
+    assert sheet(*(f"fire4:{k}" for k in range(50))) != sheet(*(f"fire4:{k}" for k in range(51)))
 
 
 def test_a_notebook_shows_it(model):

@@ -34,6 +34,10 @@ SOURCES = {
     "mask": (('"a.png"', "a.png"), ("b.png", "b.png"), "c.png"),
     "diversity": (("0", 0.0), ("0.0", 0.0), 0.0),  # more needs several images, see below
     "contrast": (('"photos"', "photos"), ("my photos", "my photos"), "others"),
+    "patience": (("20", 20), ("30", 30), 40),
+    "min_delta": (("0", 0.0), ("0.02", 0.02), 0.03),
+    "terms": (("true", True), ("1", True), True),
+    "alpha": (("1", 1.0), ("0.5", 0.5), 2.0),
 }
 FIELDS = [field.name for field in dataclasses.fields(RenderConfig)]
 
@@ -100,7 +104,7 @@ def test_sources_mix(write):
         ("[rendr]\nsteps = 3", r"unknown table \[rendr\] in .*; did you mean 'render'\? write .r"),
         ("[render]\n[render.steps]\nx = 1", "steps in .* must be a whole number, got {'x': 1}"),
         ("steps = 3", r"'steps' in '.*my.toml' stands outside \[render\]; move it there"),
-        ("render = 3", r"'render' in '.*' stands outside \[render\]"),
+        ("render = 3", r"'render' in '.*' must be a table"),
         ("[render]\nsteps = '3'", "steps in '.*my.toml' must be a whole number, got '3'"),
         ("[render]\nsteps = 3.0", "must be a whole number, got 3.0"),
         ("[render]\nsteps = true", "must be a whole number, got True"),

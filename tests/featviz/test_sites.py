@@ -251,3 +251,20 @@ def test_maps_with_channels_last_are_refused(images):
     ):
         names.resolve("linear")
     assert names.resolve("conv").channels == 2
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(torch.complex64, "complex64"), (torch.int64, "int")])
+def test_units_must_be_real_numbers(images, dtype, name):
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.last = nn.Conv2d(3, 2, 1), nn.Identity()
+
+        def forward(self, x):
+            return self.last(self.conv(x).to(dtype))
+
+    names = table(Odd(), images)
+    assert names.names(every=True) == ["conv"]
+    for site in ("last", "logits"):
+        with pytest.raises(SiteError, match=rf"gives torch.{name}.*, and units are real numbers"):
+            names.resolve(site)

@@ -30,6 +30,24 @@ def test_the_climb_starts_at_the_photograph(param):
     assert torch.allclose(result.images[0], photo(), atol=1e-3)
 
 
+def test_a_start_survives_the_default_learning_rate_of_maco():
+    settings = {"steps": 24, "param": "maco", "start": photo(), **QUICK}
+
+    def likeness(**options):
+        result = render(small_model(), "block:1", **{**settings, **options})
+        pair = torch.stack([result.images[0].flatten(), photo().flatten()])
+        return result, torch.corrcoef(pair)[0, 1]
+
+    careful, near = likeness()
+    _, far = likeness(learning_rate=1.0)
+    assert near > 0.7
+    assert near > far + 0.2
+    assert careful.record["ran"]["learning_rate"] == 0.05
+    assert careful.config.learning_rate == 0.05
+    assert likeness(start=None, steps=1)[0].record["ran"]["learning_rate"] == 1.0
+    assert likeness(optimiser="lbfgs", steps=1)[0].record["ran"]["learning_rate"] == 1.0
+
+
 def test_keep_holds_an_image_near_its_start():
     model, apart = small_model(), []
     for keep in (0.0, 3.0):

@@ -75,7 +75,9 @@ def test_folder_errors(tmp_path, photographs):
         PictureFolder.open(tmp_path / "empty")
     (photographs / "broken.jpg").write_bytes(b"no picture")
     folder = PictureFolder.open(photographs)
-    with pytest.raises(PictureError, match=r"cannot read '.*broken.jpg' as a picture: .*; remove"):
+    with pytest.raises(
+        PictureError, match=r"cannot read '.*broken.jpg' as a picture: its format is not"
+    ):
         list(folder.batches((32, 32)))
     with pytest.raises(PictureError, match="the network takes 4; compare it with its own data"):
         next(folder.batches((32, 32), channels=4))

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from featviz.cli import run
 from featviz.errors import PictureError, RecordError, WeightsError
-from featviz.images import to_image, to_picture
+from featviz.images import png_bytes, read_text, to_image, to_picture
 from featviz.metrics import (
     PictureFolder,
     Reference,
@@ -160,11 +160,21 @@ def test_other_weights_are_refused(model, tmp_path):
         measure_renders(read_renders(tmp_path), load_recorded=lambda _: small_model(seed=1))
 
 
+def test_an_edited_picture_is_named(model, tmp_path):
+    render(model, "block:2", **QUICK).save(tmp_path)
+    file = tmp_path / "small_block_2.png"
+    file.write_bytes(png_bytes(Image.new("RGB", (9, 9)), text=read_text(file)))
+    with pytest.raises(
+        PictureError, match=r"cannot measure '.*small_block_2.png': the picture has"
+    ):
+        read_renders(tmp_path)
+
+
 def test_records_without_their_parts_are_refused(model, tmp_path):
     result = render(model, "block:2", **QUICK)
     del result.record["ran"]["size"]
     result.save(tmp_path)
-    with pytest.raises(RecordError, match="lacks its size, unit, score or flag; render it again"):
+    with pytest.raises(RecordError, match="lacks 'size' in 'ran', or has something else there"):
         read_renders(tmp_path)
 
 
@@ -205,7 +215,7 @@ def test_bad_input(tmp_path, model, photographs):
         (["nowhere"], "there is no folder 'nowhere'; give one that featviz rendered to"),
         (["empty"], "none of the 0 PNG files in 'empty' is an image with a featviz record"),
         ([photographs], "none of the 5 PNG files"),
-        (["broken"], "b.png' as a picture: cannot identify"),
+        (["broken"], "b.png' as a picture: its format is not known"),
         (["good", "--images", "nowhere"], "there is no folder 'nowhere'; give a folder of photo"),
         (["good", "--images", "empty"], "'empty' holds 0 pictures"),
         (["good"], "unknown model 'small'"),

@@ -5,6 +5,7 @@ from torch import nn
 from typecheck import unchecked
 
 from featviz.errors import ModelError, RenderError, SiteError
+from featviz.models.load import load
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec, Preprocess
 from nets import SmallNet, small_model, small_net
@@ -94,6 +95,12 @@ def test_images_that_are_no_tensor(images, use):
     said = f"got a {type(images).__name__}, which is no tensor; make one with torch.as_tensor"
     with unchecked(), pytest.raises(ModelError, match=said):
         use(small_model(), images)
+
+
+@pytest.mark.parametrize("sites", [None, 3, [3]])
+def test_sites_of_the_wrong_type(images, sites):
+    with unchecked(), pytest.raises(ModelError, match=r"a list of names such as \['fire4'\], got"):
+        small_model().record(images, sites)
 
 
 def test_sites_must_be_a_list(images):
@@ -220,3 +227,14 @@ def test_outputs_that_are_no_tensor():
 def test_preprocess_defaults_change_nothing(images):
     assert Preprocess() == Preprocess(mean=(0.0,), std=(1.0,), scale=1.0, channel_order="RGB")
     assert torch.equal(small_model().network_input(images), images)
+
+
+def test_networks_without_values():
+    with torch.device("meta"):
+        empty = nn.Sequential(nn.BatchNorm2d(3, affine=False))
+    for network, message in (
+        (empty, "'Sequential' has no values, since it was built on the dev"),
+        (nn.Sequential(nn.LazyConv2d(4, 3)), "'0.weight' in 'Sequential' has no shape before the"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            load(network)

@@ -182,3 +182,28 @@ def test_bad_text(text, message):
 def test_images_that_do_not_suit(text, channels, size, message):
     with pytest.raises(ConfigError, match=message):
         parse_transforms(text).draw(2, channels=channels, size=size, generator=generator())
+
+
+@pytest.mark.parametrize("text", ["lucid", "smooth", "pad:2,jitter:3", "crops:3/0.5/0.5,flip"])
+def test_resting_images_stay_where_they_are_at_every_second_step(text):
+    source = image(12, 14, channels=3, batch=2)
+    transforms, moves = drawn(text, 5, source)
+    rested = transforms.rested(moves, [False, True], size=(12, 14))
+    views = transforms.views
+    assert torch.equal(rested.maps[:, :views], moves.maps[:, :views])
+    assert torch.equal(rested.maps[::2], moves.maps[::2])
+    assert rested.numbers is moves.numbers
+    frame = "pad:2" if "pad" in text else "pad:0"
+    plain, still = drawn(frame, 1, source)
+    expected = plain.apply(source, still[0])[1]
+    shown = Transforms([step for step in transforms.steps if step.name != "blur"])
+    for step in (1, 3):
+        bare = Moves(rested.maps[step])
+        found = shown.apply(source, bare)[views : 2 * views]
+        for view in found:
+            assert torch.allclose(view, expected, atol=1e-6)
+
+
+def test_nobody_rests():
+    transforms, moves = drawn("lucid", 3, image(5, 5, channels=3))
+    assert transforms.rested(moves, [False], size=(5, 5)) is moves

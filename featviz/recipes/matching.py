@@ -1,30 +1,17 @@
-"""What people do with photographs: invert features, dream, transfer style, accentuate.
+"""What takes one render of a photograph: inversion, accentuation, style, caricature."""
 
-Each is a few calls of `render` with the settings that suit.
-"""
-
+import math
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from featviz.errors import ConfigError
 from featviz.models.model import Model
-from featviz.objectives import (
-    Objective,
-    caricature,
-    deepdream,
-    inversion,
-    style,
-    total_variation,
-)
+from featviz.objectives import Objective, caricature, inversion, style, total_variation
+from featviz.recipes.before import Before, announce, size_of
 from featviz.rendering import render
 from featviz.result import RenderResult
-
-# Octaves of DeepDream: each enlarges by this factor; Mordvintsev, Olah, Tyka 2015, notebook.
-OCTAVE_SCALE = 1.4
-_SMALLEST_PX = 64
 
 
 def invert(
@@ -36,6 +23,7 @@ def invert(
     smoothness: float = 0.5,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Look for an image that a site cannot tell from a photograph: what the site still knows.
 
@@ -47,6 +35,7 @@ def invert(
         smoothness: Weight of the total variation penalty.
         seed: Decides the noise that it starts from.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     References:
         Mahendran and Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them".
@@ -55,75 +44,16 @@ def invert(
     objective: Objective = inversion(site, photo)
     if smoothness:
         objective = objective + smoothness * total_variation()
+    announce(before, model, objective, size=size_of(photo), steps=steps, seed=seed)
     return render(
         model,
         objective,
         steps=steps,
-        size=_size(photo),
+        size=size_of(photo),
         transforms="jitter:2",
         seed=seed,
         progress=progress,
     )
-
-
-def dream(
-    model: Model,
-    target: str | Objective,
-    photo: Float[Tensor, "c h w"],
-    *,
-    octaves: int = 3,
-    steps: int = 24,
-    keep: float = 1.0,
-    seed: int = 0,
-    progress: bool | None = None,
-) -> RenderResult:
-    """Let a network see more of what it sees in a photograph, coarse shapes first.
-
-    The photograph is rendered at growing sizes; what was added at one is enlarged and carried
-    over to the next. Interrupted, it returns the octave it was at, which may be smaller.
-
-    Args:
-        model: The model.
-        target: A site, all of which is excited (DeepDream); or any objective.
-        photo: Values 0..1; the image gets its size.
-        octaves: Sizes, each 1.4 times the one before.
-        steps: Steps at each size.
-        keep: Share of the score for staying near what each octave starts from: the photograph
-            with what the octaves before added; 0 lets it go.
-        seed: Decides the moves.
-        progress: Whether to show a bar; None: on a terminal.
-
-    Raises:
-        ConfigError: If the smallest size is below 64 px.
-
-    References:
-        Mordvintsev, Olah, Tyka 2015, "Inceptionism". Differs: Adam on Fourier coefficients
-        instead of normalised gradient steps on pixels.
-    """
-    objective = deepdream(target) if isinstance(target, str) else target
-    sizes = _octave_sizes(_size(photo), octaves)
-    added = photo.new_zeros(photo.shape)
-    for size in sizes:
-        small = _resized(photo, size)
-        # What the smaller octave added, on top of this octave's own detail.
-        begin = (small + _resized(added, size)).clamp(0, 1)
-        result = render(
-            model,
-            objective,
-            steps=steps,
-            size=size,
-            start=begin,
-            keep=keep,
-            transforms="jitter:8",
-            learning_rate=0.02,
-            redirect_steps=0,
-            seed=seed,
-            progress=progress,
-        )
-        if result.interrupted:
-            break
-        added = result.images[0] - small
-    return result
 
 
 def accentuate(
@@ -135,6 +65,7 @@ def accentuate(
     keep: float = 2.0,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Bring out in a photograph what a unit sees in it.
 
@@ -146,15 +77,17 @@ def accentuate(
         keep: Share of the score for staying near the photograph.
         seed: Decides the moves.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     References:
         Hamblin et al. 2024, "Feature Accentuation"; see objectives/near.py for what differs.
     """
+    announce(before, model, target, size=size_of(photo), steps=steps, seed=seed)
     return render(
         model,
         target,
         steps=steps,
-        size=_size(photo),
+        size=size_of(photo),
         start=photo,
         keep=keep,
         transforms="jitter:8,scale:0.9..1.1,rotate:-5..5",
@@ -175,6 +108,7 @@ def transfer_style(
     steps: int = 256,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Paint the content of one photograph in the texture of another.
 
@@ -188,9 +122,10 @@ def transfer_style(
         steps: Steps of the optimiser.
         seed: Decides the moves.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     Raises:
-        ConfigError: If there is no style site.
+        ConfigError: If there is no style site, or the weight is not finite.
 
     References:
         Gatys, Ecker, Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks";
@@ -198,15 +133,18 @@ def transfer_style(
     """
     if not style_sites:
         raise ConfigError("style transfer needs at least one site whose texture is matched")
+    if not math.isfinite(style_weight):
+        raise ConfigError(f"style_weight must be a finite number, got {style_weight}")
     textures = [style(site, look) for site in style_sites]
     total: Objective = inversion(content_site, content)
     for texture in textures:
         total = total + style_weight / len(textures) * texture
+    announce(before, model, total, size=size_of(content), steps=steps, seed=seed)
     return render(
         model,
         total,
         steps=steps,
-        size=_size(content),
+        size=size_of(content),
         start=content,
         transforms="jitter:4",
         redirect_steps=0,
@@ -224,6 +162,7 @@ def exaggerate(
     steps: int = 256,
     seed: int = 0,
     progress: bool | None = None,
+    before: Before | None = None,
 ) -> RenderResult:
     """Draw the caricature of a photograph as a site sees it, from noise.
 
@@ -235,36 +174,18 @@ def exaggerate(
         steps: Steps of the optimiser.
         seed: Decides the noise that it starts from.
         progress: Whether to show a bar; None: on a terminal.
+        before: Called with the label of the image when all has been checked; None: nothing is.
 
     References:
         Lucid 0.3.10, recipes `caricature`: 512 steps there.
     """
+    objective = caricature(site, photo, cosine_power=cosine_power)
+    announce(before, model, objective, size=size_of(photo), steps=steps, seed=seed)
     return render(
         model,
-        caricature(site, photo, cosine_power=cosine_power),
+        objective,
         steps=steps,
-        size=_size(photo),
+        size=size_of(photo),
         seed=seed,
         progress=progress,
     )
-
-
-def _size(photo: Float[Tensor, "c h w"]) -> tuple[int, int]:
-    return photo.shape[-2], photo.shape[-1]
-
-
-def _resized(image: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
-    return F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
-
-
-def _octave_sizes(size: tuple[int, int], octaves: int) -> list[tuple[int, int]]:
-    if octaves < 1:
-        raise ConfigError(f"octaves must be 1 or more, got {octaves}")
-    factors = [OCTAVE_SCALE**-k for k in reversed(range(octaves))]
-    sizes = [(round(size[0] * f), round(size[1] * f)) for f in factors]
-    if min(sizes[0]) < _SMALLEST_PX:
-        raise ConfigError(
-            f"the smallest of {octaves} octaves has {min(sizes[0])} px, below {_SMALLEST_PX}; use "
-            "fewer octaves or a larger photograph"
-        )
-    return sizes
