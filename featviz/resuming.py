@@ -1,7 +1,8 @@
 """What an earlier render left of the images of a plan: finished pictures, and states to go on from.
 
 A picture counts as the plan's if everything that decides its pixels is the same; anything else is
-an error that names the setting, never another picture in its place.
+an error that names the setting, never another picture in its place. Left out: the random numbers of
+networks that draw some themselves begin anew where a climb goes on.
 """
 
 import itertools

@@ -49,7 +49,7 @@ GOOD_FOR: dict[str, str] = {
     ),
     "--transforms smooth": (
         "Wide shifts and blur: fewer, larger, calmer shapes, often the clearest object of a deep "
-        "unit; jagged edges, which the blur hides from the network."
+        "unit; speckles and a dashed rim of a pixel, which the blur hides from the network."
     ),
     "--param maco --transforms maco": (
         "MACO as published: a few small, tidy copies on a natural ground, at a low score; slow, "
@@ -76,8 +76,8 @@ GOOD_FOR: dict[str, str] = {
         "elsewhere; about half the score, since the rest is left away."
     ),
     "--images 4 --diversity 0.5": (
-        "Whether the unit looks for one thing or several: what all four share is what it needs; at "
-        "1 an image of a deep unit may give up its score for being different."
+        "Whether the unit looks for one thing or several: what all four share is what it needs; "
+        "from 1 on an image of a deep unit may give up its score for being different."
     ),
 }
 
