@@ -32,7 +32,8 @@ from circuits.kernel_pictures import diverging_colors
 from featviz.errors import CircuitError
 
 Theme = Literal["light", "dark"]
-MAX_PIXELS = 80_000_000
+MAX_PIXELS = 30_000_000
+_FINER = 2
 _STEPS = 60
 _DASH_PX, _SPACE_PX = 7.0, 4.0
 
@@ -73,13 +74,14 @@ def graph_picture(
     if theme not in _THEMES:
         raise CircuitError(f"unknown theme {theme!r}; choose light or dark")
     layout = lay_out(graph)
-    width, height = int(layout.width * resolution), int(layout.height * resolution)
+    width, height = (int(side * resolution) for side in (layout.width, layout.height))
     if resolution < 1 or width * height > MAX_PIXELS:
         raise CircuitError(
             f"a PNG of {width}x{height} px would be too large; write SVG or HTML, or keep fewer "
             "nodes"
         )
-    return _Painter(layout, _THEMES[theme], resolution).painted()
+    large = _Painter(layout, _THEMES[theme], resolution * _FINER).painted()
+    return large.resize((width, height), Image.Resampling.BOX)
 
 
 class _Painter:
@@ -123,7 +125,7 @@ class _Painter:
     def _line(
         self, points: list[tuple[float, float]], color: str, width: float, *, dashed: bool
     ) -> None:
-        fill = (*ImageColor.getrgb(color)[:3], 190)
+        fill = ImageColor.getrgb(color)[:3]
         px = max(1, round(width * self._k))
         for run in _dashes(points) if dashed else [points]:
             scaled = [(x * self._k, y * self._k) for x, y in run]

@@ -49,8 +49,8 @@ def with_images(
 def with_tuning(graph: CircuitGraph, model: Model) -> CircuitGraph:
     """Return the graph with a tuning for each unit that has one.
 
-    Arcs and lines are measured; the stimulus that the unit answers more strongly is kept if its
-    selectivity is 0.15 or more. Other units get none: a thumbnail of them would say nothing.
+    Arcs and lines are measured. Of the stimuli to which the selectivity is 0.15 or more, the one
+    is kept that the unit answers most strongly; a unit without gets no thumbnail.
 
     Args:
         graph: Of the model.
@@ -68,8 +68,9 @@ def with_tuning(graph: CircuitGraph, model: Model) -> CircuitGraph:
             for stimulus in _STIMULI
         ]
         for curves in zip(*found, strict=True):
-            best = max(curves, key=lambda curve: curve.peak)
-            if not best.silent and best.selectivity >= _LEAST_SELECTIVITY:
+            tuned = [c for c in curves if not c.silent and c.selectivity >= _LEAST_SELECTIVITY]
+            if tuned:
+                best = max(tuned, key=lambda curve: curve.peak)
                 tunings[best.unit] = Tuning(
                     stimulus=best.stimulus,
                     period_deg=best.period_deg,

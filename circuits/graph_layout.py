@@ -148,7 +148,8 @@ def lay_out(graph: CircuitGraph) -> Layout:
     heads = []
     strongest = _strongest_outputs(graph)
     for column in columns:
-        draft = [_draft(node, x, strongest.get(node.id)) for node in column]
+        slots = _slots(column, x, any(node.id in strongest for node in column))
+        draft = [_draft(node, slots, x, strongest.get(node.id)) for node in column]
         title = " + ".join(dict.fromkeys(node.site for node in column))
         heads.append((title, x))
         drafts.append(draft)
@@ -235,19 +236,24 @@ def _middle(edges: Sequence[Edge], row: dict[str, int]) -> float:
     return sum(weight * place for weight, place in pairs) / total if total else len(row) / 2
 
 
-def _draft(node: Node, x: float, tile_edge: int | None) -> Place:
-    """Return a node's place with its top at 0."""
-    parts: dict[str, float] = {}
+def _slots(column: Sequence[Node], x: float, tile: bool) -> dict[str, float]:
+    """Return where each kind of picture of a column begins, and its right end."""
+    slots: dict[str, float] = {}
     right = x
     for name, there, side in (
-        ("picture", node.image is not None, PICTURE_PX),
-        ("tuning", node.tuning is not None, PICTURE_PX),
-        ("tile", tile_edge is not None, TILE_PX),
+        ("picture", any(node.image is not None for node in column), PICTURE_PX),
+        ("tuning", any(node.tuning is not None for node in column), PICTURE_PX),
+        ("tile", tile, TILE_PX),
     ):
         if there:
-            parts[name] = right
+            slots[name] = right
             right += side + PART_GAP_PX
-    width = max(right - x - PART_GAP_PX, TILE_PX)
+    return {**slots, "right": max(right - PART_GAP_PX, x + TILE_PX)}
+
+
+def _draft(node: Node, slots: dict[str, float], x: float, tile_edge: int | None) -> Place:
+    """Return a node's place with its top at 0."""
+    width = slots["right"] - x
     lines = wrapped(node.id, max(_LABEL_PX, width))
     if node.label:
         lines += wrapped(node.label, max(_LABEL_PX, width))
@@ -258,9 +264,9 @@ def _draft(node: Node, x: float, tile_edge: int | None) -> Place:
         width=width,
         height=PICTURE_PX + 4 + LINE_PX * len(lines),
         lines=lines,
-        picture_x=parts.get("picture"),
-        tuning_x=parts.get("tuning"),
-        tile_x=parts.get("tile"),
+        picture_x=slots.get("picture") if node.image is not None else None,
+        tuning_x=slots.get("tuning") if node.tuning is not None else None,
+        tile_x=slots.get("tile") if tile_edge is not None else None,
         tile_edge=tile_edge,
     )
 
