@@ -86,7 +86,7 @@ def probe_images(model: Model, site: str) -> Float[Tensor, "n 3 h w"]:
         CircuitError: If the model takes no RGB.
         SiteError: If the site is unknown.
     """
-    if model.spec.channels != 3:  # noqa: PLR2004 - stimuli are RGB
+    if model.spec.channels != 3:
         raise CircuitError(
             f"stimuli are RGB, and {model.name!r} takes images of {model.spec.channels} channels; "
             "give images"
@@ -217,9 +217,7 @@ def _controls(
     return found
 
 
-def _faithfulness(
-    probe: Probe, graph: CircuitGraph, *, minimality: bool
-) -> Faithfulness | None:
+def _faithfulness(probe: Probe, graph: CircuitGraph, *, minimality: bool) -> Faithfulness | None:
     sites = _site_sets(graph)[-1]
     try:
         return measure_faithfulness(probe, _kept(graph, sites), minimality=minimality)

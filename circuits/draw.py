@@ -114,7 +114,10 @@ def _node_svg(place: Place, graph: CircuitGraph) -> str:
         f'width="{place.width + 6:.1f}" height="{PICTURE_PX + 6}" rx="4"/>'
     ]
     if place.picture_x is not None and node.image is not None:
-        parts.append(_image_svg(node.image, place.picture_x, place.y, PICTURE_PX, node.id))
+        picture = _image_svg(
+            node.image, place.picture_x, place.y, PICTURE_PX, f"feature image of {node.id}"
+        )
+        parts.append(picture.replace("<image ", '<image data-feature="" '))
     if place.tuning_x is not None and node.tuning is not None:
         middle = place.tuning_x + PICTURE_PX / 2
         points = tuning_points(node.tuning, middle, place.middle, PICTURE_PX / 2 - 3)
@@ -167,7 +170,7 @@ def tuning_points(
     counter-clockwise and twice, so that it lies along the line.
     """
     peak = max(tuning.response) or 1.0
-    once = tuning.period_deg == 360  # noqa: PLR2004 - degrees
+    once = tuning.period_deg == 360
     places = []
     for turn in range(1 if once else 2):
         for k, value in enumerate(tuning.response):
@@ -188,11 +191,14 @@ def _legend_svg(layout: Layout) -> str:
         f'<text class="soft" x="{x}" y="{y + 46 + k * 18}">{html.escape(line)}</text>'
         for k, line in enumerate(scale_lines(layout.graph))
     )
-    ticks = "".join(
-        f'<text class="soft" x="{x + 80 * (value + 1)}" y="{y + 26}" text-anchor="middle">'
-        f"{value:+d}</text>"
-        for value in (-1, 1)
-    ) + f'<text class="soft" x="{x + 80}" y="{y + 26}" text-anchor="middle">0</text>'
+    ticks = (
+        "".join(
+            f'<text class="soft" x="{x + 80 * (value + 1)}" y="{y + 26}" text-anchor="middle">'
+            f"{value:+d}</text>"
+            for value in (-1, 1)
+        )
+        + f'<text class="soft" x="{x + 80}" y="{y + 26}" text-anchor="middle">0</text>'
+    )
     return (
         f'<g class="legend"><defs><linearGradient id="scale">{stops}</linearGradient></defs>'
         f'<rect class="rim" x="{x}" y="{y}" width="160" height="12"/>'

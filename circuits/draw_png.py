@@ -172,7 +172,7 @@ class _Painter:
             (210, ink.red, "excites", False),
             (340, ink.blue, "inhibits", True),
         ):
-            way = [(x + left + step, y + 6.0) for step in range(47)]
+            way = [(float(x + left + step), y + 6.0) for step in range(47)]
             self._line(way, color, 4, dashed=dashed)
             self._text(x + left + 54, y, text, ink.ink)
         for n, line in enumerate(scale_lines(self._layout.graph)):

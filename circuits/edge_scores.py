@@ -48,7 +48,7 @@ class ContributionScore:
         if site not in self._kept:
             with torch.no_grad():
                 found = self._model.record(self._images, [site])[site].cpu()
-            if found.dim() != 4:  # noqa: PLR2004 - [n c h w]
+            if found.dim() != 4:
                 raise CircuitError(
                     f"contributions need maps, and {site!r} has one number a channel; use "
                     "score='weights'"

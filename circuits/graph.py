@@ -46,7 +46,7 @@ class Tuning:
         """Check the numbers."""
         if self.period_deg not in (180, 360):
             raise CircuitError(f"a tuning's period must be 180 or 360, got {self.period_deg!r}")
-        if not 1 <= len(self.response) <= 1440:  # noqa: PLR2004 - quarters of a degree
+        if not 1 <= len(self.response) <= 1440:
             raise CircuitError(f"a tuning must have 1 to 1440 values, got {len(self.response)}")
         if not all(math.isfinite(value) and value >= 0 for value in self.response):
             raise CircuitError("a tuning must be finite and at least 0")

@@ -9,7 +9,6 @@ policy, and the graph's meta says so. Pictures and tuning are added by graph_fea
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from circuits.edge_scores import SCORES, ContributionScore, EdgeScore, weight_score
@@ -147,9 +146,7 @@ def _check_options(keep: int, width: int, threshold: float) -> None:
         raise CircuitError(f"threshold must be 0 to 1, a share of the strongest, got {threshold}")
 
 
-def _scorer(
-    model: Model, score: str | EdgeScore, images: Images | None
-) -> tuple[EdgeScore, str]:
+def _scorer(model: Model, score: str | EdgeScore, images: Images | None) -> tuple[EdgeScore, str]:
     if not isinstance(score, str):
         return score, getattr(score, "__name__", type(score).__name__)
     if score == "weights":
@@ -188,9 +185,7 @@ def _maps(
         if is_adjacent(model, source, target):
             found.append(raw_weights(model, source, target, units=channels))
         else:
-            found.append(
-                expand(model, source, target, units=channels, gates=gates, images=images)
-            )
+            found.append(expand(model, source, target, units=channels, gates=gates, images=images))
     return found
 
 
@@ -235,9 +230,11 @@ def _strongest(
 def _placed(layer: dict[str, float]) -> list[tuple[str, float]]:
     """Return the nodes of a column by channel, sites in the order they came."""
     sites = list(dict.fromkeys(name.rpartition(":")[0] for name in layer))
+
     def place(item: tuple[str, float]) -> tuple[int, int]:
         site, _, channel = item[0].rpartition(":")
         return sites.index(site), int(channel)
+
     return sorted(layer.items(), key=place)
 
 

@@ -56,15 +56,13 @@ def with_tuning(graph: CircuitGraph, model: Model) -> CircuitGraph:
         graph: Of the model.
         model: The network; one that does not take RGB gives no tuning.
     """
-    if model.spec.channels != 3:  # noqa: PLR2004 - stimuli are RGB
+    if model.spec.channels != 3:
         return graph
     tunings: dict[str, Tuning] = {}
     for site in graph.sites:
         channels = [n.units[0] for n in graph.nodes if n.site == site and len(n.units) == 1]
         found = [
-            measure_tuning(
-                model, site, channels, stimulus=stimulus, config=TuningConfig(angles=36)
-            )
+            measure_tuning(model, site, channels, stimulus=stimulus, config=TuningConfig(angles=36))
             for stimulus in _STIMULI
         ]
         for curves in zip(*found, strict=True):
@@ -76,9 +74,7 @@ def with_tuning(graph: CircuitGraph, model: Model) -> CircuitGraph:
                     period_deg=best.period_deg,
                     response=tuple(round(value, 6) for value in best.response.tolist()),
                 )
-    return _changed(
-        graph, lambda node: replace(node, tuning=tunings.get(_unit(node), node.tuning))
-    )
+    return _changed(graph, lambda node: replace(node, tuning=tunings.get(_unit(node), node.tuning)))
 
 
 def _unit(node: Node) -> str:

@@ -1,11 +1,11 @@
 """Circuit graphs as JSON.
 
-    {"schema": "featviz-circuit-1", "meta": {"model": "squeezenet1_1"},
-     "nodes": [{"id": "fire4:141", "site": "fire4", "units": [141], "label": "", "score": 1.0,
-                "image": "BASE64 PNG or null",
-                "tuning": {"stimulus": "curve", "period_deg": 360, "response": [0.1]}}],
-     "edges": [{"source": "fire3:7", "target": "fire4:141", "weight": -0.5,
-                "kernel": [[0.0, -0.5]], "scale": 0.9, "score_name": "weights"}]}
+{"schema": "featviz-circuit-1", "meta": {"model": "squeezenet1_1"},
+ "nodes": [{"id": "fire4:141", "site": "fire4", "units": [141], "label": "", "score": 1.0,
+            "image": "BASE64 PNG or null",
+            "tuning": {"stimulus": "curve", "period_deg": 360, "response": [0.1]}}],
+ "edges": [{"source": "fire3:7", "target": "fire4:141", "weight": -0.5,
+            "kernel": [[0.0, -0.5]], "scale": 0.9, "score_name": "weights"}]}
 """
 
 import base64
@@ -128,7 +128,7 @@ def _fields(item: Any, kinds: dict[str, type], more: set[str], where: str) -> di
     if not isinstance(item, dict):
         raise CircuitError(f"{where} must be an object, got {type(item).__name__}")
     _check_keys(item, kinds.keys() | more, where)
-    found = {}
+    found: dict[str, Any] = {}
     for key, kind in kinds.items():
         if key not in item:
             if key in ("label", "score", "score_name"):

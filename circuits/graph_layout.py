@@ -15,11 +15,11 @@ from circuits.graph import CircuitGraph, Edge, Node
 
 PICTURE_PX = 56
 TILE_PX = 42
-TEXT_PX = 12
-LINE_PX = 15
+TEXT_PX = 13
+LINE_PX = 16
 PART_GAP_PX = 6
 ROW_GAP_PX = 16
-COLUMN_GAP_PX = 130
+COLUMN_GAP_PX = 100
 MARGIN_PX = 24
 HEAD_PX = 34
 LEGEND_PX = 96
@@ -126,7 +126,7 @@ def wrapped(text: str, width_px: float) -> tuple[str, ...]:
                 lines.append(line)
                 line = ""
             lines.append(word[:room])
-            word = word[room:]  # noqa: PLW2901 - what is left of a long word
+            word = word[room:]
         joined = f"{line} {word}".strip()
         if text_width(joined) > width_px and line:
             lines.append(line)

@@ -55,9 +55,7 @@ class Probe:
             raise CircuitError(f"{self.unit!r} names {len(found)} units; a check is of one")
         return found[0]
 
-    def response(
-        self, kept: Mapping[str, Sequence[int]] | None = None
-    ) -> Float[Tensor, " n"]:
+    def response(self, kept: Mapping[str, Sequence[int]] | None = None) -> Float[Tensor, " n"]:
         """Return the unit's activation on each image, at least 0.
 
         Args:
@@ -236,7 +234,7 @@ def measure_faithfulness(
     def mean(kept: Mapping[str, Sequence[int]] | None) -> float:
         return float(probe.response(kept).double().mean())
 
-    nothing, full = mean({site: () for site in circuit}), mean(None)
+    nothing, full = mean(dict.fromkeys(circuit, ())), mean(None)
     scale = full - nothing
     if abs(scale) <= 1e-9 * max(abs(full), abs(nothing)) or scale == 0:
         raise CircuitError(
@@ -250,4 +248,3 @@ def measure_faithfulness(
             fewer = {**circuit, site: [c for c in channels if c != channel]}
             losses[f"{site}:{channel}"] = abs(kept - mean(fewer)) / abs(scale)
     return Faithfulness((kept - nothing) / scale, (mean(rest) - nothing) / scale, losses)
-
