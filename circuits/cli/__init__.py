@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "circuit"]
 COMMANDS: dict[str, str] = {
     "expand": "expand:expand",
     "families": "families:families",
+    "graph": "graph:graph",
     "tuning": "tuning:tuning",
     "weights": "weights:weights",
 }

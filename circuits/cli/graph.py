@@ -1,0 +1,276 @@
+"""`featviz circuit graph`: the circuit of a unit as a page, a picture or a file."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featviz.cli.loading import load_model, model_options
+from featviz.cli.output import json_option, print_json, print_table, prints_to_stderr
+from featviz.errors import CircuitError, OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from circuits.circuit_check import CircuitCheck
+    from circuits.graph import CircuitGraph
+    from featviz.models import Model
+
+FORMATS = (".html", ".svg", ".png", ".json")
+_EXAMPLES = """\b
+featviz circuit graph squeezenet1_1 fire4:141 --depth 3 -o circuit.html
+featviz circuit graph artificial_curves arcs:6 --depth 3 --keep 8 -o circuit.html
+featviz circuit graph squeezenet1_1 fire4:141 --score weights --gates positive_top -o circuit.svg
+featviz circuit graph squeezenet1_1 fire4:141 --images photos/ -o circuit.json
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("model")
+@click.argument("unit")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An interactive page (.html), a still picture (.svg, .png) or the graph (.json).",
+)
+@click.option("--depth", type=int, default=3, show_default=True, help="Sites to go back.")
+@click.option("--keep", type=int, default=6, show_default=True, help="Inputs of each unit at most.")
+@click.option("--width", type=int, default=12, show_default=True, help="Units of a column at most.")
+@click.option(
+    "--threshold",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Least edge, as a share of the strongest into the same unit.",
+)
+@click.option(
+    "--score",
+    type=click.Choice(["contribution", "weights"]),
+    default="contribution",
+    show_default=True,
+    help="What ranks inputs: kernel times activation over the images, or the kernel's L2 norm.",
+)
+@click.option(
+    "--gates",
+    default="identity",
+    show_default=True,
+    help="Policy between sites that are not adjacent; see 'featviz circuit expand'.",
+)
+@click.option(
+    "--through", metavar="SITE,SITE", help="Sites it may run through. [those 'featviz sites' lists]"
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Photographs for the score, the gates and the check. [arcs and lines, drawn]",
+)
+@click.option(
+    "--image-count",
+    type=click.IntRange(2),
+    default=64,
+    show_default=True,
+    help="Photographs to use at most.",
+)
+@click.option(
+    "--check/--no-check",
+    default=True,
+    show_default=True,
+    help="Silence all units that are not in the circuit and compare.",
+)
+@click.option(
+    "--ablation",
+    type=click.Choice(["zero", "mean"]),
+    default="zero",
+    show_default=True,
+    help="What silenced units become in the check.",
+)
+@click.option("--no-images", is_flag=True, help="Render no feature images.")
+@click.option("--steps", type=int, default=64, show_default=True, help="Of each feature image.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of images and random draws.")
+@click.option(
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    default="light",
+    show_default=True,
+    help="Of a PNG; pages and SVG follow the reader's.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@model_options
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@json_option
+def graph(
+    model: str,
+    unit: str,
+    output: Path | None,
+    depth: int,
+    keep: int,
+    width: int,
+    threshold: float,
+    score: str,
+    gates: str,
+    through: str | None,
+    images: Path | None,
+    image_count: int,
+    check: bool,
+    ablation: str,
+    no_images: bool,
+    steps: int,
+    seed: int,
+    theme: Any,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show what UNIT (SITE:CHANNEL) of MODEL is built from, column by column, and check it.
+
+    Each unit keeps its strongest inputs from the sites before; red excites, blue inhibits. Between
+    adjacent sites the kernels are the network's own; otherwise they are expanded under --gates.
+
+    The check silences all other units of the sites and says how far the unit stays itself, beside
+    as many units at random and beside circuits of a network with shuffled weights. It is on unless
+    --no-check: a picture alone proves nothing. Without --images it uses arcs and lines, which say
+    nothing about units that see something else.
+    """
+    _check_output(output, overwrite=overwrite)
+    from circuits.circuit_check import check_circuit
+    from circuits.graph_building import build_graph
+    from circuits.graph_features import with_images, with_tuning
+
+    loaded = load_model(model, **options)
+    wants = check or score == "contribution" or images is not None or gates in _IMAGE_GATES
+    given, told = _pictures(loaded, unit, images, image_count) if wants else (None, "")
+
+    def build(network: "Model", name: str) -> "CircuitGraph":
+        return build_graph(
+            network,
+            name,
+            depth=depth,
+            keep=keep,
+            width=width,
+            threshold=threshold,
+            score=score,
+            gates=gates,
+            images=given,
+            sites=None if through is None else [site.strip() for site in through.split(",")],
+        )
+
+    with prints_to_stderr():
+        found = build(loaded, unit)
+        checked = None
+        if check and given is not None:
+            checked = check_circuit(
+                loaded,
+                found,
+                given,
+                told=told,
+                region="center" if images is None else "map",
+                ablation=ablation,
+                seed=seed,
+                rebuild=build,
+            )
+        if output is not None:
+            found = with_tuning(found, loaded)
+            if not no_images:
+                found = with_images(found, loaded, steps=steps, seed=seed, progress=not quiet)
+            _write(output, found, checked, theme)
+    _print(found, checked, output, as_json=as_json)
+
+
+_IMAGE_GATES = ("data_mean", "attribution")
+
+
+def _check_output(output: Path | None, *, overwrite: bool) -> None:
+    """Refuse outputs of unknown kinds, or that are there already, before anything is computed."""
+    if output is None:
+        return
+    if output.suffix.lower() not in FORMATS:
+        raise OutputError(
+            f"{str(output)!r} is of no known kind; end its name in {', '.join(FORMATS)}"
+        )
+    if output.is_dir():
+        raise OutputError(f"{str(output)!r} is a folder; name a file in it")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{str(output)!r} exists already; choose another or pass --overwrite")
+
+
+def _pictures(model: "Model", unit: str, folder: Path | None, count: int) -> "tuple[Tensor, str]":
+    """Return photographs, or else stimuli at the unit's scale, and what they are."""
+    import torch
+
+    from circuits.circuit_check import probe_images
+    from circuits.cli.weights import pick_units
+    from featviz.metrics import PictureFolder
+
+    site, _ = pick_units(model, unit)
+    if folder is None:
+        try:
+            found = probe_images(model, site)
+        except CircuitError as error:
+            raise CircuitError(
+                f"{error} with --images FOLDER, or pass --score weights --no-check"
+            ) from error
+        return found, f"{len(found)} arcs and lines"
+    pictures = PictureFolder.open(folder)
+    some = PictureFolder(pictures.path, pictures.files[:count])
+    batches = list(some.batches(model.spec.size, channels=model.spec.channels))
+    return torch.cat(batches), f"{len(some)} photographs of {folder}"
+
+
+def _write(output: Path, found: "CircuitGraph", checked: "CircuitCheck | None", theme: Any) -> None:
+    from circuits.draw import graph_to_svg
+    from circuits.draw_png import graph_picture
+    from circuits.graph_page import write_graph_page
+    from featviz.images import make_folder, png_bytes, write_file
+
+    make_folder(output.parent)
+    kind = output.suffix.lower()
+    if kind == ".html":
+        command = shlex.join(["featviz", *sys.argv[1:]])
+        write_graph_page(output, found, check=checked, command=command)
+    elif kind == ".svg":
+        write_file(output, graph_to_svg(found).encode())
+    elif kind == ".png":
+        write_file(output, png_bytes(graph_picture(found, theme=theme)))
+    else:
+        write_file(output, found.to_json().encode())
+
+
+def _print(
+    found: "CircuitGraph",
+    checked: "CircuitCheck | None",
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from circuits.circuit_check import HEADS, check_document, check_rows, check_text
+    from circuits.graph_json import graph_document
+
+    if as_json:
+        document = graph_document(found)
+        for node in document["nodes"]:
+            # Pictures are for the file; a terminal has no use for them.
+            del node["image"]
+        verdict = None if checked is None else check_document(checked)
+        print_json({"file": None if output is None else str(output), "check": verdict, **document})
+        return
+    rows = [
+        [edge.target, edge.source, f"{edge.weight:+.4g}", f"{edge.positive:+.4g}",
+         f"{edge.negative:+.4g}"]
+        for node in reversed(found.nodes) for edge in found.inputs(node.id)
+    ]  # fmt: skip
+    click.echo(repr(found))
+    print_table(["unit", "input", found.meta["score"], "kernel +", "kernel -"], rows)
+    for line in found.meta["approximated"].splitlines():
+        click.echo(f"  {line}")
+    if checked is not None:
+        click.echo()
+        print_table(HEADS, check_rows(checked))
+        click.echo(check_text(checked))
+    if output is not None:
+        click.echo(str(output))
