@@ -29,9 +29,11 @@ help:  ## list these targets
 
 setup: $(STAMP)  ## install everything into .venv, once, and again when a requirement changes
 
-demo: $(STAMP)  ## render features of the embedded network into out/demo (about 3 minutes)
+demo: $(STAMP)  ## features of the embedded network and a circuit, into out/demo (a minute or two)
 	@$(PY) -m featviz demo -o out/demo
-	@printf 'open %s\n' "$$(pwd)/out/demo/index.html"
+	@$(PY) -m featviz circuit graph artificial_curves arcs:6 --depth 3 --keep 8 \
+	    -o out/demo/circuit.html --overwrite -q >out/demo/circuit.txt
+	@printf 'open %s\nopen %s\n' "$$(pwd)/out/demo/index.html" "$$(pwd)/out/demo/circuit.html"
 
 gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 5 minutes)
 	@$(PY) -m featviz gallery -o out/gallery $(ARGS)
