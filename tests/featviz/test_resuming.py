@@ -362,9 +362,16 @@ def test_an_unfinished_picture_alone_has_nothing_to_go_on_from(model, tmp_path):
         render(model, "late:0", steps=3, resume=path, **SETTINGS)
 
 
-def test_a_state_of_another_make(model, tmp_path):
-    first = render(model, "late:0", steps=3, save_state=True, **SETTINGS)
-    state = dataclasses.replace(first.states[0], tensors={})
-    dataclasses.replace(first, states=(state,)).save(tmp_path)
-    with pytest.raises(RecordError, match="the saved state lacks 'parameter/spectrum'"):
-        render(model, "late:0", steps=6, resume=tmp_path, **SETTINGS)
+@pytest.mark.parametrize("name", ["parameter/spectrum", "history", "stalling", "terms", "asleep"])
+def test_a_state_of_another_make(model, tmp_path, name):
+    options = {**SETTINGS, "patience": 9, "terms": True}
+    first = render(model, "late:0", steps=3, save_state=True, **options)
+    (state,) = first.states
+    less = dataclasses.replace(
+        state,
+        tensors={key: value for key, value in state.tensors.items() if key != name},
+        numbers={key: value for key, value in state.numbers.items() if key != name},
+    )
+    dataclasses.replace(first, states=(less,)).save(tmp_path)
+    with pytest.raises(RecordError, match=f"the saved state lacks '{name}'"):
+        render(model, "late:0", steps=6, resume=tmp_path, **options)
