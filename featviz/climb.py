@@ -202,17 +202,20 @@ class Climb:
         Raises:
             RecordError: If a state lacks something.
         """
-        done = states[0].steps_done
-        device = self.history.device
-        self._asleep = torch.tensor([bool(s.numbers["asleep"]) for s in states], device=device)
-        self._waking = self._waking and bool(self._asleep.any())
         try:
-            put(self._pieces, self._waker if self._waking else self._optimiser, states)
+            self._put(states)
         except KeyError as error:
             raise RecordError(
                 f"the saved state lacks {error}; was it written by another version? Render from "
                 "the start instead"
             ) from error
+
+    def _put(self, states: Sequence[ClimbState]) -> None:
+        done = states[0].steps_done
+        device = self.history.device
+        self._asleep = torch.tensor([bool(s.numbers["asleep"]) for s in states], device=device)
+        self._waking = self._waking and bool(self._asleep.any())
+        put(self._pieces, self._waker if self._waking else self._optimiser, states)
         self.history[:done] = torch.stack([s.tensors["history"] for s in states], 1).to(device)
         self.steps_of_adam = int(states[0].numbers["steps_of_adam"])
         if self._stalling is not None:
@@ -230,9 +233,8 @@ def _earlier_terms(states: Sequence[ClimbState], width: int) -> Float[Tensor, "b
     rows = []
     for state in states:
         blank = torch.full((width, state.steps_done), torch.nan)
-        if "terms" in state.tensors:
-            found = state.tensors["terms"][:width]
-            blank[: len(found)] = found
+        found = state.tensors["terms"][:width]
+        blank[: len(found)] = found
         rows.append(blank)
     return torch.stack(rows)
 

@@ -12,17 +12,13 @@ from featviz.metrics import Moments, PictureFolder
 from featviz.objectives import (
     Channel,
     Contrast,
-    Diverse,
-    Near,
     Objective,
-    Transparent,
+    Shaped,
     contrast,
+    unshaped,
 )
 from featviz.plan import Plan
 from featviz.rivals import is_rivals_file, measure_rivals, read_rivals
-
-# What stands around the objective that was asked for.
-_SHAPED = Diverse | Near | Transparent
 
 
 def check_contrast(plan: Plan) -> None:
@@ -88,7 +84,7 @@ def _contrasted_sites(plan: Plan) -> list[str]:
 
 
 def _contrasted(climbed: Objective, moments: dict[str, Moments]) -> Objective:
-    if isinstance(climbed, _SHAPED):
+    if isinstance(climbed, Shaped):
         return dataclasses.replace(climbed, objective=_contrasted(climbed.objective, moments))
     if not isinstance(climbed, Channel):
         return climbed
@@ -108,9 +104,8 @@ def unit_threshold(climbed: Objective) -> float | None:
     Returns:
         None for objectives whose history is on the scale of their score.
     """
-    while isinstance(climbed, _SHAPED):
-        climbed = climbed.objective
-    return float(climbed.means[climbed.index]) if isinstance(climbed, Contrast) else None
+    unit = unshaped(climbed)
+    return float(unit.means[unit.index]) if isinstance(unit, Contrast) else None
 
 
 def _digest(moments: dict[str, Moments]) -> str:

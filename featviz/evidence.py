@@ -180,14 +180,16 @@ def _final_terms(
     for first in range(0, len(done), batch):
         rows = slice(first, first + batch)
         objectives = [plan.climbed[k] for k in done[rows]]
-        shown = images[rows].to(plan.model.device)
+        # Gradients at a site need an image that has one.
+        looks_back = any(objective.looks_back for objective in objectives)
+        shown = images[rows].to(plan.model.device).requires_grad_(looks_back)
         clear = None if alpha is None else alpha[rows].to(plan.model.device)
         together = plan.config.images
         score = bind(objectives, device=shown.device, together=together)
         watch = TermWatch(score, objectives, together=together)
-        with torch.no_grad():
+        with torch.set_grad_enabled(looks_back):
             names = dict.fromkeys(s for o in objectives for s in o.sites if s not in OUTSIDE)
-            watch({**outside(shown, clear), **plan.model.record(shown, list(names))})
+            watch({**outside(shown.detach(), clear), **plan.model.record(shown, list(names))})
         for objective, values in zip(objectives, watch.take(1).cpu(), strict=True):
             terms = by_label(objective, values)
             found.append({label: value.item() for label, value in terms.items()})

@@ -33,6 +33,11 @@ def held_interrupts() -> Iterator[Callable[[], None]]:
     signal.signal(signal.SIGINT, hold)
     try:
         yield check
+    except Exception as error:
+        # Such as memory that ran out, which is tried again with less: the user wanted an end.
+        if came:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     check()

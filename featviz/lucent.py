@@ -29,7 +29,7 @@ from featviz.inference import InferenceCopy
 from featviz.kept_memory import kept_memory
 from featviz.models.load import load
 from featviz.models.model import Model
-from featviz.objectives import IMAGE, Channel, Objective, image_site, text_to_objectives
+from featviz.objectives import IMAGE, OUTSIDE, Channel, Objective, image_site, text_to_objectives
 from featviz.params import Fourier
 from featviz.sites import OUTPUT, SiteTable
 from featviz.transforms import parse_transforms
@@ -238,7 +238,7 @@ def _as_loss(
     if not isinstance(wanted, Objective):
         return wanted
     table = model.site_table(size)
-    sites = {name: table.resolve(name) for name in wanted.sites if name != IMAGE}
+    sites = {name: table.resolve(name) for name in wanted.sites if name not in OUTSIDE}
     shown = (images.shape[-2], images.shape[-1])
     wanted.check({**sites, IMAGE: image_site(images.shape[1], shown)})
     if wanted.joint and len(images) == 1:

@@ -5,7 +5,6 @@ an error that names the setting, never another picture in its place. Left out: t
 networks that draw some themselves begin anew where a climb goes on.
 """
 
-import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from featviz.climb_state import ClimbState
@@ -23,6 +21,7 @@ from featviz.errors import ConfigError, RecordError
 from featviz.evidence import Progress, describe
 from featviz.images import to_image
 from featviz.params import parse_parameterisation
+from featviz.photographs import read_pixels
 from featviz.plan import Plan
 from featviz.record import Record, read_record
 from featviz.result import RenderResult, frame_path, output_paths
@@ -94,12 +93,8 @@ def find_earlier(plan: Plan, source: str | Path) -> Earlier:
 
 def _belonging(plan: Plan) -> list[list[int]]:
     """Return the indices of the images, those together that only go on together."""
-    shared = parse_parameterisation(plan.config.param).joint
-
-    def key(k: int) -> tuple[int, int]:
-        return id(plan.climbed[k]), 0 if shared or plan.climbed[k].joint else k + 1
-
-    return [list(run) for _, run in itertools.groupby(range(len(plan.labels)), key)]
+    images = range(len(plan.labels))
+    return [list(images[first : first + plan.together]) for first in images[:: plan.together]]
 
 
 def _look(
@@ -155,6 +150,13 @@ def _check(plan: Plan, k: int, path: Path, record: Record, settings: dict[str, A
             raise RecordError(
                 f"cannot resume {str(path)!r}: {name} was {found.get(name)!r} there and is "
                 f"{wanted!r} here; give the same settings, or leave out resume"
+            )
+    files = record["ran"].get("files", {})
+    for name in (*plan.objectives[k].files, *parse_parameterisation(plan.config.param).files):
+        if files.get(name) != plan.files[name]:
+            raise RecordError(
+                f"cannot resume {str(path)!r}: {name!r} has changed since; put the file of then "
+                "back, or leave out resume"
             )
     before, now = record["config"]["steps"], plan.config.steps
     if before != now and parse_transforms(plan.config.transforms).paced:
@@ -309,5 +311,4 @@ def _taken(plan: Plan, file: Path, record: Record) -> RenderResult:
 
 def _read_image(file: Path, plan: Plan) -> Float[Tensor, "c h w"]:
     """Return the image of a PNG file, as it was rounded."""
-    with Image.open(file) as picture:
-        return to_image(picture, plan.size, alpha=plan.config.alpha is not None)
+    return to_image(read_pixels(file), plan.size, alpha=plan.config.alpha is not None)

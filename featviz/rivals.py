@@ -9,7 +9,7 @@ import functools
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,9 @@ class Rivals:
         for key, word in (("name", ""), ("weights_sha256", "weights "), ("preprocess", "")):
             if theirs[key] != ours[key]:
                 raise ConfigError(
-                    f"the statistics for contrast were measured in {theirs['name']!r} with {word}"
-                    f"{_short(theirs[key])}, but {ours['name']!r} with {word}{_short(ours[key])} "
-                    "is rendered; measure them there: featviz contrast"
+                    f"the statistics for contrast were measured in {_named(theirs, key, word)}, "
+                    f"but {_named(ours, key, word)} is rendered; measure them there: featviz "
+                    "contrast"
                 )
         table = model.site_table(self.size)
         for name, moments in self.moments.items():
@@ -215,5 +215,10 @@ def _identity(model: Model) -> dict[str, Any]:
     return found
 
 
-def _short(value: object) -> str:
-    return value[:12] if isinstance(value, str) else json.dumps(value)
+def _named(network: Mapping[str, Any], key: str, word: str) -> str:
+    """Return a network's name for an error, with what differs in it."""
+    if key == "name":
+        return repr(network["name"])
+    value = network[key]
+    short = value[:12] if isinstance(value, str) else json.dumps(value)
+    return f"{network['name']!r} with {word}{short}"

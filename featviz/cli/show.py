@@ -49,8 +49,8 @@ def show(
         )
     if line is None:
         raise RecordError(
-            f"{str(file)!r} was made from Python objects, or an image, without a name; run that "
-            "script again instead"
+            f"{str(file)!r} was made by featviz photo, or from Python objects without a name, and "
+            "no record makes it again; run that command or script again instead"
         )
     check_trust(record["request"]["arguments"], allow_factory=allow_factory)
     check_files(record["ran"].get("files", {}))
@@ -106,7 +106,10 @@ def _print(record: dict[str, Any], line: str | None, *, as_json: bool) -> None:
     packages = record["environment"]["packages"]
     click.echo("versions          " + ", ".join(f"{k} {v}" for k, v in packages.items() if v))
     click.echo(f"device            {record['environment']['device']}")
-    click.echo(f"\n{line}" if line else "\nMade from Python objects, or an image, without a name.")
+    unnamed = (
+        "Made by featviz photo, or from Python objects without a name: no command is recorded."
+    )
+    click.echo(f"\n{line or unnamed}")
 
 
 def _image_line(image: dict[str, Any]) -> str:

@@ -80,6 +80,7 @@ class Reference:
                 shown_here = images.to(self.model.device).requires_grad_(looks_back)
                 found = {**outside(shown_here, None), **self.model.record(shown_here, needed)}
                 rows = [_score(o, found).detach() for o in new]
+            found = {name: values.detach() for name, values in found.items()}
             for name in new_sites:
                 fresh = Moments.of(channel_means(found[name]))
                 peak = found[name].movedim(1, -1).flatten(0, -2).amax(0).cpu()

@@ -77,8 +77,8 @@ def measure_renders(
     if unnamed:
         some = "all" if len(unnamed) == len(renders) else f"{len(unnamed)} of {len(renders)}"
         report.missing["robustness"] = (
-            f"{some} images were made from Python with objects that have no name, so no record "
-            "loads their network again"
+            f"{some} images were made by featviz photo, or from Python objects without a name, so "
+            "no record loads their network again"
         )
     for members in _groups(renders):
         model = _same_model(renders[members[0]].record, load_recorded)

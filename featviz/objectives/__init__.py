@@ -33,6 +33,7 @@ from featviz.objectives.joint import Diverse, alignment, diversity, interpolatio
 from featviz.objectives.near import Near
 from featviz.objectives.penalties import blur, boundary, l1, l2, total_variation
 from featviz.objectives.references import activation_difference, caricature, inversion, style
+from featviz.objectives.shaping import Shaped, unshaped
 from featviz.objectives.terms import TermWatch, by_label, term_labels, term_scores
 from featviz.objectives.transparency import Transparent, opacity
 from featviz.objectives.unit import (
@@ -62,6 +63,7 @@ __all__ = [
     "Product",
     "Quotient",
     "Score",
+    "Shaped",
     "Sum",
     "TermWatch",
     "Transparent",
@@ -100,4 +102,5 @@ __all__ = [
     "text_to_objectives",
     "total_variation",
     "units_to_objectives",
+    "unshaped",
 ]

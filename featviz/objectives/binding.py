@@ -1,5 +1,6 @@
 """From objectives, one an image, to one function that scores a batch."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -30,6 +31,24 @@ def bind(objectives: Sequence[Objective], *, device: torch.device, together: int
     return kind.bind_rows(objectives, device)
 
 
+def list_runs(objectives: Sequence[Objective], *, together: int = 1) -> list[slice]:
+    """Return which neighbouring images have one and the same objective.
+
+    Args:
+        objectives: One an image.
+        together: How many images a joint objective compares. Where none is joint, a batch may
+            begin and end between the images of one objective.
+    """
+    if any(objective.joint for objective in objectives):
+        lengths = [
+            min(together, len(objectives) - first) for first in range(0, len(objectives), together)
+        ]
+    else:
+        lengths = [len(list(run)) for _, run in itertools.groupby(objectives, key=id)]
+    ends = list(itertools.accumulate(lengths))
+    return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+
+
 def _bind_sums(sums: Sequence[Sum], device: torch.device) -> Score:
     """Bind term by term where all sums have as many terms."""
     if len({len(s.terms) for s in sums}) > 1 or not sums[0].terms:
@@ -53,23 +72,16 @@ def _bind_sums(sums: Sequence[Sum], device: torch.device) -> Score:
 
 
 def _bind_runs(objectives: Sequence[Objective], device: torch.device, together: int) -> Score:
-    firsts = range(0, len(objectives), together)
-    bound = [objectives[first].bound(device) for first in firsts]
-    lengths = [min(together, len(objectives) - first) for first in firsts]
+    runs = list_runs(objectives, together=together)
+    bound = [objectives[rows.start].bound(device) for rows in runs]
+    lengths = [rows.stop - rows.start for rows in runs]
 
     def score(activations: Activations) -> Float[Tensor, " b"]:
         split = {name: tensor.float().split(lengths) for name, tensor in activations.items()}
-        return torch.cat(
-            [
-                run(
-                    Part(
-                        {name: split[name][k] for name in objectives[first].sites},
-                        whole=activations,
-                        rows=slice(first, first + together),
-                    )
-                )
-                for k, (first, run) in enumerate(zip(firsts, bound, strict=True))
-            ]
-        )
+        scores = []
+        for k, (rows, run) in enumerate(zip(runs, bound, strict=True)):
+            found = {name: split[name][k] for name in objectives[rows.start].sites}
+            scores.append(run(Part(found, whole=activations, rows=rows)))
+        return torch.cat(scores)
 
     return score

@@ -10,8 +10,7 @@ from torch import Tensor
 from featviz.errors import ObjectiveError
 from featviz.objectives.activations import Activations, Score, positions
 from featviz.objectives.base import Objective
-from featviz.objectives.joint import Diverse
-from featviz.objectives.near import Near
+from featviz.objectives.shaping import unshaped
 from featviz.objectives.unit import Channel
 from featviz.sites import Site
 
@@ -178,8 +177,6 @@ def contrast(
 def rests(objective: Objective) -> bool:
     """Tell whether a render shows the image of an objective unmoved at every second step.
 
-    So it is for `contrast`, also with diversity or near a start, and not for sums of it.
+    So it is for `contrast`, whatever the settings of a render add to it, and not for sums of it.
     """
-    while isinstance(objective, Diverse | Near):
-        objective = objective.objective
-    return isinstance(objective, Contrast)
+    return isinstance(unshaped(objective), Contrast)

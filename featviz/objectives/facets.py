@@ -18,7 +18,7 @@ from torch import Tensor
 
 from featviz.errors import ObjectiveError
 from featviz.models.model import Model
-from featviz.objectives.activations import IMAGE, Activations, Score, gradient_at, positions
+from featviz.objectives.activations import OUTSIDE, Activations, Score, gradient_at, positions
 from featviz.objectives.base import Objective
 from featviz.objectives.binding import bind
 from featviz.objectives.spelling import argument, shortest
@@ -82,7 +82,7 @@ class Facet(Objective):
                 f"{self.label}: a facet is of an objective that does not compare images; add "
                 f"{self.unit.label} to it instead"
             )
-        later = [name for name in self.unit.sites if name != IMAGE]
+        later = [name for name in self.unit.sites if name not in OUTSIDE]
         if not later or any(sites[name].order <= early.order for name in later):
             raise ObjectiveError(
                 f"{self.label}: {self.site!r} must lie before the sites of the unit, "

@@ -7,12 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from featviz.objectives.activations import Activations, Score
+from featviz.objectives.activations import Activations, Part, Score
 from featviz.objectives.base import Objective, Sum
-from featviz.objectives.joint import Diverse
-from featviz.objectives.near import Near
+from featviz.objectives.binding import list_runs
+from featviz.objectives.shaping import SETTINGS, Shaped
 from featviz.objectives.spelling import shortest
-from featviz.objectives.transparency import Transparent
 
 
 def term_labels(objective: Objective) -> tuple[str, ...]:
@@ -24,12 +23,8 @@ def term_labels(objective: Objective) -> tuple[str, ...]:
     Args:
         objective: Any.
     """
-    if isinstance(objective, Diverse):
-        return (*term_labels(objective.objective), "diversity")
-    if isinstance(objective, Near):
-        return (*term_labels(objective.objective), "keep")
-    if isinstance(objective, Transparent):
-        return (*term_labels(objective.objective), "alpha")
+    if isinstance(objective, Shaped):
+        return (*term_labels(objective.objective), SETTINGS[type(objective)])
     if isinstance(objective, Sum):
         labels = [Sum(0.0, (term,)).label for term in objective.terms]
         return (*labels, *([shortest(objective.constant)] if objective.constant else []))
@@ -43,7 +38,7 @@ def term_scores(objective: Objective, activations: Activations) -> list[Float[Te
         objective: Any.
         activations: Of images that all have this objective.
     """
-    if isinstance(objective, Diverse | Near | Transparent):
+    if isinstance(objective, Shaped):
         inner = term_scores(objective.objective, activations)
         total = objective.score(activations)
         return [*inner, total - torch.stack(inner).sum(0)]
@@ -68,15 +63,16 @@ class TermWatch:
 
     def __init__(self, score: Score, objectives: Sequence[Objective], *, together: int = 1) -> None:
         self._score = score
-        firsts = range(0, len(objectives), together)
-        self._runs = [objectives[first : first + together] for first in firsts]
+        runs = list_runs(objectives, together=together)
+        self._runs = [(objectives[rows.start], rows) for rows in runs]
+        self._looks_back = any(objective.looks_back for objective in objectives)
         self._kept: list[Tensor] = []
-        self.width = max(len(term_labels(run[0])) for run in self._runs)
+        self.width = max(len(term_labels(objective)) for objective, _ in self._runs)
 
     def __call__(self, activations: Activations) -> Float[Tensor, " b"]:
         """Return the scores."""
-        with torch.no_grad():
-            self._kept.append(self._terms(activations))
+        with torch.set_grad_enabled(self._looks_back):
+            self._kept.append(self._terms(activations).detach())
         return self._score(activations)
 
     def take(self, views: int) -> Float[Tensor, "b terms"]:
@@ -90,14 +86,14 @@ class TermWatch:
         return terms
 
     def _terms(self, activations: Activations) -> Float[Tensor, "b terms"]:
-        lengths = [len(run) for run in self._runs]
-        split = {name: tensor.float().split(lengths) for name, tensor in activations.items()}
-        rows = []
-        for k, (objective, *_) in enumerate(self._runs):
-            found = term_scores(objective, {name: split[name][k] for name in objective.sites})
-            columns = torch.stack(found, 1)
-            rows.append(F.pad(columns, (0, self.width - columns.shape[1])))
-        return torch.cat(rows)
+        found = []
+        for objective, rows in self._runs:
+            read = {name: activations[name][rows].float() for name in objective.sites}
+            columns = torch.stack(
+                term_scores(objective, Part(read, whole=activations, rows=rows)), 1
+            )
+            found.append(F.pad(columns, (0, self.width - columns.shape[1])))
+        return torch.cat(found)
 
 
 def by_label(

@@ -11,7 +11,18 @@ from torch import nn
 import featviz
 from featviz import metrics
 from featviz.errors import ObjectiveError
-from featviz.objectives import Part, bind, channel, diversity, facet, facet_direction, neuron
+from featviz.images import to_picture
+from featviz.objectives import (
+    Part,
+    bind,
+    channel,
+    diversity,
+    facet,
+    facet_direction,
+    l2,
+    neuron,
+    opacity,
+)
 from featviz.objectives.facets import logistic_probe
 from featviz.sites import Recorder
 from nets import seeded, small_model, small_net
@@ -187,6 +198,17 @@ def test_measures_take_the_gradients_that_they_need():
     assert metrics.robustness(model, wanted, shown).mean.isfinite().all()
 
 
+def test_a_reference_keeps_no_gradients(tmp_path):
+    for k, image in enumerate(images(3, 32)):
+        to_picture(image).save(tmp_path / f"{k}.png")
+    reference = metrics.Reference(small_model(), tmp_path, batch=2)
+    wanted = facet(channel("late", 1), "block", torch.ones(8))
+    reference.gather(["late"], [wanted])
+    moments = reference.moments("late")
+    kept = (moments.mean, moments.squares, moments.largest, reference.peaks("late"))
+    assert not any(values.requires_grad for values in (*kept, reference.scores([wanted])))
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
@@ -207,6 +229,12 @@ def test_measures_take_the_gradients_that_they_need():
 def test_facets_that_cannot_be(made, said):
     with pytest.raises(ObjectiveError, match=said):
         featviz.render(small_model(), made, steps=1, images=2 if made.unit.joint else 1, **QUICK)
+
+
+def test_a_facet_of_what_also_reads_the_image():
+    faced = facet(channel("late", 1) * (1 + opacity()) - l2(), "block", torch.ones(8))
+    result = featviz.render(small_model(), faced, steps=2, alpha=0, **QUICK)
+    assert result.history.isfinite().all()
 
 
 def test_bad_arguments():

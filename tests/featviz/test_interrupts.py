@@ -37,6 +37,22 @@ def test_the_last_one_is_not_lost():
     assert done == ["step"]
 
 
+def test_one_before_an_error_goes_first():
+    def work():
+        with held_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            raise MemoryError
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_errors_alone_pass():
+    with pytest.raises(MemoryError), held_interrupts():
+        raise MemoryError
+
+
 def test_a_second_one_comes_at_once():
     done = []
 

@@ -12,7 +12,7 @@ import featviz
 from featviz import channel, neuron
 from featviz.errors import ConfigError, ObjectiveError, SiteError, UnitError
 from featviz.lucent import render_vis
-from featviz.objectives import caricature, diversity, facet
+from featviz.objectives import caricature, diversity, facet, opacity
 from nets import small_model, small_net
 
 QUICK = {"thresholds": (8,), "progress": False, "show_image": False}
@@ -125,6 +125,7 @@ def test_a_wrong_pass_is_an_error():
         (neuron("late", 0, position=(40, 0)), {}, UnitError, "is out of range"),
         ("block:0-3", {}, ObjectiveError, "names 4 units; featviz.render takes several"),
         (facet(channel("late", 0), "block", [1.0]), {}, ObjectiveError, "has 1 entries"),
+        (channel("late", 0) * (1 + opacity()), {}, ObjectiveError, "do not have; ask for one"),
         (facet(channel("late", 0), "block", [1.0] * 8), {}, ObjectiveError, "use featviz.render"),
         ("block:1", {"thresholds": (0,)}, ConfigError, "thresholds must be 1 or more"),
     ],

@@ -7,7 +7,7 @@ import torch
 from typecheck import unchecked
 
 from featviz.errors import ObjectiveError, UnitError
-from featviz.objectives import Diverse, Near, bind, channel, contrast, rests
+from featviz.objectives import Diverse, Near, Transparent, bind, channel, contrast, rests
 from featviz.objectives.contrast import soft_maximum
 from featviz.receptive_field import UNKNOWN
 from featviz.sites import Part, Site
@@ -90,6 +90,7 @@ def test_contrasted_images_rest_and_others_do_not():
     start = torch.rand(3, 4, 4)
     assert rests(wanted)
     assert rests(Near(Diverse(wanted, 0.5), start, 1.0))
+    assert rests(Transparent(Diverse(wanted, 0.5), 1.0))
     assert not rests(channel("a", 0))
     assert not rests(Near(channel("a", 0), start, 1.0))
     assert not rests(wanted + channel("a", 1))

@@ -67,6 +67,17 @@ def test_several_units(capsys, monkeypatch):
     assert f"{sheet!r} exists" in capsys.readouterr().err
 
 
+def test_what_show_and_metrics_say_of_a_picture_that_no_record_repeats(capsys):
+    assert photo(*COMMANDS["dream"], *QUICK) == 0
+    made = capsys.readouterr().out.split()[0]
+    assert run(["show", made]) == 0
+    assert "Made by featviz photo, or from Python objects" in capsys.readouterr().out
+    assert run(["show", made, "--reproduce", "again"]) == 2
+    assert "run that command or script again" in capsys.readouterr().err
+    assert run(["metrics", "out"]) == 0
+    assert "all images were made by featviz photo, or" in "".join(capsys.readouterr())
+
+
 def test_pictures_of_other_recipes_may_be_there(tmp_path):
     for name in ("invert", "accentuate"):
         assert photo(*COMMANDS[name], *QUICK) == 0

@@ -4,13 +4,14 @@ import dataclasses
 import json
 import signal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from typecheck import unchecked
 
 from featviz import ascent
-from featviz.errors import ConfigError, OutputError, RecordError
+from featviz.errors import ConfigError, OutputError, PictureError, RecordError
 from featviz.objectives import channel, diversity, objective
 from featviz.rendering import render
 from featviz.state_files import state_path
@@ -50,6 +51,10 @@ def same(left, right):
         (5, UNITS, {"patience": 4, "min_delta": 0.2}),
         (19, UNITS, {"patience": 4, "min_delta": 0.2}),
         (5, UNITS[:1], {"mask": torch.ones(1, 32, 32)}),
+        (5, UNITS, {"alpha": 1.0, "patience": 4, "min_delta": 0.2}),
+        (5, UNITS[:2], {"alpha": 1.0, "images": 2, "diversity": 0.5, "terms": True}),
+        (5, ["late:0"], {"alpha": 1.0, "optimiser": "lbfgs", "redirect_steps": 3}),
+        (5, UNITS[:1], {"alpha": 1.0, "mask": torch.ones(1, 32, 32)}),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, dict) else None,
 )
@@ -269,6 +274,37 @@ def test_settings_that_say_the_same(model, tmp_path):
     render(model, "late:0", steps=6, resume=tmp_path, **SETTINGS, **options)
 
 
+def test_files_that_hold_something_else_now(model, tmp_path):
+    vector = tmp_path / "v.npy"
+    np.save(vector, np.ones(4, np.float32))
+    wanted = [f"direction(late, {vector})", "late:0"]
+    render(model, wanted, steps=3, save_state=True, **SETTINGS).save(tmp_path)
+    render(model, wanted, steps=4, resume=tmp_path, **SETTINGS)
+    np.save(vector, np.arange(4, dtype=np.float32))
+    with pytest.raises(RecordError, match=r"v\.npy' has changed since; put the file of then back"):
+        render(model, wanted, steps=4, resume=tmp_path, **SETTINGS)
+
+
+def test_images_beside_those_that_are_compared_go_on_in_whole(model, tmp_path):
+    options = {**SETTINGS, "images": 2, "steps": 4}
+    wanted = ["late:0", "late:1 + 100*diversity(late)"]
+    at_once = render(model, wanted, **options)
+    first, *others, sheet = at_once.save(tmp_path)
+    for path in others:
+        path.unlink()
+    assert first.is_file()
+    assert sheet.is_file()
+    assert torch.equal(render(model, wanted, resume=tmp_path, **options).images, at_once.images)
+
+
+def test_a_copy_at_a_threshold_that_is_no_picture(model, tmp_path):
+    options = {**SETTINGS, "thresholds": (2,)}
+    render(model, "late:0", steps=3, save_state=True, **options).save(tmp_path)
+    (tmp_path / "small_late_0_step00002.png").write_bytes(b"cut short")
+    with pytest.raises(PictureError, match=r"step00002.png' as a picture: its format is not known"):
+        render(model, "late:0", steps=4, resume=tmp_path, **options)
+
+
 def test_other_weights(tmp_path):
     render(small_model(), "late:0", steps=3, save_state=True, **SETTINGS).save(tmp_path)
     with pytest.raises(RecordError, match="weights was '"):
@@ -326,9 +362,16 @@ def test_an_unfinished_picture_alone_has_nothing_to_go_on_from(model, tmp_path):
         render(model, "late:0", steps=3, resume=path, **SETTINGS)
 
 
-def test_a_state_of_another_make(model, tmp_path):
-    first = render(model, "late:0", steps=3, save_state=True, **SETTINGS)
-    state = dataclasses.replace(first.states[0], tensors={})
-    dataclasses.replace(first, states=(state,)).save(tmp_path)
-    with pytest.raises(RecordError, match="the saved state lacks 'parameter/spectrum'"):
-        render(model, "late:0", steps=6, resume=tmp_path, **SETTINGS)
+@pytest.mark.parametrize("name", ["parameter/spectrum", "history", "stalling", "terms", "asleep"])
+def test_a_state_of_another_make(model, tmp_path, name):
+    options = {**SETTINGS, "patience": 9, "terms": True}
+    first = render(model, "late:0", steps=3, save_state=True, **options)
+    (state,) = first.states
+    less = dataclasses.replace(
+        state,
+        tensors={key: value for key, value in state.tensors.items() if key != name},
+        numbers={key: value for key, value in state.numbers.items() if key != name},
+    )
+    dataclasses.replace(first, states=(less,)).save(tmp_path)
+    with pytest.raises(RecordError, match=f"the saved state lacks '{name}'"):
+        render(model, "late:0", steps=6, resume=tmp_path, **options)

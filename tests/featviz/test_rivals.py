@@ -93,6 +93,7 @@ def test_statistics_of_another_network_are_refused(file, call):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        ("name", "a_long_name_of_a_network", "measured in 'a_long_name_of_a_network', but '"),
         ("weights_sha256", "0" * 64, "with weights 000000000000, but"),
         ("preprocess", {"mean": [9]}, r'with \{"mean": \[9\]\}, but'),
     ],

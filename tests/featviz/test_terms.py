@@ -5,12 +5,21 @@ import json
 import pytest
 import torch
 
-from featviz.objectives import channel, diversity, neuron, term_labels, term_scores, total_variation
+from featviz.objectives import (
+    channel,
+    diversity,
+    facet,
+    neuron,
+    term_labels,
+    term_scores,
+    total_variation,
+)
 from featviz.record import command, read_record
 from featviz.rendering import render
 from nets import small_model
 
 SETTINGS = {"steps": 5, "precision": "float32", "progress": False, "terms": True}
+FACED = facet(channel("late", 0), "block", [1.0] * 8) + 0.5 * channel("late", 1)
 MIXED = channel("late", 0) + 0.5 * channel("block", 1) - 2 * total_variation() + 3
 
 
@@ -55,15 +64,23 @@ def test_each_term_is_its_weight_times_its_score(model):
         ([MIXED], {"transforms": "crops:3"}),
         ([MIXED], {"optimiser": "lbfgs", "redirect_steps": 0}),
         ([MIXED, "late:1"], {"patience": 1, "min_delta": 0.9, "redirect_steps": 0}),
+        ([MIXED], {"alpha": 1.0}),
+        ([FACED, "late:1"], {}),
+        ([FACED], {"images": 2, "diversity": 0.5, "alpha": 1.0, "transforms": "crops:2"}),
+        # Batches begin and end between the images of one objective.
+        ([MIXED, channel("late", 1) + channel("block", 2)], {"images": 3, "batch": 2}),
     ],
-    ids=["mixed", "diverse", "near", "joint", "views", "lbfgs", "stopping"],
+    ids=[
+        *("mixed", "diverse", "near", "joint", "views", "lbfgs", "stopping"),
+        *("alpha", "facet", "facet with all", "batches"),
+    ],
 )
 def test_they_add_up(model, targets, options):
     result = render(model, targets, **SETTINGS, **options)
     assert len(result.terms) == len(result)
     for terms, history in zip(result.terms, result.history, strict=True):
         assert torch.allclose(total(terms), history, rtol=1e-4, atol=1e-4, equal_nan=True)
-    names = {"diversity": "diversity", "keep": "keep"}.keys() & options.keys()
+    names = {"diversity", "keep", "alpha"} & options.keys()
     assert all(names <= terms.keys() for terms in result.terms)
     if not names:
         for entry in result.record["images"]:

@@ -149,7 +149,8 @@ def test_several_images_of_a_unit_have_a_diversity(model, tmp_path):
 def test_images_of_python_objects_have_what_pixels_tell(model, tmp_path):
     render(model, channel("block", 2), **QUICK).save(tmp_path)
     report = measure_renders(read_renders(tmp_path), load_recorded=lambda _: model)
-    assert report.missing["robustness"].startswith("all images were made from Python")
+    why = "all images were made by featviz photo, or from Python objects"
+    assert report.missing["robustness"].startswith(why)
     assert report.rows[0]["slope"] is not None
     assert "robust_ratio" not in report.rows[0]
 
