@@ -45,8 +45,6 @@ def edited(
         SiteError: If a site is unknown.
         UnitError: If a channel is out of range.
     """
-    if isinstance(edits, str) or not all(isinstance(edit, Edit) for edit in edits):
-        raise CircuitError(f"edits must be a list of edits, got {edits!r}; see circuits.parse_edit")
     with ExitStack() as stack:
         for edit in edits:
             if isinstance(edit, SetUnits):
@@ -86,7 +84,9 @@ class WeightChange:
     values: Tensor
 
 
-def weight_changes(model: Model, edit: DropWeights | SelectInputs | ScaleEdge) -> list[WeightChange]:
+def weight_changes(
+    model: Model, edit: DropWeights | SelectInputs | ScaleEdge
+) -> list[WeightChange]:
     """Return what an edit of weights would change.
 
     Args:

@@ -203,7 +203,7 @@ def _ends(rest: str, kind: str) -> tuple[UnitSet, UnitSet]:
 
 
 def _unit_set(text: str) -> UnitSet:
-    found = parse_units(text)
+    found = parse_units(text.strip())
     if found.position is not None:
         raise UnitError(f"{text.strip()!r} names a position; edits change units everywhere")
     return found

@@ -92,7 +92,7 @@ def ablate(
     from circuits.tuning import TuningConfig
 
     if not drops and not keeps:
-        raise CircuitError("nothing to change; give --drop \"negative weights\" or --keep SITE:UNITS")
+        raise CircuitError('nothing to change; give --drop "negative weights" or --keep SITE:UNITS')
     site = units.rpartition(":")[0]
     edits = [parse_edit(text, of=site if "weights" in text else units) for text in drops]
     for text in keeps:
