@@ -13,8 +13,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuits.ablation import edited
+    from circuits.ablation_effects import (
+        ClassEffect,
+        TuningEffect,
+        UnitEffect,
+        class_effects,
+        tuning_effects,
+        unit_effects,
+    )
     from circuits.agreement import GateReport, compare_gates
+    from circuits.attribution import (
+        Attribution,
+        contributions,
+        gradient_times_activation,
+        integrated_gradients,
+    )
     from circuits.banding import BandingScore, banding_score
+    from circuits.edge_patching import EdgeScores, edge_scores
+    from circuits.edits import DropWeights, Edit, ScaleEdge, SelectInputs, SetUnits, parse_edit
     from circuits.enrichment import Enrichment, branch_enrichment, enrichment_of
     from circuits.equivariance import (
         EquivarianceScore,
@@ -35,6 +52,10 @@ if TYPE_CHECKING:
     )
     from circuits.family_map import FamilyMap, map_families
     from circuits.grouping import Grouping, group
+    from circuits.kernel_scores import PruningCurve, activation_scores, pruning_curve, weight_scores
+    from circuits.random_edits import edited_at_random
+    from circuits.random_network import with_random_weights
+    from circuits.relevance import Relevance, conditional_relevance
     from circuits.superposition import Superposition, superposition_score
     from circuits.symmetry import Symmetry, rotation
     from circuits.tuning import TuningConfig, measure_responses, measure_tuning
@@ -45,7 +66,12 @@ if TYPE_CHECKING:
     from circuits.weights import raw_weights
 
 _HOMES = {
+    "Attribution": "attribution",
     "BandingScore": "banding",
+    "ClassEffect": "ablation_effects",
+    "DropWeights": "edits",
+    "EdgeScores": "edge_patching",
+    "Edit": "edits",
     "Enrichment": "enrichment",
     "EquivarianceScore": "equivariance",
     "Factorisation": "factorisation",
@@ -55,40 +81,67 @@ _HOMES = {
     "Grouping": "grouping",
     "HarmonicScore": "equivariance",
     "JointTuning": "turned_pictures",
+    "PruningCurve": "kernel_scores",
+    "Relevance": "relevance",
+    "ScaleEdge": "edits",
+    "SelectInputs": "edits",
+    "SetUnits": "edits",
     "Superposition": "superposition",
     "Symmetry": "symmetry",
     "TuningConfig": "tuning",
     "TuningCurve": "tuning_curve",
+    "TuningEffect": "ablation_effects",
+    "UnitEffect": "ablation_effects",
     "WeightMap": "weight_map",
+    "activation_scores": "kernel_scores",
     "angles_by_rotation": "equivariance",
     "banding_score": "banding",
     "branch_enrichment": "enrichment",
     "check_partition": "families",
+    "class_effects": "ablation_effects",
     "compare_gates": "agreement",
+    "conditional_relevance": "relevance",
+    "contributions": "attribution",
+    "edge_scores": "edge_patching",
+    "edited": "ablation",
+    "edited_at_random": "random_edits",
     "enrichment_of": "enrichment",
     "equivariance_score": "equivariance",
     "expand": "expansion",
     "factorise": "factor",
     "factorise_each": "factor",
     "factorise_weights": "factor",
+    "gradient_times_activation": "attribution",
     "group": "grouping",
     "harmonic_test": "equivariance",
+    "integrated_gradients": "attribution",
     "joint_tuning": "turned_pictures",
     "map_families": "family_map",
     "matched": "factorisation",
     "measure_responses": "tuning",
     "measure_tuning": "tuning",
+    "parse_edit": "edits",
     "parse_families": "families",
+    "pruning_curve": "kernel_scores",
     "raw_weights": "weights",
     "read_families": "families",
     "rotation": "symmetry",
     "shuffled": "tuning_controls",
     "superposition_score": "superposition",
+    "tuning_effects": "ablation_effects",
+    "unit_effects": "ablation_effects",
+    "weight_scores": "kernel_scores",
+    "with_random_weights": "random_network",
     "write_families": "families",
 }
 
 __all__ = [
+    "Attribution",
     "BandingScore",
+    "ClassEffect",
+    "DropWeights",
+    "EdgeScores",
+    "Edit",
     "Enrichment",
     "EquivarianceScore",
     "Factorisation",
@@ -98,35 +151,57 @@ __all__ = [
     "Grouping",
     "HarmonicScore",
     "JointTuning",
+    "PruningCurve",
+    "Relevance",
+    "ScaleEdge",
+    "SelectInputs",
+    "SetUnits",
     "Superposition",
     "Symmetry",
     "TuningConfig",
     "TuningCurve",
+    "TuningEffect",
+    "UnitEffect",
     "WeightMap",
+    "activation_scores",
     "angles_by_rotation",
     "banding_score",
     "branch_enrichment",
     "check_partition",
+    "class_effects",
     "compare_gates",
+    "conditional_relevance",
+    "contributions",
+    "edge_scores",
+    "edited",
+    "edited_at_random",
     "enrichment_of",
     "equivariance_score",
     "expand",
     "factorise",
     "factorise_each",
     "factorise_weights",
+    "gradient_times_activation",
     "group",
     "harmonic_test",
+    "integrated_gradients",
     "joint_tuning",
     "map_families",
     "matched",
     "measure_responses",
     "measure_tuning",
+    "parse_edit",
     "parse_families",
+    "pruning_curve",
     "raw_weights",
     "read_families",
     "rotation",
     "shuffled",
     "superposition_score",
+    "tuning_effects",
+    "unit_effects",
+    "weight_scores",
+    "with_random_weights",
     "write_families",
 ]
 

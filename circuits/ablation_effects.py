@@ -43,8 +43,8 @@ class UnitEffect:
 
 
 @dataclass(frozen=True, eq=False)
-class Effect:
-    """Something measured before, after, and under random edits of the same size.
+class TuningEffect:
+    """The tuning of a unit before, after, and under random edits of the same size.
 
     Attributes:
         before: Of the network as it is.
@@ -85,7 +85,7 @@ def tuning_effects(
     images: Images | None = None,
     draws: int = 5,
     seed: int = 0,
-) -> list[Effect]:
+) -> list[TuningEffect]:
     """Measure the tuning of units before and after edits.
 
     Args:
@@ -111,7 +111,7 @@ def tuning_effects(
 
     before, after, drawn = _runs(model, edits, measure, images=images, draws=draws, seed=seed)
     return [
-        Effect(one, other, tuple(curves[k] for curves in drawn))
+        TuningEffect(one, other, tuple(curves[k] for curves in drawn))
         for k, (one, other) in enumerate(zip(before, after, strict=True))
     ]
 
@@ -250,6 +250,6 @@ def correlation(a: Tensor, b: Tensor) -> float:
         a: Any shape.
         b: The same.
     """
-    a, b = (x.double().flatten() - x.double().mean() for x in (a, b))
+    a, b = (x.detach().double().flatten() - x.detach().double().mean() for x in (a, b))
     spread = float(a.norm() * b.norm())
     return float(a @ b) / spread if spread > 0 else math.nan

@@ -73,7 +73,7 @@ def edge_scores(
     *,
     sources: Sequence[int] | None = None,
     targets: Sequence[int] | None = None,
-    corrupted: Float[Tensor, "n c h w"] | None = None,
+    corrupted: Float[Tensor, "m c h w"] | None = None,
     where: Where = "peak",
 ) -> EdgeScores:
     """Score every edge between units of two sites.

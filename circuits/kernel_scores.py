@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from circuits.ablation import edited
+from circuits.ablation import WeightChange, swapped_weights
 from circuits.ablation_effects import correlation
-from circuits.edits import SelectInputs
+from circuits.layers import Layer, layers_into
 from circuits.live import run_live
 from circuits.opgraph import record_between
 from circuits.unit_reading import Where, places_of, read_unit
@@ -26,7 +26,6 @@ from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.models import Model
 from featviz.sites import pre_activation_name
-from featviz.units import UnitSet
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,13 @@ def activation_scores(
             gradient = all_channels[:, first : first + graph.source.channels]
         mine = gradient[:, channel : channel + 1]
         partial = partial_maps(found[source], weights, tuple(mine.shape[2:]) or (1, 1))
-        return (partial * mine.view(len(mine), 1, *partial.shape[2:])).abs().sum((0, 2, 3)).cpu()
+        return (
+            (partial * mine.view(len(mine), 1, *partial.shape[2:]))
+            .abs()
+            .sum((0, 2, 3))
+            .detach()
+            .cpu()
+        )
 
 
 def partial_maps(
@@ -166,6 +171,8 @@ def pruning_curve(
     for k in keep:
         if not 1 <= k <= count:
             raise CircuitError(f"cannot keep {k} of {count} inputs; give numbers from 1 to {count}")
+    layers = layers_into(model, target, source)
+    first = model.site_table().resolve(target).span[0]
     images = images.to(model.device)
     with torch.no_grad():
         full = model.record(images, [target])[target]
@@ -180,8 +187,7 @@ def pruning_curve(
         gone = sorted(order[k:])
         if not gone:
             return correlation(read(full), read(full))
-        edit = SelectInputs(_units(source, gone), _units(target, [channel]), keep=False)
-        with edited(model, [edit]), torch.no_grad():
+        with swapped_weights(_without(layers, first + channel, gone)), torch.no_grad():
             found = model.record(images, [target])[target]
         return correlation(read(found), read(full))
 
@@ -195,6 +201,11 @@ def pruning_curve(
     )
 
 
-def _units(site: str, channels: Sequence[int]) -> UnitSet:
-    text = f"{site}:{','.join(map(str, channels))}"
-    return UnitSet(text, site, tuple((c, c) for c in channels))
+def _without(layers: Sequence[Layer], channel: int, gone: Sequence[int]) -> list[WeightChange]:
+    masks = [(layer, layer.mask([channel], gone)) for layer in layers]
+    return [
+        WeightChange(
+            layer.name, layer.parameter, mask, mask, layer.parameter.detach().masked_fill(mask, 0)
+        )
+        for layer, mask in masks
+    ]

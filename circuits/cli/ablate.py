@@ -15,7 +15,7 @@ from featviz.errors import CircuitError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from circuits.ablation_effects import Effect, UnitEffect
+    from circuits.ablation_effects import TuningEffect, UnitEffect
     from circuits.edits import Edit
     from featviz.models import Model
 
@@ -152,7 +152,7 @@ def _said(edit: "Edit") -> str:
     return f"{'keep' if kept else 'drop'} {edit}"
 
 
-def _tuning(effect: "Effect") -> dict[str, Any]:
+def _tuning(effect: "TuningEffect") -> dict[str, Any]:
     return {
         name: {
             "before": _number(getattr(effect.before, name)),

@@ -19,6 +19,8 @@ from featviz.errors import CircuitError
 from featviz.models import Model, load
 
 ENDS = ("early_curves", "arcs")
+SOME = (0, 1, 5, 10, 15, 20)
+"""All six places within a quarter turn, each in another quarter."""
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +31,20 @@ def curves() -> Model:
 @pytest.fixture(scope="module")
 def arcs() -> Tensor:
     angles = torch.arange(0, 360, 15.0)
-    return strokes.arcs(angles, radius_px=28.0, size=(96, 96), half_length_px=28.0)
+    # The middle unit sees 39 px; at 48 px it is at the same place of its stride as at 96 px.
+    return strokes.arcs(angles, radius_px=28.0, size=(48, 48), half_length_px=28.0)
 
 
 @pytest.fixture(scope="module")
 def scores(curves: Model, arcs: Tensor) -> Tensor:
-    found = [activation_scores(curves, *ENDS, unit, arcs, where="center") for unit in range(24)]
+    found = [activation_scores(curves, *ENDS, unit, arcs, where="center") for unit in SOME]
     return torch.stack(found)
 
 
 def test_partial_maps_sum_to_the_pre_activation(curves: Model, arcs: Tensor) -> None:
     found = curves.record(arcs[:2], ["early_curves", "arcs.pre"])
     weights = raw_weights(curves, *ENDS, units=[6])
-    parts = partial_maps(found["early_curves"], weights, (24, 24))
+    parts = partial_maps(found["early_curves"], weights, (12, 12))
     # The lines' kernels are zero.
     assert torch.allclose(parts.sum(1), found["arcs.pre"][:, 6], atol=1e-3)
 
@@ -49,7 +52,7 @@ def test_partial_maps_sum_to_the_pre_activation(curves: Model, arcs: Tensor) -> 
 def test_scores_by_difference_of_orientation_are_the_published_ones(scores: Tensor) -> None:
     """824 / 285 / 6 / 70 / 589 for 24 arcs of 28 px; ours are 2.4 % lower throughout."""
     steps = torch.arange(24)
-    apart = (steps[:, None] - steps).abs()
+    apart = (torch.tensor(SOME)[:, None] - steps).abs()
     apart = 15 * torch.minimum(apart, 24 - apart)
     bounds = ((0, 30), (30, 60), (60, 120), (120, 150), (150, 181))
     means = [float(scores[(apart >= a) & (apart < b)].mean()) for a, b in bounds]
@@ -66,9 +69,9 @@ def test_pruning_by_activation_keeps_the_unit_and_by_weights_kills_it(
     """Pearson with the full unit, published: 1.00 1.00 .98 .90 against 1.00 .99 .33 .00."""
     keep = (16, 12, 8, 4)
     by_activation, by_weight, by_chance = [], [], []
-    for unit in range(24):
+    for row, unit in enumerate(SOME):
         found = pruning_curve(
-            curves, *ENDS, unit, arcs, scores[unit], keep, where="center", draws=2, seed=unit
+            curves, *ENDS, unit, arcs, scores[row], keep, where="center", draws=2, seed=unit
         )
         by_activation.append(found.correlation)
         by_chance += found.random
@@ -94,18 +97,18 @@ def test_random_weights_have_no_orientation_to_find(curves: Model, arcs: Tensor)
     twin = with_random_weights(curves)
     assert twin.weights_origin.endswith("weights drawn at random with seed 0")
     steps = torch.arange(24)
-    near = torch.cos(2 * math.pi * (steps[:, None] - steps) / 24 * 2)
+    near = torch.cos(2 * math.pi * (torch.tensor(SOME[:3])[:, None] - steps) / 24 * 2)
 
     def structure(model: Model) -> float:
         found = torch.stack(
-            [activation_scores(model, *ENDS, unit, arcs, where="center") for unit in range(24)]
+            [activation_scores(model, *ENDS, unit, arcs, where="center") for unit in SOME[:3]]
         )
         return float(torch.corrcoef(torch.stack([found.flatten(), near.flatten()]))[0, 1])
 
     assert structure(curves) > 0.8
     assert abs(structure(twin)) < 0.2
     mine, drawn = (m.module.get_parameter("arcs.conv.weight") for m in (curves, twin))
-    assert float(drawn.std()) == pytest.approx(float(mine.std()), rel=0.05)
+    assert float(drawn.detach().std()) == pytest.approx(float(mine.detach().std()), rel=0.05)
     with pytest.raises(CircuitError, match="no convolution or linear layer"):
         with_random_weights(load(torch.nn.Sequential(torch.nn.ReLU()), size=8))
 
