@@ -227,7 +227,8 @@ def _ranks(x: Tensor) -> Tensor:
     flat = x.flatten()
     _, group, count = flat.unique(sorted=True, return_inverse=True, return_counts=True)
     last = count.cumsum(0).double()
-    return (last - (count.double() - 1) / 2)[group]
+    ranks: Tensor = (last - (count.double() - 1) / 2)[group]
+    return ranks
 
 
 def _by_chance(a: Tensor, b: Tensor) -> float:

@@ -112,7 +112,7 @@ def layers_into(model: Model, target: str, source: str | None = None) -> list[La
         for value in tape.parts[part]:
             for before in tape.before_activation(value) or (value,):
                 made, signs = _maker(tape, before, f"{target!r} in {model.name!r}")
-                found.append(_layer(model, tape, made, signs, first, origin))
+                found.append(_layer(model, made, signs, first, origin))
                 first += tape.shapes[before][1]
     return found
 
@@ -139,9 +139,7 @@ def _maker(tape: Tape, value: int, said: str) -> tuple[Operation, Tensor]:
     )
 
 
-def _layer(
-    model: Model, tape: Tape, made: Operation, signs: Tensor, first: int, origin: "_Origins"
-) -> Layer:
+def _layer(model: Model, made: Operation, signs: Tensor, first: int, origin: "_Origins") -> Layer:
     place = _MATRIX.get(made.name, 0)
     weight = made.args[place + 1]
     name, parameter = _parameter(model, weight, made)

@@ -7,6 +7,7 @@ each site only the relevance of some units, so the map shows one way through the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -91,7 +92,7 @@ def conditional_relevance(
         current = torch.zeros_like(last)
         current[:, channel].flatten(1).scatter_(1, places[:, None], value[:, None])
         result = Relevance(value=value.cpu(), maps={sites[-1]: current.cpu()})
-        for source, target in reversed(list(zip(sites, sites[1:], strict=False))):
+        for source, target in reversed(list(pairwise(sites))):
             if target in conditions:
                 current, cut = _kept(current, conditions[target], target)
                 result.excluded[target] = cut.cpu()

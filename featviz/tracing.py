@@ -178,14 +178,11 @@ class Trace:
         return tuple(call for call in self.calls if call.path == path)
 
 
-_TRACING: ContextVar[bool] = ContextVar("_TRACING", default=False)
+_TRACING = ContextVar("_TRACING", default=False)
 
 
 def is_tracing() -> bool:
-    """Tell whether a trace runs: hooks that change activations then leave them alone.
-
-    A trace shows the network itself, and is kept.
-    """
+    """Tell whether a trace runs: it shows the network itself, so hooks that edit stay out of it."""
     return _TRACING.get()
 
 
@@ -309,8 +306,7 @@ def trace(network: nn.Module, network_input: Float[Tensor, "1 c h w"]) -> Trace:
 
         return hook
 
-    handles = []
-    token = _TRACING.set(True)
+    handles, token = [], _TRACING.set(True)
     try:
         for path, module in network.named_modules():
             handles.append(module.register_forward_hook(hook_for(path, module)))

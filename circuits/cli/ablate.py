@@ -88,16 +88,11 @@ def ablate(
       edge SITE:A->SITE:B [xFACTOR]         scales what A gives to B; 0 if no factor is given
     """
     from circuits.ablation_effects import tuning_effects, unit_effects
-    from circuits.edits import parse_edit
     from circuits.tuning import TuningConfig
 
     if not drops and not keeps:
         raise CircuitError('nothing to change; give --drop "negative weights" or --keep SITE:UNITS')
-    site = units.rpartition(":")[0]
-    edits = [parse_edit(text, of=site if "weights" in text else units) for text in drops]
-    for text in keeps:
-        family = text if text.startswith("inputs ") else f"inputs {text}"
-        edits.append(parse_edit(family, of=units, keep=True))
+    edits = _edits(units, drops, keeps)
     loaded = load_model(model, **options)
     site, channels = pick_units(loaded, units)
     config = TuningConfig(angles=angles, levels=levels, progress=not quiet)
@@ -119,13 +114,7 @@ def ablate(
         "seed": seed,
         "images": None if images is None or batch is None else f"{len(batch)} of {images}",
         "units": [
-            {
-                "unit": effect.before.unit,
-                "label": effect.before.label,
-                "tuning": _tuning(effect),
-                "activation": None if compared is None else _activation(*compared[k]),
-            }
-            for k, effect in enumerate(tuned)
+            _row(effect, compared[k] if compared else None) for k, effect in enumerate(tuned)
         ],
     }
     if as_json:
@@ -133,6 +122,18 @@ def ablate(
     else:
         _print(document)
     return 0
+
+
+def _edits(units: str, drops: tuple[str, ...], keeps: tuple[str, ...]) -> "list[Edit]":
+    """Read the edits; what they leave out is that of the units."""
+    from circuits.edits import parse_edit
+
+    site = units.rpartition(":")[0]
+    edits = [parse_edit(text, of=site if "weights" in text else units) for text in drops]
+    for text in keeps:
+        family = text if text.startswith("inputs ") else f"inputs {text}"
+        edits.append(parse_edit(family, of=units, keep=True))
+    return edits
 
 
 def _photographs(model: "Model", folder: Path, count: int) -> "Tensor":
@@ -150,6 +151,17 @@ def _said(edit: "Edit") -> str:
 
     kept = isinstance(edit, SelectInputs) and edit.keep
     return f"{'keep' if kept else 'drop'} {edit}"
+
+
+def _row(
+    effect: "TuningEffect", compared: "tuple[UnitEffect, tuple[UnitEffect, ...]] | None"
+) -> dict[str, Any]:
+    return {
+        "unit": effect.before.unit,
+        "label": effect.before.label,
+        "tuning": _tuning(effect),
+        "activation": None if compared is None else _activation(*compared),
+    }
 
 
 def _tuning(effect: "TuningEffect") -> dict[str, Any]:

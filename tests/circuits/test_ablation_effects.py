@@ -25,7 +25,7 @@ def images() -> Tensor:
 
 
 def test_without_inhibition_the_echo_comes_back(curves: Model) -> None:
-    """Published for the formula, R = 28 px: echo 0 -> .64, FWHM 73 -> 155, selectivity .91 -> .13."""
+    """Published, R = 28 px: echo 0 -> .64, FWHM 73 -> 155, selectivity .91 -> .13."""
     effects = tuning_effects(
         curves,
         [parse_edit("negative weights of arcs")],
