@@ -57,9 +57,7 @@ _THEMES: dict[str, _Ink] = {
 }
 
 
-def graph_picture(
-    graph: CircuitGraph, *, theme: str = "light", resolution: int = 2
-) -> Image.Image:
+def graph_picture(graph: CircuitGraph, *, theme: str = "light", resolution: int = 2) -> Image.Image:
     """Return a graph as a picture.
 
     Args:

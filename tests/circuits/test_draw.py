@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from circuit_graphs import NASTY, small_graph
 from PIL import Image
 
-from circuit_graphs import NASTY, small_graph
 from circuits.draw import graph_to_svg, tuning_points
 from circuits.draw_png import graph_picture
 from circuits.graph import CircuitGraph, Edge, Node, Tuning
@@ -22,7 +22,7 @@ def test_the_svg_is_well_formed_and_says_everything_as_text() -> None:
     assert f"low:1 {NASTY}" in titles
     assert "low:0 to mid:3: weights +0.5, kernel sums +0.4583 and -0.75" in titles
     texts = "".join(text.text or "" for text in root.iter(f"{SVG}text"))
-    for word in ("excites", "inhibits", "over all inputs", "alabelthat"):
+    for word in ("excites", "inhibits", "over all inputs", "ratherlonglabel"):
         assert word in texts.replace(" ", "") or word in texts
     wires = [e for e in root.iter(f"{SVG}path") if "data-edge" in e.attrib]
     signs = {int(w.attrib["data-edge"]): "neg" in w.attrib["class"] for w in wires}

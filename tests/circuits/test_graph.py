@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from circuit_graphs import small_graph
 
 from circuits.graph import MAX_EDGES, CircuitGraph, Edge, Node, Tuning
 from circuits.graph_json import SCHEMA, graph_document, graph_from_json
 from featviz.errors import CircuitError
-from circuit_graphs import small_graph
 
 
 def test_json_gives_the_same_graph_back() -> None:
@@ -27,7 +27,11 @@ def test_questions_to_a_graph() -> None:
     edge = graph.edges[0]
     assert edge.positive == pytest.approx(0.125 + 1 / 3)
     assert edge.negative == -0.75
-    assert (edge.color_scale, graph.edges[1].color_scale, graph.edges[2].color_scale) == (1.5, 0.5, 1)
+    assert (edge.color_scale, graph.edges[1].color_scale, graph.edges[2].color_scale) == (
+        1.5,
+        0.5,
+        1,
+    )
     assert graph.node("top:2").tuning.preferred_deg == 180  # type: ignore[union-attr]
     assert math.isnan(Tuning("curve", 360, (0.0, 0.0)).preferred_deg)
     assert "5 nodes" in repr(graph)

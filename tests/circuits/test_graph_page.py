@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from circuit_graphs import NASTY, small_graph
 from playwright.sync_api import Browser, Page
 
 from browser import open_offline
-from circuit_graphs import NASTY, small_graph
 from circuits.circuit_check import CheckRow, CircuitCheck
 from circuits.graph_page import script_json, write_graph_page
 from circuits.preservation import Faithfulness

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from circuit_graphs import small_graph
 
 import featviz
 from circuits.artificial import ARTIFICIAL_CURVES
@@ -13,7 +14,6 @@ from circuits.stimuli import strokes
 from circuits.weights import raw_weights
 from featviz.errors import CircuitError, SiteError
 from featviz.models import Model
-from circuit_graphs import small_graph
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,9 @@ def test_silenced_units_are_0_or_their_mean_and_all_is_restored(curves: Model) -
     with keep_only(curves, {"lines/0:9": [0], "lines/9:18": [8]}), torch.no_grad():
         lines = curves.record(images, ["lines"])["lines"]
     assert set(lines.abs().sum((0, 2, 3)).nonzero().flatten().tolist()) <= {0, 17}
-    with pytest.raises(CircuitError, match="is a pre-activation, whose units cannot be silenced"), (
-        keep_only(curves, {"lines.pre": [0]})
+    with (
+        pytest.raises(CircuitError, match="is a pre-activation, whose units cannot be silenced"),
+        keep_only(curves, {"lines.pre": [0]}),
     ):
         pass
     with pytest.raises(SiteError), keep_only(curves, {"line": [0]}):
