@@ -6,7 +6,7 @@ Between adjacent sites the kernels are the network's own; otherwise they are exp
 policy, and the graph's meta says so. Pictures and tuning are added by graph_features.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -128,14 +128,27 @@ def build_graph(
             "weights": model.weights_origin,
             "target": units,
             "score": name,
-            "gates": gates,
-            "keep": str(keep),
-            "width": str(width),
-            "threshold": f"{threshold:g}",
-            "sites": ", ".join(" ".join(column) for column in columns[::-1]),
-            "approximated": "\n".join(notes),
+            **_settings(gates, keep, width, threshold, columns, notes),
         },
     )
+
+
+def _settings(
+    gates: str,
+    keep: int,
+    width: int,
+    threshold: float,
+    columns: Sequence[Sequence[str]],
+    notes: Iterable[str],
+) -> dict[str, str]:
+    return {
+        "gates": gates,
+        "keep": str(keep),
+        "width": str(width),
+        "threshold": f"{threshold:g}",
+        "sites": ", ".join(" ".join(column) for column in columns[::-1]),
+        "approximated": "\n".join(notes),
+    }
 
 
 def _check_options(keep: int, width: int, threshold: float) -> None:

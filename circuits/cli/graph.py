@@ -107,10 +107,6 @@ def graph(
     model: str,
     unit: str,
     output: Path | None,
-    depth: int,
-    keep: int,
-    width: int,
-    threshold: float,
     score: str,
     gates: str,
     through: str | None,
@@ -142,22 +138,16 @@ def graph(
     from circuits.graph_building import build_graph
     from circuits.graph_features import with_images, with_tuning
 
+    sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
     wants = check or score == "contribution" or images is not None or gates in _IMAGE_GATES
     given, told = _pictures(loaded, unit, images, image_count) if wants else (None, "")
 
+    sites = None if through is None else [site.strip() for site in through.split(",")]
+
     def build(network: "Model", name: str) -> "CircuitGraph":
         return build_graph(
-            network,
-            name,
-            depth=depth,
-            keep=keep,
-            width=width,
-            threshold=threshold,
-            score=score,
-            gates=gates,
-            images=given,
-            sites=None if through is None else [site.strip() for site in through.split(",")],
+            network, name, score=score, gates=gates, images=given, sites=sites, **sizes
         )
 
     with prints_to_stderr():
@@ -182,6 +172,7 @@ def graph(
     _print(found, checked, output, as_json=as_json)
 
 
+_SIZES = ("depth", "keep", "width", "threshold")
 _IMAGE_GATES = ("data_mean", "attribution")
 
 
