@@ -92,13 +92,10 @@ def build_graph(
         UnitError: If a unit is.
     """
     _check_options(keep, width, threshold)
-    parsed = parse_units(units)
-    if parsed.position is not None:
-        raise UnitError(f"{units!r} names a position; a circuit is the same at all: leave it out")
-    found = parsed.expand(model.site_table().resolve(parsed.site).channels)
+    site, found = _targets(model, units)
     scorer, name = _scorer(model, score, images)
-    columns = site_columns(model, parsed.site, depth=depth, sites=sites)
-    flow = {f"{unit.site}:{unit.channel}": 1.0 / len(found) for unit in found}
+    columns = site_columns(model, site, depth=depth, sites=sites)
+    flow = dict.fromkeys(found, 1.0 / len(found))
     layers = [dict(flow)]
     edges: list[Edge] = []
     notes: dict[str, None] = {}
@@ -131,6 +128,15 @@ def build_graph(
             **_settings(gates, keep, width, threshold, columns, notes),
         },
     )
+
+
+def _targets(model: Model, units: str) -> tuple[str, list[str]]:
+    """Return the site and the names of the units of `SITE:CHANNELS`."""
+    parsed = parse_units(units)
+    if parsed.position is not None:
+        raise UnitError(f"{units!r} names a position; a circuit is the same at all: leave it out")
+    found = parsed.expand(model.site_table().resolve(parsed.site).channels)
+    return parsed.site, [str(unit) for unit in found]
 
 
 def _settings(
