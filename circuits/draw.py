@@ -22,6 +22,7 @@ from circuits.graph_layout import (
     Place,
     Wire,
     lay_out,
+    text_width,
 )
 from circuits.kernel_pictures import ANCHORS, kernel_picture
 from featviz.images import png_bytes
@@ -108,8 +109,12 @@ def _wire_svg(wire: Wire) -> str:
 def _node_svg(place: Place, graph: CircuitGraph) -> str:
     node = place.node
     said = html.escape(f"{node.id} {node.label}".strip(), quote=True)
+    wide = max(place.width, *map(text_width, place.lines))
     parts = [
         f'<g class="node" data-node="{html.escape(node.id, quote=True)}">'
+        # What lies between picture and name belongs to the node for the pointer too.
+        f'<rect x="{place.x:.1f}" y="{place.y:.1f}" width="{wide:.1f}" '
+        f'height="{place.height:.1f}" fill="none" pointer-events="all"/>'
         f'<rect class="box" x="{place.x - 3:.1f}" y="{place.y - 3:.1f}" '
         f'width="{place.width + 6:.1f}" height="{PICTURE_PX + 6}" rx="4"/>'
     ]

@@ -1,8 +1,8 @@
 """A circuit graph as a PNG, drawn from the same layout as the SVG (draw.py)."""
 
 import io
+import itertools
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -31,7 +31,6 @@ from circuits.graph_layout import (
 from circuits.kernel_pictures import diverging_colors
 from featviz.errors import CircuitError
 
-Theme = Literal["light", "dark"]
 MAX_PIXELS = 30_000_000
 _FINER = 2
 _STEPS = 60
@@ -58,9 +57,7 @@ _THEMES: dict[str, _Ink] = {
 }
 
 
-def graph_picture(
-    graph: CircuitGraph, *, theme: Theme = "light", resolution: int = 2
-) -> Image.Image:
+def graph_picture(graph: CircuitGraph, *, theme: str = "light", resolution: int = 2) -> Image.Image:
     """Return a graph as a picture.
 
     Args:
@@ -194,7 +191,7 @@ def _dashes(points: list[tuple[float, float]]) -> list[list[tuple[float, float]]
     """Cut a line into dashes of the length that the SVG has."""
     runs: list[list[tuple[float, float]]] = [[points[0]]]
     on, left = True, _DASH_PX
-    for start, stop in zip(points, points[1:], strict=False):
+    for start, stop in itertools.pairwise(points):
         length = ((stop[0] - start[0]) ** 2 + (stop[1] - start[1]) ** 2) ** 0.5
         done = 0.0
         while length - done > left:

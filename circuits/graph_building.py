@@ -6,7 +6,7 @@ Between adjacent sites the kernels are the network's own; otherwise they are exp
 policy, and the graph's meta says so. Pictures and tuning are added by graph_features.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -92,13 +92,10 @@ def build_graph(
         UnitError: If a unit is.
     """
     _check_options(keep, width, threshold)
-    parsed = parse_units(units)
-    if parsed.position is not None:
-        raise UnitError(f"{units!r} names a position; a circuit is the same at all: leave it out")
-    found = parsed.expand(model.site_table().resolve(parsed.site).channels)
+    site, found = _targets(model, units)
     scorer, name = _scorer(model, score, images)
-    columns = site_columns(model, parsed.site, depth=depth, sites=sites)
-    flow = {f"{unit.site}:{unit.channel}": 1.0 / len(found) for unit in found}
+    columns = site_columns(model, site, depth=depth, sites=sites)
+    flow = dict.fromkeys(found, 1.0 / len(found))
     layers = [dict(flow)]
     edges: list[Edge] = []
     notes: dict[str, None] = {}
@@ -128,14 +125,36 @@ def build_graph(
             "weights": model.weights_origin,
             "target": units,
             "score": name,
-            "gates": gates,
-            "keep": str(keep),
-            "width": str(width),
-            "threshold": f"{threshold:g}",
-            "sites": ", ".join(" ".join(column) for column in columns[::-1]),
-            "approximated": "\n".join(notes),
+            **_settings(gates, keep, width, threshold, columns, notes),
         },
     )
+
+
+def _targets(model: Model, units: str) -> tuple[str, list[str]]:
+    """Return the site and the names of the units of `SITE:CHANNELS`."""
+    parsed = parse_units(units)
+    if parsed.position is not None:
+        raise UnitError(f"{units!r} names a position; a circuit is the same at all: leave it out")
+    found = parsed.expand(model.site_table().resolve(parsed.site).channels)
+    return parsed.site, [str(unit) for unit in found]
+
+
+def _settings(
+    gates: str,
+    keep: int,
+    width: int,
+    threshold: float,
+    columns: Sequence[Sequence[str]],
+    notes: Iterable[str],
+) -> dict[str, str]:
+    return {
+        "gates": gates,
+        "keep": str(keep),
+        "width": str(width),
+        "threshold": f"{threshold:g}",
+        "sites": ", ".join(" ".join(column) for column in columns[::-1]),
+        "approximated": "\n".join(notes),
+    }
 
 
 def _check_options(keep: int, width: int, threshold: float) -> None:

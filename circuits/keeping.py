@@ -34,7 +34,7 @@ def check_ablation(name: str) -> str:
 
 def channel_means(
     model: Model, images: Float[Tensor, "n c h w"], sites: Sequence[str]
-) -> dict[str, Float[Tensor, " c"]]:
+) -> dict[str, Float[Tensor, " k"]]:
     """Return the mean activation of each channel of sites, over images and positions."""
     with torch.no_grad():
         found = model.record(images.to(model.device), list(sites))
@@ -46,7 +46,7 @@ def keep_only(
     model: Model,
     kept: Mapping[str, Sequence[int]],
     *,
-    fill: Mapping[str, Float[Tensor, " c"]] | None = None,
+    fill: Mapping[str, Float[Tensor, " k"]] | None = None,
 ) -> Iterator[None]:
     """Silence all units of some sites but those named, while the block lasts.
 

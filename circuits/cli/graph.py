@@ -107,10 +107,6 @@ def graph(
     model: str,
     unit: str,
     output: Path | None,
-    depth: int,
-    keep: int,
-    width: int,
-    threshold: float,
     score: str,
     gates: str,
     through: str | None,
@@ -140,48 +136,39 @@ def graph(
     _check_output(output, overwrite=overwrite)
     from circuits.circuit_check import check_circuit
     from circuits.graph_building import build_graph
-    from circuits.graph_features import with_images, with_tuning
 
+    sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
     wants = check or score == "contribution" or images is not None or gates in _IMAGE_GATES
     given, told = _pictures(loaded, unit, images, image_count) if wants else (None, "")
 
+    sites = None if through is None else [site.strip() for site in through.split(",")]
+
     def build(network: "Model", name: str) -> "CircuitGraph":
         return build_graph(
-            network,
-            name,
-            depth=depth,
-            keep=keep,
-            width=width,
-            threshold=threshold,
-            score=score,
-            gates=gates,
-            images=given,
-            sites=None if through is None else [site.strip() for site in through.split(",")],
+            network, name, score=score, gates=gates, images=given, sites=sites, **sizes
         )
 
     with prints_to_stderr():
         found = build(loaded, unit)
         checked = None
         if check and given is not None:
-            checked = check_circuit(
-                loaded,
-                found,
-                given,
-                told=told,
-                region="center" if images is None else "map",
-                ablation=ablation,
-                seed=seed,
-                rebuild=build,
-            )
+            region = "center" if images is None else "map"
+            how: dict[str, Any] = {
+                "told": told,
+                "region": region,
+                "ablation": ablation,
+                "seed": seed,
+            }
+            checked = check_circuit(loaded, found, given, rebuild=build, **how)
         if output is not None:
-            found = with_tuning(found, loaded)
-            if not no_images:
-                found = with_images(found, loaded, steps=steps, seed=seed, progress=not quiet)
+            drawn = None if no_images else (steps, seed)
+            found = _dressed(loaded, found, drawn, quiet=quiet)
             _write(output, found, checked, theme)
     _print(found, checked, output, as_json=as_json)
 
 
+_SIZES = ("depth", "keep", "width", "threshold")
 _IMAGE_GATES = ("data_mean", "attribution")
 
 
@@ -220,6 +207,18 @@ def _pictures(model: "Model", unit: str, folder: Path | None, count: int) -> "tu
     some = PictureFolder(pictures.path, pictures.files[:count])
     batches = list(some.batches(model.spec.size, channels=model.spec.channels))
     return torch.cat(batches), f"{len(some)} photographs of {folder}"
+
+
+def _dressed(
+    model: "Model", found: "CircuitGraph", drawn: tuple[int, int] | None, *, quiet: bool
+) -> "CircuitGraph":
+    """Return the graph with tuning and, where steps and a seed are given, feature images."""
+    from circuits.graph_features import with_images, with_tuning
+
+    tuned = with_tuning(found, model)
+    if drawn is None:
+        return tuned
+    return with_images(tuned, model, steps=drawn[0], seed=drawn[1], progress=not quiet)
 
 
 def _write(output: Path, found: "CircuitGraph", checked: "CircuitCheck | None", theme: Any) -> None:
