@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from circuits.agreement import GateReport, compare_gates
+    from circuits.angle_profiles import AngleProfile, angle_profile
     from circuits.banding import BandingScore, banding_score
     from circuits.enrichment import Enrichment, branch_enrichment, enrichment_of
     from circuits.equivariance import (
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     )
     from circuits.family_map import FamilyMap, map_families
     from circuits.grouping import Grouping, group
+    from circuits.input_ablation import InputAblation, ablate_inputs
+    from circuits.kernel_sides import side_sums
+    from circuits.matrix_picture import family_matrix
+    from circuits.replay import Replay
+    from circuits.selection import Thresholds, tuned_curves, tuned_family
     from circuits.superposition import Superposition, superposition_score
     from circuits.symmetry import Symmetry, rotation
     from circuits.tuning import TuningConfig, measure_responses, measure_tuning
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from circuits.weights import raw_weights
 
 _HOMES = {
+    "AngleProfile": "angle_profiles",
     "BandingScore": "banding",
     "Enrichment": "enrichment",
     "EquivarianceScore": "equivariance",
@@ -54,12 +61,17 @@ _HOMES = {
     "GateReport": "agreement",
     "Grouping": "grouping",
     "HarmonicScore": "equivariance",
+    "InputAblation": "input_ablation",
     "JointTuning": "turned_pictures",
+    "Replay": "replay",
     "Superposition": "superposition",
     "Symmetry": "symmetry",
+    "Thresholds": "selection",
     "TuningConfig": "tuning",
     "TuningCurve": "tuning_curve",
     "WeightMap": "weight_map",
+    "ablate_inputs": "input_ablation",
+    "angle_profile": "angle_profiles",
     "angles_by_rotation": "equivariance",
     "banding_score": "banding",
     "branch_enrichment": "enrichment",
@@ -71,6 +83,7 @@ _HOMES = {
     "factorise": "factor",
     "factorise_each": "factor",
     "factorise_weights": "factor",
+    "family_matrix": "matrix_picture",
     "group": "grouping",
     "harmonic_test": "equivariance",
     "joint_tuning": "turned_pictures",
@@ -83,11 +96,15 @@ _HOMES = {
     "read_families": "families",
     "rotation": "symmetry",
     "shuffled": "tuning_controls",
+    "side_sums": "kernel_sides",
     "superposition_score": "superposition",
+    "tuned_curves": "selection",
+    "tuned_family": "selection",
     "write_families": "families",
 }
 
 __all__ = [
+    "AngleProfile",
     "BandingScore",
     "Enrichment",
     "EquivarianceScore",
@@ -97,12 +114,17 @@ __all__ = [
     "GateReport",
     "Grouping",
     "HarmonicScore",
+    "InputAblation",
     "JointTuning",
+    "Replay",
     "Superposition",
     "Symmetry",
+    "Thresholds",
     "TuningConfig",
     "TuningCurve",
     "WeightMap",
+    "ablate_inputs",
+    "angle_profile",
     "angles_by_rotation",
     "banding_score",
     "branch_enrichment",
@@ -114,6 +136,7 @@ __all__ = [
     "factorise",
     "factorise_each",
     "factorise_weights",
+    "family_matrix",
     "group",
     "harmonic_test",
     "joint_tuning",
@@ -126,7 +149,10 @@ __all__ = [
     "read_families",
     "rotation",
     "shuffled",
+    "side_sums",
     "superposition_score",
+    "tuned_curves",
+    "tuned_family",
     "write_families",
 ]
 
