@@ -188,7 +188,7 @@ def draw(
     site = targets.units[0].site
     weights = expand(model, sources[0].units[0].site, site, units=targets.channels(site))
     pictures: dict[Unit, Image.Image] = {}
-    files = []
+    files: list[Path] = []
     for family in (targets, *sources):
         own = family.units[0].site
         images = feature_images(model, own, family.channels(own), size=96, steps=steps)

@@ -42,7 +42,7 @@ from featviz.models import Model
 SOURCE, TARGET = "pool2", "inception_3a"
 DETECTORS = Thresholds(peak_frac=0.2, selectivity=0.6, echo=0.2)
 OVER_GRATINGS, AGREE_DEG = 1.5, 45.0
-LIKES, TAKEN = 0.33, 12
+QUARTER, TAKEN = 0.25, 12
 
 
 def grids(model: Model) -> tuple[stimuli.Grid, stimuli.Grid, stimuli.Grid]:
@@ -81,30 +81,48 @@ def detectors(model: Model) -> list[TuningCurve]:
 def liking(model: Model) -> Tensor:
     """Return for each input how much more it answers to the high frequency than to low ones, -1..1.
 
-    Responses are means over orientations; inputs that answer to neither have 0.
+    Responses are means over orientations; inputs that answer to no grating get the median of the
+    others, so that they belong to neither end.
     """
     alone = grids(model)[2]
     found = measure_responses(model, [SOURCE], alone)[SOURCE].mean(0)
     high, low = found[0], found[1:].mean(0)
-    return (high - low) / (high + low).clamp(min=1e-9)
+    answers = high + low > 0
+    likes = (high - low) / (high + low).clamp(min=1e-9)
+    return likes.where(answers, likes[answers].median())
+
+
+def groups(likes: Tensor) -> dict[str, Tensor]:
+    """Return masks of the quarter of inputs that like high frequency most, and of the other end.
+
+    Quarters, not a threshold: few inputs prefer the high frequency as such.
+    """
+    count = round(QUARTER * len(likes))
+    order = likes.argsort(descending=True)
+    found = {}
+    for name, chosen in (("high", order[:count]), ("low", order[-count:])):
+        found[name] = torch.zeros(len(likes), dtype=torch.bool)
+        found[name][chosen] = True
+    return found
 
 
 def sides(model: Model, family: Family, likes: Tensor) -> dict[str, Any]:
     """Return mean weights by what inputs like and by side, and how they go together.
 
     Weights are sums over one side of a kernel, over the largest weight of the detector. The
-    correlation is that of the difference between the sides with the liking, over all inputs.
+    correlation is that of the difference between the sides with the rank of the liking, over all
+    inputs.
     """
     weights = expand(model, SOURCE, TARGET, units=family.channels(TARGET))
     parts = [
         part / weights.display_scale()[:, None].double()
         for part in side_sums(weights.kernel, family.angles_deg or ())
     ]
-    likes = likes.double()
-    groups = {"high": likes >= LIKES, "low": likes <= -LIKES}
+    # Ranks: most inputs like low frequencies, to some degree.
+    likes, kinds = likes.argsort().argsort().double(), groups(likes)
     means = {
         f"{name} frequency, {side} side": float(part[:, group].mean())
-        for name, group in groups.items()
+        for name, group in kinds.items()
         for side, part in zip(("high", "low"), parts, strict=True)
     }
     difference = parts[0] - parts[1]
@@ -125,7 +143,7 @@ def sides(model: Model, family: Family, likes: Tensor) -> dict[str, Any]:
         "positive": sum(value > 0 for value in found),
         "units": len(found),
         "shuffled_max": max(drawn),
-        "inputs": {name: int(group.sum()) for name, group in groups.items()},
+        "inputs": {name: int(group.sum()) for name, group in kinds.items()},
     }
 
 
@@ -139,7 +157,7 @@ def input_sets(model: Model, family: Family, likes: Tensor) -> list[dict[str, tu
     first, second = side_sums(weights.kernel, family.angles_deg or ())
     rows = []
     for one, two in zip(first, second, strict=True):
-        high, low = likes >= LIKES, likes <= -LIKES
+        high, low = groups(likes).values()
         rows.append(
             {
                 "high": _largest(one, high, TAKEN),

@@ -7,15 +7,17 @@ look alike along the diagonals. Colours as in kernel_pictures.py.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from circuits.families import Family
-from circuits.kernel_pictures import SCALE_TEXT, kernel_picture
+from circuits.kernel_pictures import SCALE_TEXT, diverging_colors, kernel_picture
 from circuits.weight_map import WeightMap
 from featviz.errors import CircuitError
+from featviz.images import to_picture
 from featviz.units import Unit
 
-_GAP_PX, _FONT_PX, _LINE_PX = 3, 13, 17
+_GAP_PX, _FONT_PX, _LINE_PX, _BAR_PX = 3, 13, 17, 120
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,14 @@ def family_matrix(
     head = len(lines) * _LINE_PX + 12
     layout = _Layout(side_px, label_px[0] + picture_px + 6, head + label_px[1] + picture_px)
     right, bottom = layout.corner(len(rows), len(columns))
-    width = max(right, 20 + int(max(font.getlength(line) for line in lines)))
+    text_px = int(max(font.getlength(line) for line in lines))
+    width = max(right, text_px + 20 + _BAR_PX + 40)
     sheet = Image.new("RGB", (width + 6, bottom + 30), "white")
     draw = ImageDraw.Draw(sheet)
     for k, line in enumerate(lines):
         draw.text((6, 6 + k * _LINE_PX), line, "black", font=font)
+    bar = _color_bar(font)
+    sheet.paste(bar, (max(6, width - bar.width), 4))
     _draw_axes(sheet, layout, (sources, targets), labels, pictures or {}, font)
     for c, target in enumerate(columns):
         kernels = weights.of_target(target)
@@ -81,6 +86,19 @@ def family_matrix(
             )
             sheet.paste(tile, layout.corner(r, c))
     return sheet
+
+
+def _color_bar(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+    """Return the colours from -1 to 1 with their numbers."""
+    ramp = torch.linspace(-1, 1, _BAR_PX)[None].expand(12, -1)
+    bar = Image.new("RGB", (_BAR_PX + 34, 12 + _LINE_PX), "white")
+    bar.paste(to_picture(diverging_colors(ramp)), (12, 0))
+    draw = ImageDraw.Draw(bar)
+    for value in (-1, 0, 1):
+        text = f"{value:+d}" if value else "0"
+        middle = 12 + (value + 1) * _BAR_PX // 2
+        draw.text((middle - font.getlength(text) / 2, 13), text, "black", font=font)
+    return bar
 
 
 def _channels(family: Family, site: str, known: Sequence[int]) -> tuple[int, ...]:

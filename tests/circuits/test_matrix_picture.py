@@ -7,6 +7,7 @@ from circuits import Family, WeightMap, family_matrix
 from featviz.errors import CircuitError
 from featviz.units import Unit
 
+_HEAD_PX = 40
 RED, BLUE = (0xCA, 0x00, 0x20), (0x05, 0x71, 0xB0)
 
 
@@ -24,7 +25,9 @@ def families() -> tuple[Family, Family]:
 
 
 def places(picture: Image.Image, color: tuple[int, int, int]) -> tuple[int, int, int, int] | None:
+    """Return the box around a colour, below the lines of text and the scale beside them."""
     mask = (np.asarray(picture) == color).all(2)
+    mask[:_HEAD_PX] = False
     return Image.fromarray(mask).getbbox()
 
 
@@ -59,6 +62,12 @@ def test_feature_images_stand_beside_the_labels() -> None:
     titled = family_matrix(weight_map(), *families(), title="other words", side_px=20)
     assert titled.size == bare.size
     assert titled.tobytes() != bare.tobytes()
+
+
+def test_the_scale_stands_above() -> None:
+    top = np.asarray(family_matrix(weight_map(), *families(), side_px=20))[:_HEAD_PX]
+    assert (top == RED).all(2).any()
+    assert (top == BLUE).all(2).any()
 
 
 def test_units_that_are_not_in_the_weights() -> None:
