@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from circuits.ablation import (edited)
     from circuits.ablation_effects import (ClassEffect, TuningEffect, UnitEffect, class_effects, tuning_effects, unit_effects)
     from circuits.agreement import (GateReport, compare_gates)
+    from circuits.angle_profiles import (AngleProfile, angle_profile)
     from circuits.attribution import (Attribution, contributions, gradient_times_activation, integrated_gradients)
     from circuits.banding import (BandingScore, banding_score)
     from circuits.circuit_check import (CheckRow, CircuitCheck, check_circuit, probe_images)
@@ -36,12 +37,17 @@ if TYPE_CHECKING:
     from circuits.graph_features import (with_images, with_tuning)
     from circuits.graph_page import (write_graph_page)
     from circuits.grouping import (Grouping, group)
+    from circuits.input_ablation import (InputAblation, ablate_inputs)
     from circuits.keeping import (keep_only)
     from circuits.kernel_scores import (PruningCurve, activation_scores, pruning_curve, weight_scores)
+    from circuits.kernel_sides import (side_sums)
+    from circuits.matrix_picture import (family_matrix)
     from circuits.preservation import (Faithfulness, PreservationPoint, Probe, measure_faithfulness, preservation_curve)
     from circuits.random_edits import (edited_at_random)
     from circuits.random_network import (with_random_weights)
     from circuits.relevance import (Relevance, conditional_relevance)
+    from circuits.replay import (Replay)
+    from circuits.selection import (Thresholds, tuned_curves, tuned_family)
     from circuits.superposition import (Superposition, superposition_score)
     from circuits.symmetry import (Symmetry, rotation)
     from circuits.tuning import (TuningConfig, measure_responses, measure_tuning)
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
     from circuits.weights import (raw_weights)
 
 _HOMES = {
+    "AngleProfile": "angle_profiles",
     "Attribution": "attribution",
     "BandingScore": "banding",
     "CheckRow": "circuit_check",
@@ -72,24 +79,29 @@ _HOMES = {
     "GateReport": "agreement",
     "Grouping": "grouping",
     "HarmonicScore": "equivariance",
+    "InputAblation": "input_ablation",
     "JointTuning": "turned_pictures",
     "Node": "graph",
     "PreservationPoint": "preservation",
     "Probe": "preservation",
     "PruningCurve": "kernel_scores",
     "Relevance": "relevance",
+    "Replay": "replay",
     "ScaleEdge": "edits",
     "SelectInputs": "edits",
     "SetUnits": "edits",
     "Superposition": "superposition",
     "Symmetry": "symmetry",
+    "Thresholds": "selection",
     "Tuning": "graph",
     "TuningConfig": "tuning",
     "TuningCurve": "tuning_curve",
     "TuningEffect": "ablation_effects",
     "UnitEffect": "ablation_effects",
     "WeightMap": "weight_map",
+    "ablate_inputs": "input_ablation",
     "activation_scores": "kernel_scores",
+    "angle_profile": "angle_profiles",
     "angles_by_rotation": "equivariance",
     "banding_score": "banding",
     "branch_enrichment": "enrichment",
@@ -109,6 +121,7 @@ _HOMES = {
     "factorise": "factor",
     "factorise_each": "factor",
     "factorise_weights": "factor",
+    "family_matrix": "matrix_picture",
     "gradient_times_activation": "attribution",
     "graph_picture": "draw_png",
     "graph_to_svg": "draw",
@@ -131,7 +144,10 @@ _HOMES = {
     "read_families": "families",
     "rotation": "symmetry",
     "shuffled": "tuning_controls",
+    "side_sums": "kernel_sides",
     "superposition_score": "superposition",
+    "tuned_curves": "selection",
+    "tuned_family": "selection",
     "tuning_effects": "ablation_effects",
     "unit_effects": "ablation_effects",
     "weight_scores": "kernel_scores",
@@ -143,6 +159,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AngleProfile",
     "Attribution",
     "BandingScore",
     "CheckRow",
@@ -163,24 +180,29 @@ __all__ = [
     "GateReport",
     "Grouping",
     "HarmonicScore",
+    "InputAblation",
     "JointTuning",
     "Node",
     "PreservationPoint",
     "Probe",
     "PruningCurve",
     "Relevance",
+    "Replay",
     "ScaleEdge",
     "SelectInputs",
     "SetUnits",
     "Superposition",
     "Symmetry",
+    "Thresholds",
     "Tuning",
     "TuningConfig",
     "TuningCurve",
     "TuningEffect",
     "UnitEffect",
     "WeightMap",
+    "ablate_inputs",
     "activation_scores",
+    "angle_profile",
     "angles_by_rotation",
     "banding_score",
     "branch_enrichment",
@@ -200,6 +222,7 @@ __all__ = [
     "factorise",
     "factorise_each",
     "factorise_weights",
+    "family_matrix",
     "gradient_times_activation",
     "graph_picture",
     "graph_to_svg",
@@ -222,7 +245,10 @@ __all__ = [
     "read_families",
     "rotation",
     "shuffled",
+    "side_sums",
     "superposition_score",
+    "tuned_curves",
+    "tuned_family",
     "tuning_effects",
     "unit_effects",
     "weight_scores",

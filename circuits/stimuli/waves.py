@@ -41,17 +41,18 @@ def high_low(
     size: tuple[int, int],
     high_px: Number,
     ratio: Number,
+    stripes_deg: float = 0.0,
     contrast: float = 1.0,
 ) -> Float[Tensor, "n 3 h w"]:
     """Draw a grating of high frequency on one side of the middle, of low on the other.
-
-    The stripes run along the boundary.
 
     Args:
         angle_deg: Orientation: 180 minus the direction of the side of high frequency.
         size: Height and width of the images, px.
         high_px: Wavelength of the high frequency, at least 2.
         ratio: Of the low frequency's wavelength to it, at least 1.
+        stripes_deg: Angle from the boundary to the stripes, counter-clockwise: 0 along it, 90
+            across. What answers to both knows frequencies, not one line at the boundary.
         contrast: 1 runs from black to white.
 
     Raises:
@@ -63,7 +64,7 @@ def high_low(
     long = per_image(high_px, angle_deg) * per_image(ratio, angle_deg)
     if not (per_image(ratio, angle_deg) >= 1).all():
         raise CircuitError("ratio must be 1 or more: the low frequency has the longer waves")
-    along_deg = 90 - angle_deg
+    along_deg = 90 - angle_deg + stripes_deg
     high = _wave(along_deg, size, high_px, 0.0, contrast)
     low = _wave(along_deg, size, long[:, 0, 0], 0.0, contrast)
     x, y = pixels(size, angle_deg.device)

@@ -195,6 +195,14 @@ def test_high_low_is_one_grating_on_each_side() -> None:
     assert torch.allclose(found[1, :, 16:], low[1, :, 16:], atol=2e-3)
 
 
+def test_stripes_of_high_low_may_run_across_the_boundary() -> None:
+    found = stimuli.high_low(row(0), size=(32, 32), high_px=4.0, ratio=4.0, stripes_deg=90.0)
+    high = stimuli.gratings(row(180), size=(32, 32), wavelength_px=4.0)
+    low = stimuli.gratings(row(180), size=(32, 32), wavelength_px=16.0)
+    assert torch.allclose(found[0, :, :, :16], high[0, :, :, :16], atol=2e-3)
+    assert torch.allclose(found[0, :, :, 16:], low[0, :, :, 16:], atol=2e-3)
+
+
 def test_color_pairs_are_opposite_hues() -> None:
     found = stimuli.color_pairs(row(0, 0), size=(8, 8), hue_deg=row(0, 90), value=1.0)
     assert found[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0], abs=1e-4)
