@@ -13,49 +13,79 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuits.ablation import (edited)
-    from circuits.ablation_effects import (ClassEffect, TuningEffect, UnitEffect, class_effects, tuning_effects, unit_effects)
-    from circuits.agreement import (GateReport, compare_gates)
-    from circuits.angle_profiles import (AngleProfile, angle_profile)
-    from circuits.attribution import (Attribution, contributions, gradient_times_activation, integrated_gradients)
-    from circuits.banding import (BandingScore, banding_score)
-    from circuits.circuit_check import (CheckRow, CircuitCheck, check_circuit, probe_images)
-    from circuits.draw import (graph_to_svg)
-    from circuits.draw_png import (graph_picture)
-    from circuits.edge_patching import (EdgeScores, edge_scores)
-    from circuits.edge_scores import (ContributionScore)
-    from circuits.edits import (DropWeights, Edit, ScaleEdge, SelectInputs, SetUnits, parse_edit)
-    from circuits.enrichment import (Enrichment, branch_enrichment, enrichment_of)
-    from circuits.equivariance import (EquivarianceScore, HarmonicScore, angles_by_rotation, equivariance_score, harmonic_test)
-    from circuits.expansion import (expand)
-    from circuits.factor import (factorise, factorise_each, factorise_weights)
-    from circuits.factorisation import (Factorisation, matched)
-    from circuits.families import (Family, check_partition, parse_families, read_families, write_families)
-    from circuits.family_map import (FamilyMap, map_families)
-    from circuits.graph import (CircuitGraph, Edge, Node, Tuning)
-    from circuits.graph_building import (build_graph)
-    from circuits.graph_features import (with_images, with_tuning)
-    from circuits.graph_page import (write_graph_page)
-    from circuits.grouping import (Grouping, group)
-    from circuits.input_ablation import (InputAblation, ablate_inputs)
-    from circuits.keeping import (keep_only)
-    from circuits.kernel_scores import (PruningCurve, activation_scores, pruning_curve, weight_scores)
-    from circuits.kernel_sides import (side_sums)
-    from circuits.matrix_picture import (family_matrix)
-    from circuits.preservation import (Faithfulness, PreservationPoint, Probe, measure_faithfulness, preservation_curve)
-    from circuits.random_edits import (edited_at_random)
-    from circuits.random_network import (with_random_weights)
-    from circuits.relevance import (Relevance, conditional_relevance)
-    from circuits.replay import (Replay)
-    from circuits.selection import (Thresholds, tuned_curves, tuned_family)
-    from circuits.superposition import (Superposition, superposition_score)
-    from circuits.symmetry import (Symmetry, rotation)
-    from circuits.tuning import (TuningConfig, measure_responses, measure_tuning)
-    from circuits.tuning_controls import (shuffled)
-    from circuits.tuning_curve import (TuningCurve)
-    from circuits.turned_pictures import (JointTuning, joint_tuning)
-    from circuits.weight_map import (WeightMap)
-    from circuits.weights import (raw_weights)
+    from circuits.ablation import edited
+    from circuits.ablation_effects import (
+        ClassEffect,
+        TuningEffect,
+        UnitEffect,
+        class_effects,
+        tuning_effects,
+        unit_effects,
+    )
+    from circuits.agreement import GateReport, compare_gates
+    from circuits.angle_profiles import AngleProfile, angle_profile
+    from circuits.attribution import (
+        Attribution,
+        contributions,
+        gradient_times_activation,
+        integrated_gradients,
+    )
+    from circuits.banding import BandingScore, banding_score
+    from circuits.circuit_check import CheckRow, CircuitCheck, check_circuit, probe_images
+    from circuits.draw import graph_to_svg
+    from circuits.draw_png import graph_picture
+    from circuits.edge_patching import EdgeScores, edge_scores
+    from circuits.input_scores import ContributionScore
+    from circuits.edits import DropWeights, Edit, ScaleEdge, SelectInputs, SetUnits, parse_edit
+    from circuits.enrichment import Enrichment, branch_enrichment, enrichment_of
+    from circuits.equivariance import (
+        EquivarianceScore,
+        HarmonicScore,
+        angles_by_rotation,
+        equivariance_score,
+        harmonic_test,
+    )
+    from circuits.expansion import expand
+    from circuits.factor import factorise, factorise_each, factorise_weights
+    from circuits.factorisation import Factorisation, matched
+    from circuits.families import (
+        Family,
+        check_partition,
+        parse_families,
+        read_families,
+        write_families,
+    )
+    from circuits.family_map import FamilyMap, map_families
+    from circuits.graph import CircuitGraph, Edge, Node, Tuning
+    from circuits.graph_building import build_graph
+    from circuits.graph_features import with_images, with_tuning
+    from circuits.graph_page import write_graph_page
+    from circuits.grouping import Grouping, group
+    from circuits.input_ablation import InputAblation, ablate_inputs
+    from circuits.keeping import keep_only
+    from circuits.kernel_scores import PruningCurve, activation_scores, pruning_curve, weight_scores
+    from circuits.kernel_sides import side_sums
+    from circuits.matrix_picture import family_matrix
+    from circuits.preservation import (
+        Faithfulness,
+        PreservationPoint,
+        Probe,
+        measure_faithfulness,
+        preservation_curve,
+    )
+    from circuits.random_edits import edited_at_random
+    from circuits.random_network import with_random_weights
+    from circuits.relevance import Relevance, conditional_relevance
+    from circuits.replay import Replay
+    from circuits.selection import Thresholds, tuned_curves, tuned_family
+    from circuits.superposition import Superposition, superposition_score
+    from circuits.symmetry import Symmetry, rotation
+    from circuits.tuning import TuningConfig, measure_responses, measure_tuning
+    from circuits.tuning_controls import shuffled
+    from circuits.tuning_curve import TuningCurve
+    from circuits.turned_pictures import JointTuning, joint_tuning
+    from circuits.weight_map import WeightMap
+    from circuits.weights import raw_weights
 
 _HOMES = {
     "AngleProfile": "angle_profiles",
@@ -65,7 +95,7 @@ _HOMES = {
     "CircuitCheck": "circuit_check",
     "CircuitGraph": "graph",
     "ClassEffect": "ablation_effects",
-    "ContributionScore": "edge_scores",
+    "ContributionScore": "input_scores",
     "DropWeights": "edits",
     "Edge": "graph",
     "EdgeScores": "edge_patching",

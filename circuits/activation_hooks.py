@@ -1,6 +1,6 @@
 """Change what sites of a network give, by hooks that nothing is left of.
 
-ablation.py, attribution.py and edge_scores.py put these up. The hooks see the calls of the
+ablation.py, attribution.py and edge_patching.py put these up. The hooks see the calls of the
 network in order; a trace is left alone, because it shows the network itself and is kept.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from circuits.edge_scores import SCORES, ContributionScore, EdgeScore, weight_score
+from circuits.input_scores import SCORES, ContributionScore, EdgeScore, weight_score
 from circuits.expansion import expand
 from circuits.graph import MAX_EDGES, CircuitGraph, Edge, Node
 from circuits.observed import Images

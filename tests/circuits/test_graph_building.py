@@ -3,7 +3,7 @@ import torch
 
 import featviz
 from circuits.artificial import ARTIFICIAL_CURVES
-from circuits.edge_scores import ContributionScore, weight_score
+from circuits.input_scores import ContributionScore, weight_score
 from circuits.expansion import expand
 from circuits.graph_building import build_graph
 from circuits.preservation import pearson
