@@ -11,12 +11,15 @@
    beside as many random inputs that fire there, and as many that fire as hard. Likewise inputs of
    the opposite orientation, and the response to the opposite arc.
 
+4. The same tuning is measured without the negative weights of the target's last layers.
+
 high_low_circuit.py does the same for detectors of high beside low frequency in inception_3a; its
 figures come with these. With `-o OUT.png` the family matrix is drawn, and that of the lines beside
-it in OUT_lines.png. Takes about four minutes on one core, pictures included.
+it in OUT_lines.png. Takes about ten minutes on one core, mostly for the pictures.
 """
 
 import argparse
+import copy
 import json
 import sys
 from collections.abc import Sequence
@@ -48,6 +51,7 @@ from circuits.replay import Replay, middle_maps
 from circuits.selection import Thresholds, tuned_curves, tuned_family
 from circuits.tuning import grid_for
 from circuits.tuning_curve import angle_between
+from circuits.tuning_report import Summary, summarise
 from featviz.images import png_bytes, to_picture, write_file
 from featviz.models import Model
 from featviz.units import Unit
@@ -178,6 +182,23 @@ def ablations(
     return rows
 
 
+def uninhibited(model: Model, curves: Family) -> dict[str, Summary]:
+    """Return the tuning of the curves, and that without negative weights in their last layers."""
+    module = copy.deepcopy(model.module)
+    with torch.no_grad():
+        for branch in ("1x1", "3x3", "5x5", "pool_proj"):
+            layer = module.get_submodule(f"{TARGET}_{branch}_pre_relu_conv")
+            for weight in (p for p in layer.parameters() if p.dim() == 4):
+                weight.clamp_(min=0)
+    twin = Model(module, model.spec, weights_origin=f"{model.weights_origin}; clamped")
+    networks = {"intact": model, "without negative weights": twin}
+    channels = curves.channels(TARGET)
+    return {
+        name: summarise(measure_tuning(network, TARGET, channels))
+        for name, network in networks.items()
+    }
+
+
 def draw(
     model: Model, targets: Family, sources: Sequence[Family], file: Path, *, steps: int
 ) -> list[Path]:
@@ -214,6 +235,7 @@ def study(model: Model, *, draws: int, networks: int) -> tuple[dict[str, Any], t
             for family in (curves, early, lines)
         },
         "weights": profiles(model, curves, early, lines),
+        "inhibition": {n: part.to_json() for n, part in uninhibited(model, curves).items()},
         "units": rows,
         "ablation": {
             name: summarise_rows([row[name] for row in rows if name in row], side=side)
@@ -244,6 +266,11 @@ def show(found: dict[str, Any]) -> None:
                 f"mean sum {row['mean']:>6.2f}  positive {row['positive']:>4.0%}  "
                 f"by chance {row['chance_low']:>5.2f} to {row['chance_high']:.2f}"
             )
+    for name, part in found["inhibition"].items():
+        print(
+            f"\ntuning, {name}: medians of FWHM {part['fwhm_deg']:.0f}°, echo {part['echo']:.2f}, "
+            f"selectivity {part['selectivity'][1]:.2f}, peak {part['peak']:.0f}"
+        )
     print("\nresponses over the intact peak; n: intact without random matched")
     print("unit                deg  FWHM  echo  same orientation                opposite")
     for row in found["units"]:
