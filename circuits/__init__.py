@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from circuits.draw import graph_to_svg
     from circuits.draw_png import graph_picture
     from circuits.edge_patching import EdgeScores, edge_scores
-    from circuits.input_scores import ContributionScore
     from circuits.edits import DropWeights, Edit, ScaleEdge, SelectInputs, SetUnits, parse_edit
     from circuits.enrichment import Enrichment, branch_enrichment, enrichment_of
     from circuits.equivariance import (
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from circuits.graph_page import write_graph_page
     from circuits.grouping import Grouping, group
     from circuits.input_ablation import InputAblation, ablate_inputs
+    from circuits.input_scores import ContributionScore
     from circuits.keeping import keep_only
     from circuits.kernel_scores import PruningCurve, activation_scores, pruning_curve, weight_scores
     from circuits.kernel_sides import side_sums

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from circuits.input_scores import SCORES, ContributionScore, EdgeScore, weight_score
 from circuits.expansion import expand
 from circuits.graph import MAX_EDGES, CircuitGraph, Edge, Node
+from circuits.input_scores import SCORES, ContributionScore, EdgeScore, weight_score
 from circuits.observed import Images
 from circuits.site_columns import reads, site_columns
 from circuits.weight_map import WeightMap

@@ -21,21 +21,10 @@ from featviz import receptive_field
 from featviz.receptive_field import Field
 from featviz.redirected_relu import RELUS, redirect
 
-ACTIVATIONS = RELUS | {
-    "hardtanh",
-    "hardtanh_",
-    "leaky_relu",
-    "leaky_relu_",
-    "elu",
-    "elu_",
-    "gelu",
-    "silu",
-    "hardswish",
-    "mish",
-    "selu",
-    "prelu",
-    "softplus",
-}
+_OTHERS = """
+    hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ gelu silu hardswish mish selu prelu softplus
+"""
+ACTIVATIONS = RELUS | set(_OTHERS.split())
 _PASS_THROUGH = {"dropout", "dropout2d", "feature_dropout", "contiguous", "to", "clone"}
 
 

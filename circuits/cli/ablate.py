@@ -90,8 +90,6 @@ def ablate(
     from circuits.ablation_effects import tuning_effects, unit_effects
     from circuits.tuning import TuningConfig
 
-    if not drops and not keeps:
-        raise CircuitError('nothing to change; give --drop "negative weights" or --keep SITE:UNITS')
     edits = _edits(units, drops, keeps)
     loaded = load_model(model, **options)
     site, channels = pick_units(loaded, units)
@@ -128,6 +126,8 @@ def _edits(units: str, drops: tuple[str, ...], keeps: tuple[str, ...]) -> "list[
     """Read the edits; what they leave out is that of the units."""
     from circuits.edits import parse_edit
 
+    if not drops and not keeps:
+        raise CircuitError('nothing to change; give --drop "negative weights" or --keep SITE:UNITS')
     site = units.rpartition(":")[0]
     edits = [parse_edit(text, of=site if "weights" in text else units) for text in drops]
     for text in keeps:

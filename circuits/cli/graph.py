@@ -153,13 +153,8 @@ def graph(
         found = build(loaded, unit)
         checked = None
         if check and given is not None:
-            region = "center" if images is None else "map"
-            how: dict[str, Any] = {
-                "told": told,
-                "region": region,
-                "ablation": ablation,
-                "seed": seed,
-            }
+            how: dict[str, Any] = {"told": told, "ablation": ablation, "seed": seed}
+            how["region"] = "center" if images is None else "map"
             checked = check_circuit(loaded, found, given, rebuild=build, **how)
         if output is not None:
             drawn = None if no_images else (steps, seed)

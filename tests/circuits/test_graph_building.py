@@ -3,9 +3,9 @@ import torch
 
 import featviz
 from circuits.artificial import ARTIFICIAL_CURVES
-from circuits.input_scores import ContributionScore, weight_score
 from circuits.expansion import expand
 from circuits.graph_building import build_graph
+from circuits.input_scores import ContributionScore, weight_score
 from circuits.preservation import pearson
 from circuits.site_columns import reads, site_columns
 from circuits.stimuli import strokes

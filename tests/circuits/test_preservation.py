@@ -5,9 +5,9 @@ from circuit_graphs import small_graph
 import featviz
 from circuits.artificial import ARTIFICIAL_CURVES
 from circuits.circuit_check import check_circuit, check_document, check_rows, probe_images
-from circuits.input_scores import ContributionScore
 from circuits.graph import CircuitGraph
 from circuits.graph_building import build_graph
+from circuits.input_scores import ContributionScore
 from circuits.keeping import channel_means, keep_only
 from circuits.preservation import Probe, measure_faithfulness, preservation_curve
 from circuits.stimuli import strokes
