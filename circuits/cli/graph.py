@@ -141,13 +141,11 @@ def graph(
     loaded = load_model(model, **options)
     wants = check or score == "contribution" or images is not None or gates in _IMAGE_GATES
     given, told = _pictures(loaded, unit, images, image_count) if wants else (None, "")
-
     sites = None if through is None else [site.strip() for site in through.split(",")]
+    ways: Any = {"score": score, "gates": gates, "images": given, "sites": sites, **sizes}
 
     def build(network: "Model", name: str) -> "CircuitGraph":
-        return build_graph(
-            network, name, score=score, gates=gates, images=given, sites=sites, **sizes
-        )
+        return build_graph(network, name, **ways)
 
     with prints_to_stderr():
         found = build(loaded, unit)
@@ -158,8 +156,7 @@ def graph(
             checked = check_circuit(loaded, found, given, rebuild=build, **how)
         if output is not None:
             drawn = None if no_images else (steps, seed)
-            found = _dressed(loaded, found, drawn, quiet=quiet)
-            _write(output, found, checked, theme)
+            _write(output, _dressed(loaded, found, drawn, quiet=quiet), checked, theme)
     _print(found, checked, output, as_json=as_json)
 
 
