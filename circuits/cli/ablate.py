@@ -17,19 +17,29 @@ if TYPE_CHECKING:
 
     from circuits.ablation_effects import TuningEffect, UnitEffect
     from circuits.edits import Edit
+    from circuits.tuning import TuningConfig
     from featviz.models import Model
 
 _TUNING = ("preferred_deg", "fwhm_deg", "echo", "selectivity", "peak")
 _ACTIVATION = ("correlation", "mean_change")
 
-_EXAMPLES = """\b
+_EPILOG = """\b
+EDIT is one of
+  negative weights [of SITE[:UNITS]]  or positive; by default of the layer of UNITS
+  negative weights SITE:A->SITE:B     only those of the kernels between these
+  units SITE:A                        these units give 0
+  mean SITE:A                         or their mean over --images
+  inputs SITE:A [of SITE[:UNITS]]     UNITS read nothing of these
+  edge SITE:A->SITE:B [xFACTOR]       scales what A gives to B; 0 without a factor
+
+\b
 featviz circuit ablate artificial_curves arcs:6 --drop "negative weights"
 featviz circuit ablate artificial_curves arcs:6 --keep early_curves:0-11
 featviz circuit ablate squeezenet1_1 fire4:141 --drop "units fire3:0-15" --images photos/
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=_EPILOG)
 @click.argument("model")
 @click.argument("units", metavar="SITE:UNITS")
 @click.option("--drop", "drops", multiple=True, metavar="EDIT", help="What to change; repeatable.")
@@ -62,54 +72,37 @@ def ablate(
     drops: tuple[str, ...],
     keeps: tuple[str, ...],
     stimulus: str,
-    angles: int | None,
-    levels: Any,
     images: Path | None,
     image_count: int,
-    draws: int,
-    seed: int,
-    quiet: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
-    r"""Say in numbers what breaks in UNITS of MODEL when weights or units are dropped.
+    """Say in numbers what breaks in UNITS of MODEL when weights or units are dropped.
 
     Beside the numbers before and after stand those of random edits of the same size: as many
     weights of the same units, or as many units of the same site. What random edits break too is
     no evidence.
-
-    \b
-    EDIT is one of
-      negative weights [of SITE[:UNITS]]    or positive; by default those of the layer of UNITS
-      negative weights SITE:A->SITE:B       only those of the kernels between these
-      units SITE:A                          these units give 0
-      mean SITE:A                           or their mean over --images
-      inputs SITE:A [of SITE[:UNITS]]       UNITS read nothing of these
-      edge SITE:A->SITE:B [xFACTOR]         scales what A gives to B; 0 if no factor is given
     """
     from circuits.ablation_effects import tuning_effects, unit_effects
-    from circuits.tuning import TuningConfig
 
     edits = _edits(units, drops, keeps)
+    config = _config(options)
+    chance = {name: options.pop(name) for name in ("draws", "seed")}
     loaded = load_model(model, **options)
     site, channels = pick_units(loaded, units)
-    config = TuningConfig(angles=angles, levels=levels, progress=not quiet)
     with prints_to_stderr():
         batch = None if images is None else _photographs(loaded, images, image_count)
-        tuned = tuning_effects(
-            loaded, edits, site, channels,
-            stimulus=stimulus, config=config, images=batch, draws=draws, seed=seed,
-        )  # fmt: skip
-        compared = None if batch is None else unit_effects(
-            loaded, edits, site, channels, batch, draws=draws, seed=seed
-        )  # fmt: skip
+        shown: dict[str, Any] = {"stimulus": stimulus, "config": config, "images": batch}
+        tuned = tuning_effects(loaded, edits, site, channels, **shown, **chance)
+        compared = None
+        if batch is not None:
+            compared = unit_effects(loaded, edits, site, channels, batch, **chance)
     document = {
         "model": loaded.name,
         "weights": loaded.weights_origin,
         "edits": [_said(edit) for edit in edits],
         "stimulus": stimulus,
-        "draws": draws,
-        "seed": seed,
+        **chance,
         "images": None if images is None or batch is None else f"{len(batch)} of {images}",
         "units": [
             _row(effect, compared[k] if compared else None) for k, effect in enumerate(tuned)
@@ -120,6 +113,14 @@ def ablate(
     else:
         _print(document)
     return 0
+
+
+def _config(options: dict[str, Any]) -> "TuningConfig":
+    """Take the settings of the measurement out of the options."""
+    from circuits.tuning import TuningConfig
+
+    angles, levels, quiet = (options.pop(name) for name in ("angles", "levels", "quiet"))
+    return TuningConfig(angles=angles, levels=levels, progress=not quiet)
 
 
 def _edits(units: str, drops: tuple[str, ...], keeps: tuple[str, ...]) -> "list[Edit]":
