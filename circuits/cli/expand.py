@@ -33,7 +33,19 @@ class _Norm(click.ParamType[float | str]):
             self.fail(f"{value!r} is neither a number nor 'mean'", param, ctx)
 
 
-@click.command()
+_POLICIES = """\b
+identity         everything passes, as in a linear network
+positive_top     negative weights of the last layer before UNITS count as 0
+positive_paths   negative weights of every layer on the way count as 0
+data_mean        each channel passes its share of open gates over the images
+attribution      gradient x activation where the unit is most active in the images
+
+\b
+featviz circuit expand squeezenet1_1 fire2 fire4:141 --gates identity,positive_top,attribution
+"""
+
+
+@click.command(epilog=_POLICIES)
 @click.argument("model")
 @click.argument("source")
 @click.argument("units")
@@ -85,17 +97,10 @@ def expand(
     as_json: bool,
     **options: Any,
 ) -> int:
-    r"""Expand weights from SOURCE to UNITS of MODEL over all layers between them.
+    """Expand weights from SOURCE to UNITS of MODEL over all layers between them.
 
     What activation functions let through is a choice, and no choice is the truth: the command
     always shows how far the policies of --gates agree, beside what chance would give.
-
-    \b
-    identity         everything passes, as in a linear network
-    positive_top     negative weights of the last layer before UNITS count as 0
-    positive_paths   negative weights of every layer on the way count as 0
-    data_mean        each channel passes its share of open gates over the images
-    attribution      gradient x activation where the unit is most active in the images
     """
     from circuits.agreement import compare_gates
     from circuits.gates import NEEDS_IMAGES, check_gates
