@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     )
     from circuits.family_map import FamilyMap, map_families
     from circuits.grouping import Grouping, group
+    from circuits.kind_rules import KindRules, UnitKind, unit_kinds
+    from circuits.network_map import NetworkMap, map_network
+    from circuits.photographed import PhotographEvidence, photograph_evidence
+    from circuits.probes import Probed, probe_site
     from circuits.superposition import Superposition, superposition_score
     from circuits.symmetry import Symmetry, rotation
     from circuits.tuning import TuningConfig, measure_responses, measure_tuning
@@ -55,10 +59,15 @@ _HOMES = {
     "Grouping": "grouping",
     "HarmonicScore": "equivariance",
     "JointTuning": "turned_pictures",
+    "KindRules": "kind_rules",
+    "NetworkMap": "network_map",
+    "PhotographEvidence": "photographed",
+    "Probed": "probes",
     "Superposition": "superposition",
     "Symmetry": "symmetry",
     "TuningConfig": "tuning",
     "TuningCurve": "tuning_curve",
+    "UnitKind": "kind_rules",
     "WeightMap": "weight_map",
     "angles_by_rotation": "equivariance",
     "banding_score": "banding",
@@ -75,15 +84,19 @@ _HOMES = {
     "harmonic_test": "equivariance",
     "joint_tuning": "turned_pictures",
     "map_families": "family_map",
+    "map_network": "network_map",
     "matched": "factorisation",
     "measure_responses": "tuning",
     "measure_tuning": "tuning",
     "parse_families": "families",
+    "photograph_evidence": "photographed",
+    "probe_site": "probes",
     "raw_weights": "weights",
     "read_families": "families",
     "rotation": "symmetry",
     "shuffled": "tuning_controls",
     "superposition_score": "superposition",
+    "unit_kinds": "kind_rules",
     "write_families": "families",
 }
 
@@ -98,10 +111,15 @@ __all__ = [
     "Grouping",
     "HarmonicScore",
     "JointTuning",
+    "KindRules",
+    "NetworkMap",
+    "PhotographEvidence",
+    "Probed",
     "Superposition",
     "Symmetry",
     "TuningConfig",
     "TuningCurve",
+    "UnitKind",
     "WeightMap",
     "angles_by_rotation",
     "banding_score",
@@ -118,15 +136,19 @@ __all__ = [
     "harmonic_test",
     "joint_tuning",
     "map_families",
+    "map_network",
     "matched",
     "measure_responses",
     "measure_tuning",
     "parse_families",
+    "photograph_evidence",
+    "probe_site",
     "raw_weights",
     "read_families",
     "rotation",
     "shuffled",
     "superposition_score",
+    "unit_kinds",
     "write_families",
 ]
 

@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "circuit"]
 COMMANDS: dict[str, str] = {
     "expand": "expand:expand",
     "families": "families:families",
+    "map": "map:map_command",
     "tuning": "tuning:tuning",
     "weights": "weights:weights",
 }
