@@ -8,6 +8,7 @@ blocked ReLUs. `trace` runs a network once and keeps what sites.py needs to name
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,6 +180,17 @@ class Trace:
         return tuple(call for call in self.calls if call.path == path)
 
 
+_TRACING: ContextVar[bool] = ContextVar("_TRACING", default=False)
+
+
+def is_tracing() -> bool:
+    """Tell whether a trace runs: hooks that change activations then leave them alone.
+
+    A trace shows the network itself, and is kept.
+    """
+    return _TRACING.get()
+
+
 class _Tracer(ActivationWatch):
     """Follows every tensor that depends on the image."""
 
@@ -301,12 +313,14 @@ def trace(network: nn.Module, network_input: Float[Tensor, "1 c h w"]) -> Trace:
         return hook
 
     handles = []
+    token = _TRACING.set(True)
     try:
         for path, module in network.named_modules():
             handles.append(module.register_forward_hook(hook_for(path, module)))
         with torch.no_grad(), tracer, warnings.catch_warnings():
             network(network_input)
     finally:
+        _TRACING.reset(token)
         for handle in handles:
             handle.remove()
     return Trace(tuple(calls), _foldable(tracer))

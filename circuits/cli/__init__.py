@@ -11,6 +11,7 @@ import click
 __all__ = ["COMMANDS", "circuit"]
 
 COMMANDS: dict[str, str] = {
+    "ablate": "ablate:ablate",
     "expand": "expand:expand",
     "families": "families:families",
     "map": "map:map_command",
