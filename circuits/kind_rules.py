@@ -32,7 +32,7 @@ FAMILIES = (
 _GREY = ("line", "curve", "angle", "corner", "edge", "grating", "high_low", ROUND)
 _STIMULI = {
     "edges": ("edge",),
-    "lines": ("line",),
+    "lines": ("line", "grating"),
     "curves": ("curve",),
     "corners": ("angle", "corner"),
     "colour contrast": ("color_pair",),
@@ -41,13 +41,13 @@ _STIMULI = {
     "texture": ("grating",),
 }
 _RIVALS = {
-    "edges": ("line", "grating"),
-    "lines": ("edge", "grating"),
-    "curves": ("line", "edge", "grating"),
-    "corners": ("curve", "line", "edge", "grating"),
+    "edges": ("line", "grating", "high_low"),
+    "lines": ("edge", "high_low"),
+    "curves": ("line", "edge", "grating", "high_low"),
+    "corners": ("curve", "line", "edge", "grating", "high_low"),
     "colour contrast": _GREY,
-    "high-low frequency": ("grating", "edge", "line"),
-    "circles": ("line", "curve", "angle", "edge", "grating"),
+    "high-low frequency": tuple(name for name in _GREY if name != "high_low"),
+    "circles": tuple(name for name in _GREY if name not in {ROUND, "high_low"}),
     "texture": ("line", "curve", "edge"),
 }
 _ORDER = (
@@ -56,9 +56,9 @@ _ORDER = (
     "circles",
     "corners",
     "curves",
-    "texture",
     "edges",
     "lines",
+    "texture",
 )
 
 
@@ -131,7 +131,7 @@ def unit_kinds(
 
     The first family counts whose stimulus excites the unit more than its rivals', by a factor,
     whose tuning is as the family's should be, and which photographs confirm; in the order colour
-    contrast, high-low frequency, circles, corners, curves, texture, edges, lines. For circles,
+    contrast, high-low frequency, circles, corners, curves, edges, lines, texture. For circles,
     corners and texture there is no such check in photographs.
 
     Args:
