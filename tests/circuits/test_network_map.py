@@ -86,8 +86,8 @@ def test_colour_is_found_where_a_unit_answers(tmp_path: Path) -> None:
         network.bias.zero_()
         network.weight[0, 0, 1, 1], network.weight[0, 2, 1, 1] = 1, -1  # red, not blue
         network.weight[1, 2, 1, 1] = 1  # blue, which only the grey half has
-    model = featviz.load(network, size=60)
-    found = photograph_evidence(model, [""], [file], turns=4)[""]
+    model = featviz.load(torch.nn.Sequential(network), size=60)
+    found = photograph_evidence(model, ["0"], [file], turns=4)["0"]
     assert found.chroma[0] > 1.5
     assert found.chroma[1] < 0.3
 
@@ -154,11 +154,11 @@ def test_bad_arguments_are_refused(stripes: Path, tmp_path: Path) -> None:
         photograph_evidence(model, ["arcs"], [stripes], turns=0)
     with pytest.raises(CircuitError, match="sees the whole image, or nobody knows what"):
         photograph_evidence(featviz.load("squeezenet1_1", weights="random"), ["logits"], [stripes])
-    grey = featviz.load(torch.nn.Conv2d(1, 2, 3), size=32, channels=1)
+    grey = featviz.load(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)), size=32, channels=1)
     with pytest.raises(CircuitError, match="photographs are RGB"):
-        photograph_evidence(grey, [""], [stripes])
+        photograph_evidence(grey, ["0"], [stripes])
     broken = torch.nn.Conv2d(3, 2, 3)
     with torch.no_grad():
         broken.weight.fill_(torch.nan)
     with pytest.raises(CircuitError, match="not a finite number"):
-        probe_site(featviz.load(broken, size=32), "")
+        probe_site(featviz.load(torch.nn.Sequential(broken), size=32), "0")
