@@ -65,7 +65,10 @@ if TYPE_CHECKING:
     from circuits.keeping import keep_only
     from circuits.kernel_scores import PruningCurve, activation_scores, pruning_curve, weight_scores
     from circuits.kernel_sides import side_sums
+    from circuits.kind_rules import KindRules, UnitKind, unit_kinds
     from circuits.matrix_picture import family_matrix
+    from circuits.network_map import NetworkMap, map_network
+    from circuits.photographed import PhotographEvidence, photograph_evidence
     from circuits.preservation import (
         Faithfulness,
         PreservationPoint,
@@ -73,6 +76,7 @@ if TYPE_CHECKING:
         measure_faithfulness,
         preservation_curve,
     )
+    from circuits.probes import Probed, probe_site
     from circuits.random_edits import edited_at_random
     from circuits.random_network import with_random_weights
     from circuits.relevance import Relevance, conditional_relevance
@@ -111,9 +115,13 @@ _HOMES = {
     "HarmonicScore": "equivariance",
     "InputAblation": "input_ablation",
     "JointTuning": "turned_pictures",
+    "KindRules": "kind_rules",
+    "NetworkMap": "network_map",
     "Node": "graph",
+    "PhotographEvidence": "photographed",
     "PreservationPoint": "preservation",
     "Probe": "preservation",
+    "Probed": "probes",
     "PruningCurve": "kernel_scores",
     "Relevance": "relevance",
     "Replay": "replay",
@@ -128,6 +136,7 @@ _HOMES = {
     "TuningCurve": "tuning_curve",
     "TuningEffect": "ablation_effects",
     "UnitEffect": "ablation_effects",
+    "UnitKind": "kind_rules",
     "WeightMap": "weight_map",
     "ablate_inputs": "input_ablation",
     "activation_scores": "kernel_scores",
@@ -161,14 +170,17 @@ _HOMES = {
     "joint_tuning": "turned_pictures",
     "keep_only": "keeping",
     "map_families": "family_map",
+    "map_network": "network_map",
     "matched": "factorisation",
     "measure_faithfulness": "preservation",
     "measure_responses": "tuning",
     "measure_tuning": "tuning",
     "parse_edit": "edits",
     "parse_families": "families",
+    "photograph_evidence": "photographed",
     "preservation_curve": "preservation",
     "probe_images": "circuit_check",
+    "probe_site": "probes",
     "pruning_curve": "kernel_scores",
     "raw_weights": "weights",
     "read_families": "families",
@@ -180,6 +192,7 @@ _HOMES = {
     "tuned_family": "selection",
     "tuning_effects": "ablation_effects",
     "unit_effects": "ablation_effects",
+    "unit_kinds": "kind_rules",
     "weight_scores": "kernel_scores",
     "with_images": "graph_features",
     "with_random_weights": "random_network",
@@ -212,9 +225,13 @@ __all__ = [
     "HarmonicScore",
     "InputAblation",
     "JointTuning",
+    "KindRules",
+    "NetworkMap",
     "Node",
+    "PhotographEvidence",
     "PreservationPoint",
     "Probe",
+    "Probed",
     "PruningCurve",
     "Relevance",
     "Replay",
@@ -229,6 +246,7 @@ __all__ = [
     "TuningCurve",
     "TuningEffect",
     "UnitEffect",
+    "UnitKind",
     "WeightMap",
     "ablate_inputs",
     "activation_scores",
@@ -262,14 +280,17 @@ __all__ = [
     "joint_tuning",
     "keep_only",
     "map_families",
+    "map_network",
     "matched",
     "measure_faithfulness",
     "measure_responses",
     "measure_tuning",
     "parse_edit",
     "parse_families",
+    "photograph_evidence",
     "preservation_curve",
     "probe_images",
+    "probe_site",
     "pruning_curve",
     "raw_weights",
     "read_families",
@@ -281,6 +302,7 @@ __all__ = [
     "tuned_family",
     "tuning_effects",
     "unit_effects",
+    "unit_kinds",
     "weight_scores",
     "with_images",
     "with_random_weights",

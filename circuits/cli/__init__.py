@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "expand": "expand:expand",
     "families": "families:families",
     "graph": "graph:graph",
+    "map": "map:map_command",
     "tuning": "tuning:tuning",
     "weights": "weights:weights",
 }
