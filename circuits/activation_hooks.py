@@ -30,8 +30,8 @@ def editable_site(model: Model, name: str) -> Site:
     site = model.site_table().resolve(name)
     if any(part.pre for part in site.parts):
         raise CircuitError(
-            f"{name!r} in {model.name!r} is what goes into an activation function and cannot be "
-            "replaced; edit what comes out of it, without '.pre', or weights"
+            f"{name!r} in {model.name!r} is a pre-activation, whose units cannot be silenced and "
+            "cannot be replaced; edit what comes out of it, without '.pre', or weights"
         )
     return site
 

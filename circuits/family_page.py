@@ -12,7 +12,7 @@ from PIL import Image
 from circuits.enrichment import Enrichment
 from circuits.families import Family
 from circuits.family_map import FamilyMap, Member
-from circuits.tuning_page import polar_svg
+from circuits.tuning_page import POLAR_STYLE, polar_svg
 from featviz.images import png_bytes, write_file
 
 _PAGE = Template("""<!doctype html>
@@ -21,10 +21,7 @@ _PAGE = Template("""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif;
-  --mean: #0072b2; --fill: #0072b230; --level: #7779; --rim: #8886; --true: #d55e00; }
-@media (prefers-color-scheme: dark) {
-  :root { --mean: #56b4e9; --fill: #56b4e938; --level: #aaa9; --true: #e69f00; } }
+:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
 body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
 h2 { margin: 2.2rem 0 .2rem; font-size: 1.2rem; }
 p { margin: .3rem 0 .8rem; max-width: 46rem; }
@@ -37,13 +34,7 @@ a { color: inherit; }
 figure { margin: 0; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 img { width: 100%; display: block; border-radius: 4px; image-rendering: auto; }
-svg { width: 100%; display: block; }
-.rim { fill: none; stroke: var(--rim); }
-.level { fill: none; stroke: var(--level); stroke-width: .6; }
-.mean { fill: var(--fill); stroke: var(--mean); stroke-width: 1.6; stroke-linejoin: round; }
-.true { stroke: var(--true); stroke-width: 2.4; stroke-linecap: round; }
-svg text { font-size: 8px; fill: currentColor; opacity: .65; text-anchor: middle;
-  dominant-baseline: central; }
+$polar
 dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
 dt { opacity: .7; }
 dd { margin: 0; font-variant-numeric: tabular-nums; }
@@ -102,6 +93,7 @@ def write_family_page(
     if found.left_out:
         lead += f" {found.left_out} units of the site are in none."
     page = _PAGE.substitute(
+        polar=POLAR_STYLE,
         title=html.escape(f"Families of {found.site} in {found.model}"),
         lead=html.escape(lead),
         control=html.escape(control_text(found)),

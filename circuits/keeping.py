@@ -5,15 +5,15 @@ The one place through which checks of circuits cut units off; hooks last as long
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.activation_hooks import Change, changed_sites, editable_site
 from featviz.errors import CircuitError, did_you_mean
 from featviz.models import Model
-from featviz.sites import Part
 
 ABLATIONS = ("zero", "mean")
 
@@ -59,65 +59,22 @@ def keep_only(
         CircuitError: If a site is a pre-activation, which hooks cannot reach.
         SiteError: If a site is unknown.
     """
-    table = model.site_table()
-    cuts: dict[Part, tuple[Tensor, Tensor]] = {}
+    changes: dict[str, Change] = {}
     for name, channels in kept.items():
-        site = table.resolve(name)
-        mask = torch.zeros(site.channels, dtype=torch.bool)
+        count = editable_site(model, name).channels
+        mask = torch.zeros(count, dtype=torch.bool)
         mask[list(channels)] = True
-        values = torch.zeros(site.channels) if fill is None else fill[name].cpu()
-        first = 0
-        for part in site.parts:
-            if part.pre:
-                raise CircuitError(
-                    f"{name!r} is a pre-activation, whose units cannot be silenced; use "
-                    f"{name.replace('.pre', '')!r}"
-                )
-            width = table.resolve(f"{part.path}#{part.index}").channels
-            low, high = max(site.span[0] - first, 0), min(site.span[1] - first, width)
-            if low < high:
-                whole, new = torch.ones(width, dtype=torch.bool), torch.zeros(width)
-                own = slice(low + first - site.span[0], high + first - site.span[0])
-                whole[low:high], new[low:high] = mask[own], values[own]
-                cuts[part] = _joined(cuts.get(part), whole, new)
-            first += width
-    handles = _hooks(model, cuts)
-    try:
+        values = torch.zeros(count) if fill is None else fill[name]
+        changes[name] = partial(_silenced, mask, values)
+    with changed_sites(model, changes):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _joined(
-    before: tuple[Tensor, Tensor] | None, mask: Tensor, values: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the cut of two slices of one place."""
-    if before is None:
-        return mask, values
-    return before[0] & mask, torch.where(before[0], values, before[1])
-
-
-def _hooks(model: Model, cuts: Mapping[Part, tuple[Tensor, Tensor]]) -> list[Any]:
-    counts: dict[str, int] = {}
-
-    def begin(_module: object, _args: object) -> None:
-        counts.clear()
-
-    def cut(path: str, output: Tensor) -> Tensor | None:
-        index = counts.get(path, 0)
-        counts[path] = index + 1
-        found = cuts.get(Part(path, index))
-        if found is None:
-            return None
-        shape = (1, -1, *(1 for _ in output.shape[2:]))
-        mask, values = (tensor.to(output.device).view(shape) for tensor in found)
-        return torch.where(mask, output, values.to(output.dtype))
-
-    handles: list[Any] = [model.module.register_forward_pre_hook(begin)]
-    for path in {part.path for part in cuts}:
-        module = model.module.get_submodule(path)
-        handles.append(
-            module.register_forward_hook(lambda _m, _a, output, path=path: cut(path, output))
-        )
-    return handles
+def _silenced(
+    mask: Bool[Tensor, " c"], values: Float[Tensor, " c"], activation: Float[Tensor, "b c ..."]
+) -> Float[Tensor, "b c ..."]:
+    """Return an activation in which only the channels of a mask are left, the others replaced."""
+    shape = (1, -1, *(1 for _ in activation.shape[2:]))
+    return torch.where(
+        mask.to(activation.device).view(shape), activation, values.to(activation).view(shape)
+    )

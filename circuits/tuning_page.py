@@ -23,16 +23,26 @@ _RADIUS = 46
 _TILE_PX = 56
 _SHOWN_ANGLES = 8
 
+POLAR_STYLE = """:root {
+  --mean: #0072b2; --fill: #0072b230; --level: #7779; --rim: #8886; --true: #d55e00; }
+@media (prefers-color-scheme: dark) {
+  :root { --mean: #56b4e9; --fill: #56b4e938; --level: #aaa9; --true: #e69f00; } }
+svg { width: 100%; display: block; }
+.rim { fill: none; stroke: var(--rim); }
+.level { fill: none; stroke: var(--level); stroke-width: .6; }
+.mean { fill: var(--fill); stroke: var(--mean); stroke-width: 1.6; stroke-linejoin: round; }
+.true { stroke: var(--true); stroke-width: 2.4; stroke-linecap: round; }
+svg text { font-size: 8px; fill: currentColor; opacity: .65; text-anchor: middle;
+  dominant-baseline: central; }"""
+"""How `polar_svg` looks, for the style sheet of a page."""
+
 _PAGE = Template("""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif;
-  --mean: #0072b2; --fill: #0072b230; --level: #7779; --rim: #8886; --true: #d55e00; }
-@media (prefers-color-scheme: dark) {
-  :root { --mean: #56b4e9; --fill: #56b4e938; --level: #aaa9; --true: #e69f00; } }
+:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
 body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
 h2 { margin: 2rem 0 .4rem; font-size: 1.2rem; }
 p { margin: .3rem 0 .8rem; max-width: 46rem; }
@@ -45,13 +55,7 @@ td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
   grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
 figure { margin: 0; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
-svg { width: 100%; display: block; }
-.rim { fill: none; stroke: var(--rim); }
-.level { fill: none; stroke: var(--level); stroke-width: .6; }
-.mean { fill: var(--fill); stroke: var(--mean); stroke-width: 1.6; stroke-linejoin: round; }
-.true { stroke: var(--true); stroke-width: 2.4; stroke-linecap: round; }
-svg text { font-size: 8px; fill: currentColor; opacity: .65; text-anchor: middle;
-  dominant-baseline: central; }
+$polar
 dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
 dt { opacity: .7; }
 dd { margin: 0; font-variant-numeric: tabular-nums; }
@@ -112,6 +116,7 @@ def write_tuning_page(path: Path, page: TuningPage) -> None:
         for name, value in page.settings
     )
     text = _PAGE.substitute(
+        polar=POLAR_STYLE,
         title=html.escape(page.title),
         lead=html.escape(page.lead),
         settings=settings,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from featviz.errors import UnitError
 from featviz.objectives.activations import OUTSIDE, Activations, Score, gram_matrices, positions
+from featviz.objectives.around import Around
 from featviz.objectives.base import Objective
 from featviz.objectives.spelling import argument
 from featviz.objectives.unit import Channel
@@ -82,7 +83,7 @@ class Alignment(_Joint):
 
 
 @dataclass(frozen=True)
-class Diverse(Objective):
+class Diverse(Around):
     """An objective that is worth less the more alike its images are.
 
     Adds `share * |score| * diversity(site)` for each of its sites, with |score| held fixed, so that
@@ -98,23 +99,9 @@ class Diverse(Objective):
         return self.objective.sites
 
     @property
-    def parts(self) -> tuple[Objective, ...]:
-        """The objective."""
-        return (self.objective,)
-
-    @property
     def joint(self) -> bool:
         """True: images are compared with each other."""
         return True
-
-    @property
-    def label(self) -> str:
-        """That of the objective."""
-        return self.objective.label
-
-    def check(self, sites: Mapping[str, Site]) -> None:
-        """Check the objective."""
-        self.objective.check(sites)
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score less what likeness costs."""

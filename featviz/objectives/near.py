@@ -1,6 +1,5 @@
 """Staying near a given image while an objective climbs: accentuation."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,14 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from featviz.objectives.activations import IMAGE, Activations, Score
+from featviz.objectives.around import Around
 from featviz.objectives.base import Objective
-from featviz.sites import Site
 
 _EPSILON = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Near(Objective):
+class Near(Around):
     """An objective that is worth less the further its image is from a given one.
 
     Takes away `share * |score| * |image - start|^2 / |start - mean(start)|^2`, with |score| held
@@ -34,20 +33,6 @@ class Near(Objective):
     def sites(self) -> tuple[str, ...]:
         """Those of the objective, and the image."""
         return tuple(dict.fromkeys((*self.objective.sites, IMAGE)))
-
-    @property
-    def parts(self) -> tuple[Objective, ...]:
-        """The objective."""
-        return (self.objective,)
-
-    @property
-    def label(self) -> str:
-        """That of the objective."""
-        return self.objective.label
-
-    def check(self, sites: Mapping[str, Site]) -> None:
-        """Check the objective."""
-        self.objective.check(sites)
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score less what distance costs."""

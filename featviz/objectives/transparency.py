@@ -9,6 +9,7 @@ from torch import Tensor
 
 from featviz.errors import ObjectiveError
 from featviz.objectives.activations import ALPHA, Activations, Score
+from featviz.objectives.around import Around
 from featviz.objectives.base import Objective
 from featviz.objectives.binding import bind
 from featviz.sites import Site
@@ -45,7 +46,7 @@ class Opacity(Objective):
 
 
 @dataclass(frozen=True)
-class Transparent(Objective):
+class Transparent(Around):
     """An objective that is worth less the more of its image is opaque.
 
     Adds `share * |score| * log(1 - mean alpha)`, with |score| held fixed. For positive scores its
@@ -65,20 +66,6 @@ class Transparent(Objective):
     def sites(self) -> tuple[str, ...]:
         """Those of the objective, and the alpha channel."""
         return tuple(dict.fromkeys((*self.objective.sites, ALPHA)))
-
-    @property
-    def parts(self) -> tuple[Objective, ...]:
-        """The objective."""
-        return (self.objective,)
-
-    @property
-    def label(self) -> str:
-        """That of the objective."""
-        return self.objective.label
-
-    def check(self, sites: Mapping[str, Site]) -> None:
-        """Check the objective."""
-        self.objective.check(sites)
 
     def score(self, activations: Activations) -> Float[Tensor, "*b"]:
         """Return the score less what opacity costs."""
