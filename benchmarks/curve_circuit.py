@@ -45,13 +45,13 @@ from circuits import (
     measure_tuning,
     shuffled,
 )
-from circuits.feature_images import feature_images
-from circuits.input_ablation import ablate_inputs, largest_response, summarise_rows
-from circuits.replay import Replay, middle_maps
-from circuits.selection import Thresholds, tuned_curves, tuned_family
-from circuits.tuning import grid_for
-from circuits.tuning_curve import angle_between
-from circuits.tuning_report import Summary, summarise
+from circuits.ablation.editing.input_ablation import ablate_inputs, largest_response, summarise_rows
+from circuits.ablation.editing.replay import Replay, middle_maps
+from circuits.families.selection import Thresholds, tuned_curves, tuned_family
+from circuits.pictures.feature_images import feature_images
+from circuits.tuning.curve import angle_between
+from circuits.tuning.measuring import grid_for
+from circuits.tuning.report import Summary, summarise
 from featviz.images import png_bytes, to_picture, write_file
 from featviz.models import Model
 from featviz.units import Unit

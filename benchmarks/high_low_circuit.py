@@ -30,13 +30,13 @@ from circuits import (
     shuffled,
     stimuli,
 )
-from circuits.input_ablation import ablate_inputs, largest_response, summarise_rows
-from circuits.kernel_sides import side_sums
-from circuits.replay import Replay, middle_maps
-from circuits.selection import Thresholds, tuned_curves
-from circuits.tuning import grid_for, tuning_curves
-from circuits.tuning_curve import angle_between
-from circuits.tuning_report import tuning_row
+from circuits.ablation.editing.input_ablation import ablate_inputs, largest_response, summarise_rows
+from circuits.ablation.editing.replay import Replay, middle_maps
+from circuits.expansion.expand.kernel_sides import side_sums
+from circuits.families.selection import Thresholds, tuned_curves
+from circuits.tuning.curve import angle_between
+from circuits.tuning.measuring import grid_for, tuning_curves
+from circuits.tuning.report import tuning_row
 from featviz.models import Model
 
 SOURCE, TARGET = "pool2", "inception_3a"

@@ -16,11 +16,11 @@ from torch import Tensor
 
 import circuits
 from circuits import TuningConfig, TuningCurve
-from circuits.live import run_live
-from circuits.opgraph import OpGraph, record_between
-from circuits.photographed import turned_photographs
+from circuits.expansion.expand.live import run_live
+from circuits.kinds.photographed import turned_photographs
 from circuits.stimuli import Grid
-from circuits.tuning import grid_for
+from circuits.tracing.opgraph import OpGraph, record_between
+from circuits.tuning.measuring import grid_for
 from featviz.models import Model
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")

@@ -41,8 +41,8 @@ from benchmarks.orientation_reading import (
     scores,
 )
 from circuits import TuningConfig, TuningCurve
-from circuits.tuning import grid_for, read_map, tuning_curves
-from circuits.tuning_curve import angle_between
+from circuits.tuning.curve import angle_between
+from circuits.tuning.measuring import grid_for, read_map, tuning_curves
 from featviz.models import Model, load
 
 MODULES = (("fire2", "fire3"), ("fire3", "fire4"), ("fire4", "fire5"))

@@ -13,8 +13,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuits.ablation import edited
-    from circuits.ablation_effects import (
+    from circuits.ablation.editing.editing import edited
+    from circuits.ablation.editing.edits import (
+        DropWeights,
+        Edit,
+        ScaleEdge,
+        SelectInputs,
+        SetUnits,
+        parse_edit,
+    )
+    from circuits.ablation.editing.effects import (
         ClassEffect,
         TuningEffect,
         UnitEffect,
@@ -22,183 +30,187 @@ if TYPE_CHECKING:
         tuning_effects,
         unit_effects,
     )
-    from circuits.agreement import GateReport, compare_gates
-    from circuits.angle_profiles import AngleProfile, angle_profile
-    from circuits.attribution import (
+    from circuits.ablation.editing.input_ablation import InputAblation, ablate_inputs
+    from circuits.ablation.editing.keeping import keep_only
+    from circuits.ablation.editing.random_edits import edited_at_random
+    from circuits.ablation.editing.random_network import with_random_weights
+    from circuits.ablation.editing.replay import Replay
+    from circuits.attribution.contributions.contributions import (
         Attribution,
         contributions,
         gradient_times_activation,
         integrated_gradients,
     )
-    from circuits.banding import BandingScore, banding_score
-    from circuits.circuit_check import CheckRow, CircuitCheck, check_circuit, probe_images
-    from circuits.draw import graph_to_svg
-    from circuits.draw_png import graph_picture
-    from circuits.edge_patching import EdgeScores, edge_scores
-    from circuits.edits import DropWeights, Edit, ScaleEdge, SelectInputs, SetUnits, parse_edit
-    from circuits.enrichment import Enrichment, branch_enrichment, enrichment_of
-    from circuits.equivariance import (
+    from circuits.attribution.contributions.edge_patching import EdgeScores, edge_scores
+    from circuits.attribution.contributions.kernel_scores import (
+        PruningCurve,
+        activation_scores,
+        pruning_curve,
+        weight_scores,
+    )
+    from circuits.attribution.contributions.relevance import Relevance, conditional_relevance
+    from circuits.expansion.expand.agreement import GateReport, compare_gates
+    from circuits.expansion.expand.expand import expand
+    from circuits.expansion.expand.kernel_sides import side_sums
+    from circuits.expansion.expand.raw_weights import raw_weights
+    from circuits.expansion.expand.weight_map import WeightMap
+    from circuits.factoring.banding import BandingScore, banding_score
+    from circuits.factoring.factor import factorise, factorise_each, factorise_weights
+    from circuits.factoring.factorisation import Factorisation, matched
+    from circuits.factoring.superposition import Superposition, superposition_score
+    from circuits.families.enrichment import Enrichment, branch_enrichment, enrichment_of
+    from circuits.families.equivariance import (
         EquivarianceScore,
         HarmonicScore,
         angles_by_rotation,
         equivariance_score,
         harmonic_test,
     )
-    from circuits.expansion import expand
-    from circuits.factor import factorise, factorise_each, factorise_weights
-    from circuits.factorisation import Factorisation, matched
-    from circuits.families import (
+    from circuits.families.family import (
         Family,
         check_partition,
         parse_families,
         read_families,
         write_families,
     )
-    from circuits.family_map import FamilyMap, map_families
-    from circuits.graph import CircuitGraph, Edge, Node, Tuning
-    from circuits.graph_building import build_graph
-    from circuits.graph_features import with_images, with_tuning
-    from circuits.graph_page import write_graph_page
-    from circuits.grouping import Grouping, group
-    from circuits.input_ablation import InputAblation, ablate_inputs
-    from circuits.input_scores import ContributionScore
-    from circuits.keeping import keep_only
-    from circuits.kernel_scores import PruningCurve, activation_scores, pruning_curve, weight_scores
-    from circuits.kernel_sides import side_sums
-    from circuits.kind_rules import KindRules, UnitKind, unit_kinds
-    from circuits.matrix_picture import family_matrix
-    from circuits.network_map import NetworkMap, map_network
-    from circuits.photographed import PhotographEvidence, photograph_evidence
-    from circuits.preservation import (
+    from circuits.families.family_map import FamilyMap, map_families
+    from circuits.families.grouping import Grouping, group
+    from circuits.families.selection import Thresholds, tuned_curves, tuned_family
+    from circuits.families.symmetry import Symmetry, rotation
+    from circuits.graphs.building import build_graph
+    from circuits.graphs.check import CheckRow, CircuitCheck, check_circuit, probe_images
+    from circuits.graphs.draw import graph_to_svg
+    from circuits.graphs.draw_png import graph_picture
+    from circuits.graphs.features import with_images, with_tuning
+    from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
+    from circuits.graphs.input_scores import ContributionScore
+    from circuits.graphs.page import write_graph_page
+    from circuits.graphs.preservation import (
         Faithfulness,
         PreservationPoint,
         Probe,
         measure_faithfulness,
         preservation_curve,
     )
-    from circuits.probes import Probed, probe_site
-    from circuits.random_edits import edited_at_random
-    from circuits.random_network import with_random_weights
-    from circuits.relevance import Relevance, conditional_relevance
-    from circuits.replay import Replay
-    from circuits.selection import Thresholds, tuned_curves, tuned_family
-    from circuits.superposition import Superposition, superposition_score
-    from circuits.symmetry import Symmetry, rotation
-    from circuits.tuning import TuningConfig, measure_responses, measure_tuning
-    from circuits.tuning_controls import shuffled
-    from circuits.tuning_curve import TuningCurve
-    from circuits.turned_pictures import JointTuning, joint_tuning
-    from circuits.weight_map import WeightMap
-    from circuits.weights import raw_weights
+    from circuits.kinds.network_map import NetworkMap, map_network
+    from circuits.kinds.photographed import PhotographEvidence, photograph_evidence
+    from circuits.kinds.probes import Probed, probe_site
+    from circuits.kinds.rules import KindRules, UnitKind, unit_kinds
+    from circuits.pictures.family_matrix import family_matrix
+    from circuits.tuning.angle_profiles import AngleProfile, angle_profile
+    from circuits.tuning.controls import shuffled
+    from circuits.tuning.curve import TuningCurve
+    from circuits.tuning.measuring import TuningConfig, measure_responses, measure_tuning
+    from circuits.tuning.turned_pictures import JointTuning, joint_tuning
 
 _HOMES = {
-    "AngleProfile": "angle_profiles",
-    "Attribution": "attribution",
-    "BandingScore": "banding",
-    "CheckRow": "circuit_check",
-    "CircuitCheck": "circuit_check",
-    "CircuitGraph": "graph",
-    "ClassEffect": "ablation_effects",
-    "ContributionScore": "input_scores",
-    "DropWeights": "edits",
-    "Edge": "graph",
-    "EdgeScores": "edge_patching",
-    "Edit": "edits",
-    "Enrichment": "enrichment",
-    "EquivarianceScore": "equivariance",
-    "Factorisation": "factorisation",
-    "Faithfulness": "preservation",
-    "Family": "families",
-    "FamilyMap": "family_map",
-    "GateReport": "agreement",
-    "Grouping": "grouping",
-    "HarmonicScore": "equivariance",
-    "InputAblation": "input_ablation",
-    "JointTuning": "turned_pictures",
-    "KindRules": "kind_rules",
-    "NetworkMap": "network_map",
-    "Node": "graph",
-    "PhotographEvidence": "photographed",
-    "PreservationPoint": "preservation",
-    "Probe": "preservation",
-    "Probed": "probes",
-    "PruningCurve": "kernel_scores",
-    "Relevance": "relevance",
-    "Replay": "replay",
-    "ScaleEdge": "edits",
-    "SelectInputs": "edits",
-    "SetUnits": "edits",
-    "Superposition": "superposition",
-    "Symmetry": "symmetry",
-    "Thresholds": "selection",
-    "Tuning": "graph",
-    "TuningConfig": "tuning",
-    "TuningCurve": "tuning_curve",
-    "TuningEffect": "ablation_effects",
-    "UnitEffect": "ablation_effects",
-    "UnitKind": "kind_rules",
-    "WeightMap": "weight_map",
-    "ablate_inputs": "input_ablation",
-    "activation_scores": "kernel_scores",
-    "angle_profile": "angle_profiles",
-    "angles_by_rotation": "equivariance",
-    "banding_score": "banding",
-    "branch_enrichment": "enrichment",
-    "build_graph": "graph_building",
-    "check_circuit": "circuit_check",
-    "check_partition": "families",
-    "class_effects": "ablation_effects",
-    "compare_gates": "agreement",
-    "conditional_relevance": "relevance",
-    "contributions": "attribution",
-    "edge_scores": "edge_patching",
-    "edited": "ablation",
-    "edited_at_random": "random_edits",
-    "enrichment_of": "enrichment",
-    "equivariance_score": "equivariance",
-    "expand": "expansion",
-    "factorise": "factor",
-    "factorise_each": "factor",
-    "factorise_weights": "factor",
-    "family_matrix": "matrix_picture",
-    "gradient_times_activation": "attribution",
-    "graph_picture": "draw_png",
-    "graph_to_svg": "draw",
-    "group": "grouping",
-    "harmonic_test": "equivariance",
-    "integrated_gradients": "attribution",
-    "joint_tuning": "turned_pictures",
-    "keep_only": "keeping",
-    "map_families": "family_map",
-    "map_network": "network_map",
-    "matched": "factorisation",
-    "measure_faithfulness": "preservation",
-    "measure_responses": "tuning",
-    "measure_tuning": "tuning",
-    "parse_edit": "edits",
-    "parse_families": "families",
-    "photograph_evidence": "photographed",
-    "preservation_curve": "preservation",
-    "probe_images": "circuit_check",
-    "probe_site": "probes",
-    "pruning_curve": "kernel_scores",
-    "raw_weights": "weights",
-    "read_families": "families",
-    "rotation": "symmetry",
-    "shuffled": "tuning_controls",
-    "side_sums": "kernel_sides",
-    "superposition_score": "superposition",
-    "tuned_curves": "selection",
-    "tuned_family": "selection",
-    "tuning_effects": "ablation_effects",
-    "unit_effects": "ablation_effects",
-    "unit_kinds": "kind_rules",
-    "weight_scores": "kernel_scores",
-    "with_images": "graph_features",
-    "with_random_weights": "random_network",
-    "with_tuning": "graph_features",
-    "write_families": "families",
-    "write_graph_page": "graph_page",
+    "AngleProfile": "tuning.angle_profiles",
+    "Attribution": "attribution.contributions",
+    "BandingScore": "factoring.banding",
+    "CheckRow": "graphs.check",
+    "CircuitCheck": "graphs.check",
+    "CircuitGraph": "graphs.graph",
+    "ClassEffect": "ablation.effects",
+    "ContributionScore": "graphs.input_scores",
+    "DropWeights": "ablation.edits",
+    "Edge": "graphs.graph",
+    "EdgeScores": "attribution.edge_patching",
+    "Edit": "ablation.edits",
+    "Enrichment": "families.enrichment",
+    "EquivarianceScore": "families.equivariance",
+    "Factorisation": "factoring.factorisation",
+    "Faithfulness": "graphs.preservation",
+    "Family": "families.family",
+    "FamilyMap": "families.family_map",
+    "GateReport": "expansion.agreement",
+    "Grouping": "families.grouping",
+    "HarmonicScore": "families.equivariance",
+    "InputAblation": "ablation.input_ablation",
+    "JointTuning": "tuning.turned_pictures",
+    "KindRules": "kinds.rules",
+    "NetworkMap": "kinds.network_map",
+    "Node": "graphs.graph",
+    "PhotographEvidence": "kinds.photographed",
+    "PreservationPoint": "graphs.preservation",
+    "Probe": "graphs.preservation",
+    "Probed": "kinds.probes",
+    "PruningCurve": "attribution.kernel_scores",
+    "Relevance": "attribution.relevance",
+    "Replay": "ablation.replay",
+    "ScaleEdge": "ablation.edits",
+    "SelectInputs": "ablation.edits",
+    "SetUnits": "ablation.edits",
+    "Superposition": "factoring.superposition",
+    "Symmetry": "families.symmetry",
+    "Thresholds": "families.selection",
+    "Tuning": "graphs.graph",
+    "TuningConfig": "tuning.measuring",
+    "TuningCurve": "tuning.curve",
+    "TuningEffect": "ablation.effects",
+    "UnitEffect": "ablation.effects",
+    "UnitKind": "kinds.rules",
+    "WeightMap": "expansion.weight_map",
+    "ablate_inputs": "ablation.input_ablation",
+    "activation_scores": "attribution.kernel_scores",
+    "angle_profile": "tuning.angle_profiles",
+    "angles_by_rotation": "families.equivariance",
+    "banding_score": "factoring.banding",
+    "branch_enrichment": "families.enrichment",
+    "build_graph": "graphs.building",
+    "check_circuit": "graphs.check",
+    "check_partition": "families.family",
+    "class_effects": "ablation.effects",
+    "compare_gates": "expansion.agreement",
+    "conditional_relevance": "attribution.relevance",
+    "contributions": "attribution.contributions",
+    "edge_scores": "attribution.edge_patching",
+    "edited": "ablation.editing",
+    "edited_at_random": "ablation.random_edits",
+    "enrichment_of": "families.enrichment",
+    "equivariance_score": "families.equivariance",
+    "expand": "expansion.expand",
+    "factorise": "factoring.factor",
+    "factorise_each": "factoring.factor",
+    "factorise_weights": "factoring.factor",
+    "family_matrix": "pictures.family_matrix",
+    "gradient_times_activation": "attribution.contributions",
+    "graph_picture": "graphs.draw_png",
+    "graph_to_svg": "graphs.draw",
+    "group": "families.grouping",
+    "harmonic_test": "families.equivariance",
+    "integrated_gradients": "attribution.contributions",
+    "joint_tuning": "tuning.turned_pictures",
+    "keep_only": "ablation.keeping",
+    "map_families": "families.family_map",
+    "map_network": "kinds.network_map",
+    "matched": "factoring.factorisation",
+    "measure_faithfulness": "graphs.preservation",
+    "measure_responses": "tuning.measuring",
+    "measure_tuning": "tuning.measuring",
+    "parse_edit": "ablation.edits",
+    "parse_families": "families.family",
+    "photograph_evidence": "kinds.photographed",
+    "preservation_curve": "graphs.preservation",
+    "probe_images": "graphs.check",
+    "probe_site": "kinds.probes",
+    "pruning_curve": "attribution.kernel_scores",
+    "raw_weights": "expansion.raw_weights",
+    "read_families": "families.family",
+    "rotation": "families.symmetry",
+    "shuffled": "tuning.controls",
+    "side_sums": "expansion.kernel_sides",
+    "superposition_score": "factoring.superposition",
+    "tuned_curves": "families.selection",
+    "tuned_family": "families.selection",
+    "tuning_effects": "ablation.effects",
+    "unit_effects": "ablation.effects",
+    "unit_kinds": "kinds.rules",
+    "weight_scores": "attribution.kernel_scores",
+    "with_images": "graphs.features",
+    "with_random_weights": "ablation.random_network",
+    "with_tuning": "graphs.features",
+    "write_families": "families.family",
+    "write_graph_page": "graphs.page",
 }
 
 __all__ = [

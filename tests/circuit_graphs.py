@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from circuits.graph import CircuitGraph, Edge, Node, Tuning
+from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
 
 NASTY = '</script><img src=x onerror="missing()">&<b>"\''
 

@@ -175,10 +175,10 @@ def test_stages_name_modules_that_exist() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "said"),
     [
-        ("featviz.rendering", "import circuits.graph", "featviz may not import circuits"),
+        ("featviz.rendering", "import circuits.graphs.graph", "featviz may not import circuits"),
         ("featviz.cli.main", "def f():\n    from app import main", "featviz may not import app"),
-        ("circuits.draw", "from app.cache import load", "circuits may not import app"),
-        ("circuits.draw", "import streamlit as st", "only app may"),
+        ("circuits.graphs.draw", "from app.cache import load", "circuits may not import app"),
+        ("circuits.graphs.draw", "import streamlit as st", "only app may"),
         ("featviz.sites", "from featviz.rendering import render", "comes after it"),
         ("featviz.params.fourier", "from ..transforms import jitter", "comes after it"),
         ("featviz.models.spec", "from featviz.sites import Site", "comes after it"),
@@ -197,7 +197,10 @@ def test_an_import_against_the_arrows_is_found(module: str, source: str, said: s
     [
         ("featviz.cli.render", "import featviz\nfrom featviz.rendering import render"),
         ("featviz.models.model", "from featviz.sites import Site\nfrom .spec import ModelSpec"),
-        ("circuits.graph", "from featviz.models import load\nfrom circuits.expand import expand"),
+        (
+            "circuits.graphs.graph",
+            "from featviz.models import load\nfrom circuits.expand import expand",
+        ),
         ("app.main", "import streamlit\nfrom circuits import graph\nfrom featviz import render"),
     ],
 )

@@ -15,9 +15,9 @@ from featviz.errors import CircuitError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from circuits.ablation_effects import TuningEffect, UnitEffect
-    from circuits.edits import Edit
-    from circuits.tuning import TuningConfig
+    from circuits.ablation.edits import Edit
+    from circuits.ablation.effects import TuningEffect, UnitEffect
+    from circuits.tuning.measuring import TuningConfig
     from featviz.models import Model
 
 _TUNING = ("preferred_deg", "fwhm_deg", "echo", "selectivity", "peak")
@@ -83,7 +83,7 @@ def ablate(
     weights of the same units, or as many units of the same site. What random edits break too is
     no evidence.
     """
-    from circuits.ablation_effects import tuning_effects, unit_effects
+    from circuits.ablation.effects import tuning_effects, unit_effects
 
     edits = _edits(units, drops, keeps)
     config = _config(options)
@@ -117,7 +117,7 @@ def ablate(
 
 def _config(options: dict[str, Any]) -> "TuningConfig":
     """Take the settings of the measurement out of the options."""
-    from circuits.tuning import TuningConfig
+    from circuits.tuning.measuring import TuningConfig
 
     angles, levels, quiet = (options.pop(name) for name in ("angles", "levels", "quiet"))
     return TuningConfig(angles=angles, levels=levels, progress=not quiet)
@@ -125,7 +125,7 @@ def _config(options: dict[str, Any]) -> "TuningConfig":
 
 def _edits(units: str, drops: tuple[str, ...], keeps: tuple[str, ...]) -> "list[Edit]":
     """Read the edits; what they leave out is that of the units."""
-    from circuits.edits import parse_edit
+    from circuits.ablation.edits import parse_edit
 
     if not drops and not keeps:
         raise CircuitError('nothing to change; give --drop "negative weights" or --keep SITE:UNITS')
@@ -148,7 +148,7 @@ def _photographs(model: "Model", folder: Path, count: int) -> "Tensor":
 
 
 def _said(edit: "Edit") -> str:
-    from circuits.edits import SelectInputs
+    from circuits.ablation.edits import SelectInputs
 
     kept = isinstance(edit, SelectInputs) and edit.keep
     return f"{'keep' if kept else 'drop'} {edit}"

@@ -10,7 +10,7 @@ from featviz.cli.loading import load_model
 from featviz.cli.output import print_json, print_table, prints_to_stderr
 
 if TYPE_CHECKING:
-    from circuits.agreement import GateReport
+    from circuits.expansion.agreement import GateReport
     from featviz.models import Model
 
 _SOME = 64
@@ -102,8 +102,8 @@ def expand(
     What activation functions let through is a choice, and no choice is the truth: the command
     always shows how far the policies of --gates agree, beside what chance would give.
     """
-    from circuits.agreement import compare_gates
-    from circuits.gates import NEEDS_IMAGES, check_gates
+    from circuits.expansion.agreement import compare_gates
+    from circuits.expansion.gates import NEEDS_IMAGES, check_gates
 
     policies = [check_gates(name.strip()) for name in gates.split(",")]
     loaded = load_model(model, **options)
@@ -144,7 +144,7 @@ def _stimuli(
     """Return images and what they are: photographs, or else feature images of each unit."""
     import torch
 
-    from circuits.feature_images import own_stimuli
+    from circuits.pictures.feature_images import own_stimuli
     from featviz.metrics import PictureFolder
 
     if folder is None:
@@ -160,7 +160,7 @@ def _stimuli(
 def _print(
     report: "GateReport", told: str, files: list[str], *, top: int, by: Any, as_json: bool
 ) -> None:
-    from circuits.weight_files import weight_document
+    from circuits.pictures.weight_files import weight_document
 
     if as_json:
         maps = [weight_document(weights, count=top, by=by) for weights in report.maps]

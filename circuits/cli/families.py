@@ -14,8 +14,8 @@ from featviz.errors import CircuitError, OutputError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from circuits.family_map import FamilyMap
-    from circuits.weight_map import WeightMap
+    from circuits.expansion.weight_map import WeightMap
+    from circuits.families.family_map import FamilyMap
     from featviz.models import Model
 
 
@@ -127,9 +127,9 @@ def families(
     """
     _check_ways(by, file, source, inputs)
     _check_free(output, save, overwrite=overwrite)
-    from circuits.families import parse_families, read_families, write_families
-    from circuits.family_map import map_families
-    from circuits.tuning import TuningConfig
+    from circuits.families.family import parse_families, read_families, write_families
+    from circuits.families.family_map import map_families
+    from circuits.tuning.measuring import TuningConfig
 
     given, read = (None if path is None else read_families(path) for path in (file, inputs))
     loaded = load_model(model, **options)
@@ -179,7 +179,7 @@ def _check_free(*files: Path | None, overwrite: bool) -> None:
 
 def _weights(model: "Model", source: str | None, site: str) -> "WeightMap":
     """Return the weights between the sites with gates taken as open."""
-    from circuits.expansion import expand
+    from circuits.expansion.expand import expand
 
     assert source is not None, "checked before"
     return expand(model, source, site)
@@ -197,7 +197,7 @@ def _write_page(
     progress: bool,
 ) -> None:
     import featviz
-    from circuits.family_page import write_family_page
+    from circuits.families.page import write_family_page
     from featviz.images import make_folder
 
     chosen = [m for f in found.families for m in _spread(found.of(f.name), images)]
@@ -268,7 +268,7 @@ def _print(found: "FamilyMap", output: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json(_document(found, output))
         return
-    from circuits.family_page import branch_text, control_text, facts
+    from circuits.families.page import branch_text, control_text, facts
 
     every = ("expected", "preferred", "FWHM", "echo", "selectivity", "stimulus")
     known = [(member, dict(facts(member))) for member in found.members]

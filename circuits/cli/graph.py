@@ -14,8 +14,8 @@ from featviz.errors import CircuitError, OutputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from circuits.circuit_check import CircuitCheck
-    from circuits.graph import CircuitGraph
+    from circuits.graphs.check import CircuitCheck
+    from circuits.graphs.graph import CircuitGraph
     from featviz.models import Model
 
 FORMATS = (".html", ".svg", ".png", ".json")
@@ -134,8 +134,8 @@ def graph(
     nothing about units that see something else.
     """
     _check_output(output, overwrite=overwrite)
-    from circuits.circuit_check import check_circuit
-    from circuits.graph_building import build_graph
+    from circuits.graphs.building import build_graph
+    from circuits.graphs.check import check_circuit
 
     sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
@@ -182,8 +182,8 @@ def _pictures(model: "Model", unit: str, folder: Path | None, count: int) -> "tu
     """Return photographs, or else stimuli at the unit's scale, and what they are."""
     import torch
 
-    from circuits.circuit_check import probe_images
     from circuits.cli.weights import pick_units
+    from circuits.graphs.check import probe_images
     from featviz.metrics import PictureFolder
 
     site, _ = pick_units(model, unit)
@@ -205,7 +205,7 @@ def _dressed(
     model: "Model", found: "CircuitGraph", drawn: tuple[int, int] | None, *, quiet: bool
 ) -> "CircuitGraph":
     """Return the graph with tuning and, where steps and a seed are given, feature images."""
-    from circuits.graph_features import with_images, with_tuning
+    from circuits.graphs.features import with_images, with_tuning
 
     tuned = with_tuning(found, model)
     if drawn is None:
@@ -214,9 +214,9 @@ def _dressed(
 
 
 def _write(output: Path, found: "CircuitGraph", checked: "CircuitCheck | None", theme: Any) -> None:
-    from circuits.draw import graph_to_svg
-    from circuits.draw_png import graph_picture
-    from circuits.graph_page import write_graph_page
+    from circuits.graphs.draw import graph_to_svg
+    from circuits.graphs.draw_png import graph_picture
+    from circuits.graphs.page import write_graph_page
     from featviz.images import make_folder, png_bytes, write_file
 
     make_folder(output.parent)
@@ -239,8 +239,8 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
-    from circuits.circuit_check import HEADS, check_document, check_rows, check_text
-    from circuits.graph_json import graph_document
+    from circuits.graphs.check import HEADS, check_document, check_rows, check_text
+    from circuits.graphs.graph_json import graph_document
 
     if as_json:
         document = graph_document(found)

@@ -10,7 +10,7 @@ from featviz.cli.output import json_option, print_table, prints_to_stderr
 from featviz.errors import CircuitError, OutputError
 
 if TYPE_CHECKING:
-    from circuits.network_map import NetworkMap
+    from circuits.kinds.network_map import NetworkMap
 
 _EXAMPLES = """\b
 featviz circuit map squeezenet1_1 -p astronaut.png -p coffee.png -o families.json
@@ -64,7 +64,7 @@ def map_command(
     if not photographs:
         raise CircuitError("photographs check what stimuli say; give some, -p FILE -p FILE")
     _check_free(output, overwrite=overwrite)
-    from circuits.network_map import map_network
+    from circuits.kinds.network_map import map_network
 
     loaded = load_model(model, **options)
     with prints_to_stderr():

@@ -14,8 +14,8 @@ from featviz.errors import CircuitError, OutputError, SiteError
 
 if TYPE_CHECKING:
     from circuits.stimuli import Grid
-    from circuits.tuning import TuningConfig
-    from circuits.tuning_curve import TuningCurve
+    from circuits.tuning.curve import TuningCurve
+    from circuits.tuning.measuring import TuningConfig
     from featviz.models import Model
 
 STIMULI = (
@@ -100,9 +100,9 @@ def tuning(
     selectivity, 0 to 1. Beside stands the same for the network with shuffled weights.
     """
     page = None if output is None else _page_path(output, overwrite=overwrite)
-    from circuits.tuning import measure_tuning
-    from circuits.tuning_controls import shuffled
-    from circuits.tuning_report import summarise, tuning_row
+    from circuits.tuning.controls import shuffled
+    from circuits.tuning.measuring import measure_tuning
+    from circuits.tuning.report import summarise, tuning_row
 
     config = _config(options)
     loaded = load_model(model, **options)
@@ -132,7 +132,7 @@ def tuning(
 def _config(options: dict[str, Any]) -> "TuningConfig":
     """Take the settings of the measurement out of the options."""
     from circuits.stimuli import Ink
-    from circuits.tuning import TuningConfig
+    from circuits.tuning.measuring import TuningConfig
 
     size = options.pop("size")
     return TuningConfig(
@@ -222,7 +222,7 @@ def _settings(model: "Model", site: str, stimulus: str, config: "TuningConfig") 
 
 
 def _grid(model: "Model", site: str, stimulus: str, config: "TuningConfig") -> "Grid":
-    from circuits.tuning import grid_for
+    from circuits.tuning.measuring import grid_for
 
     return grid_for(model, site, stimulus=stimulus, config=config)
 
@@ -238,7 +238,7 @@ def _write(
     summaries: list[Any],
     document: dict[str, Any],
 ) -> None:
-    from circuits.tuning_page import TuningPage, write_tuning_page
+    from circuits.tuning.page import TuningPage, write_tuning_page
     from featviz.images import make_folder, write_file
 
     make_folder(page.parent)

@@ -10,7 +10,7 @@ from featviz.cli.loading import load_model, model_options
 from featviz.cli.output import json_option, print_json, print_table, prints_to_stderr
 
 if TYPE_CHECKING:
-    from circuits.weight_map import WeightMap
+    from circuits.expansion.weight_map import WeightMap
     from featviz.models import Model
 
 RANKINGS = ("l2", "max", "sum", "positive", "negative")
@@ -63,8 +63,8 @@ def write_weights(
     quiet: bool,
 ) -> list[str]:
     """Write weight maps, with rendered pictures of inputs and targets, and return the files."""
-    from circuits.feature_images import feature_images, to_pictures
-    from circuits.weight_files import check_weight_files, save_weights
+    from circuits.pictures.feature_images import feature_images, to_pictures
+    from circuits.pictures.weight_files import check_weight_files, save_weights
 
     check_weight_files(maps, folder, model_name=model.name, overwrite=overwrite)
     sources = [
@@ -123,9 +123,9 @@ def weights(
     that is not linear lies between, they are expanded with identity gates, and the output says so;
     'featviz circuit expand' compares other gates.
     """
-    from circuits.expansion import expand
-    from circuits.weight_files import weight_document
-    from circuits.weights import is_adjacent, raw_weights
+    from circuits.expansion.expand import expand
+    from circuits.expansion.raw_weights import is_adjacent, raw_weights
+    from circuits.pictures.weight_files import weight_document
 
     loaded = load_model(model, **options)
     target, channels = pick_units(loaded, units)

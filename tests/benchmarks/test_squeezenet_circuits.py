@@ -2,12 +2,12 @@ import pytest
 import torch
 
 import circuits
-import circuits.artificial
+import circuits.artificial.model
 import featviz
 from benchmarks.orientation_reading import Units, correlate, read_by
 from benchmarks.squeezenet_circuits import Tail
 from circuits import TuningConfig
-from circuits.opgraph import record_between
+from circuits.tracing.opgraph import record_between
 
 
 def test_structure_that_is_known_is_found() -> None:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from circuits.artificial import ARTIFICIAL_CURVES
+from circuits.artificial.model import ARTIFICIAL_CURVES
 from circuits.cli import circuit
 from featviz.errors import CircuitError, UnitError
 

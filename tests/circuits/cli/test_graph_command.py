@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from circuits.artificial import ARTIFICIAL_CURVES
+from circuits.artificial.model import ARTIFICIAL_CURVES
 from circuits.cli import circuit
-from circuits.graph import CircuitGraph
+from circuits.graphs.graph import CircuitGraph
 from featviz.errors import CircuitError, OutputError, SiteError
 
 NAME = ARTIFICIAL_CURVES.name

@@ -43,7 +43,7 @@ def test_weights_of_adjacent_sites(tmp_path: Path) -> None:
 def test_weights_of_distant_sites_are_expanded_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("circuits.feature_images.feature_images.__kwdefaults__", {
+    monkeypatch.setattr("circuits.pictures.feature_images.feature_images.__kwdefaults__", {
         "size": 48, "steps": 2, "seed": 0, "progress": False})  # fmt: skip
     result = run("weights", "squeezenet1_1", "fire3", "fire4:141", "--top", "2", "--json",
                  "-o", str(tmp_path))  # fmt: skip

@@ -1,0 +1,1 @@
+"""Edits of a network that are undone afterwards, and what they change."""

@@ -1,0 +1,1 @@
+"""The hand-built curve network: ground truth for every method here."""

@@ -1,0 +1,1 @@
+"""Which units made this one fire: contributions, gradients, relevance, patching."""

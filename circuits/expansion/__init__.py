@@ -1,0 +1,1 @@
+"""Weights between two sites as kernels: composed, gated, and checked against gradients."""

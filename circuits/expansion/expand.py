@@ -1,0 +1,254 @@
+"""Weights between distant sites of a network: `expand`, the heart of the package.
+
+    weights = expand(model, "fire2", "fire4", units=[141], gates="positive_top")
+
+Records the operations between (opgraph.py), passes kernels back through them (compose.py) under a
+gate policy (gates.py); where an operation has no rule, takes gradients instead (vjp.py) and says
+so. What comes is read by agreement.py, factor.py, graph.py and draw.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.expansion.adjoints import Passage, PoolScale
+from circuits.expansion.canvas import NotComposableError
+from circuits.expansion.compose import (
+    Reach,
+    check_size,
+    compose,
+    kernel_dtype,
+    pick_channels,
+    reach,
+)
+from circuits.expansion.gates import (
+    Gates,
+    NormPoint,
+    check_gates,
+    check_pool,
+    list_notes,
+    make_passage,
+)
+from circuits.expansion.observed import Images, observe
+from circuits.expansion.vjp import field_reach, needs_point, vjp
+from circuits.expansion.weight_map import WeightMap
+from circuits.tracing.operations import ACTIVATIONS, LRN
+from circuits.tracing.opgraph import OpGraph, record_between
+from featviz.borrowing import own_settings
+from featviz.errors import CircuitError
+from featviz.kept_memory import kept_memory
+from featviz.models import Model
+
+METHODS = ("auto", "compose", "vjp")
+_PASSED = ACTIVATIONS | {LRN, "max_pool2d_with_indices"}
+
+
+def expand(
+    model: Model,
+    source: str,
+    target: str,
+    *,
+    units: Sequence[int] | None = None,
+    gates: str = "identity",
+    images: Images | None = None,
+    lrn_at: NormPoint = None,
+    pool: str = "average",
+    times_activation: bool = True,
+    method: str = "auto",
+    size: tuple[int, int] | None = None,
+) -> WeightMap:
+    """Return the kernels through which units of a site read all units of an earlier one.
+
+    Everything linear on the way is composed exactly: convolutions with stride, dilation, groups
+    and padding, batch norms, pools, sums, concatenations, slices, linear layers. What is not, the
+    gates decide. The kernels hold for positions away from the edges; at an edge the network
+    replaces what lies outside of each map between by zeros, which no kernel can say. A map that
+    is smaller than the kernels does not crop them. Behind an average over a whole map there is
+    one position only, and edges are exact.
+
+    Args:
+        model: Any model that runs eagerly; it is left as it was.
+        source: Site that is read, see featviz.sites. Where a max pool lies between, the pool itself
+            may be the source: then nothing is spread.
+        target: Site that is built.
+        units: Channels of the target; None for all.
+        gates: What activation functions let through, see gates.py.
+        images: RGB (or the network's own channels), 0..1, for `data_mean`, `attribution` and
+            `lrn_at="mean"`, and where an operation can only be linearised at an image; for
+            `attribution` perhaps a mapping from channel to its own images.
+        lrn_at: Activation of every channel at which local response norms are linearised; `mean`:
+            the mean of each channel over the images; None: 0, where they only scale.
+        pool: Weight of the n cells of a max pool: 1/n (`average`), 1/sqrt(n) (`keep_l2`), 1
+            (`keep_max`). With 1/n a way through a pool seems weaker than one without.
+        times_activation: For `attribution`: multiply gradients by the source's activation.
+        method: `compose`, `vjp` for gradients through the network (slower; for checks), or `auto`:
+            composition, and gradients where an operation has no rule.
+        size: Image size to trace at, height and width in px; None for the model's own.
+
+    Returns:
+        Kernels of float32, or of float64 for a network of float64, on the CPU. Their `notes` say
+        what was approximated.
+
+    Raises:
+        CircuitError: If the sites have no weights between them, an operation allows neither
+            composition nor gradients under these gates, images are missing, or the result would
+            be too large.
+        SiteError: If a site is unknown.
+        ModelError: If the network cannot run.
+
+    References:
+        Voss et al. 2021, "Visualizing Weights", Distill; identity gates with averaged max pools
+        are its expanded weights, without their crop.
+    """
+    policy, weight = check_gates(gates), check_pool(pool)
+    with own_settings(), kept_memory():
+        graph = record_between(model, source, target, size=size)
+        channels = pick_channels(graph, units)
+        where, refusal = _reach(graph, method)
+        check_size(graph, channels, where)
+        notes = list_notes(graph, policy, lrn_at=lrn_at, pool=weight)
+        if policy == "attribution":
+            by: Literal["compose", "vjp"] = "vjp"
+            kernel, told = _observed(
+                model, graph, channels, images, where=where, times_activation=times_activation
+            )
+            notes += told
+        else:
+            passage = _passage(model, graph, policy, images, lrn_at=lrn_at, pool=weight)
+            kernel, by = _kernels(
+                model, graph, channels, passage, where, images, refusal, method=method
+            )
+            if by == "vjp" and refusal is not None:
+                notes.append(f"by gradients at the central position, not composed: {refusal}")
+        if refusal is not None:
+            kernel, where = _trimmed(kernel, where)
+    return WeightMap(
+        kernel=kernel.detach(),
+        source=source,
+        target=target,
+        sources=tuple(range(graph.source.channels)),
+        targets=channels,
+        stride=where.stride,
+        offset=where.offset,
+        gates=policy,
+        method=by,
+        notes=tuple(notes),
+    )
+
+
+def _observed(
+    model: Model,
+    graph: OpGraph,
+    channels: tuple[int, ...],
+    images: Images | None,
+    *,
+    where: Reach,
+    times_activation: bool,
+) -> tuple[Float[Tensor, "o i kh kw"], list[str]]:
+    """Return kernels with the true gates at the images, and which targets were silent there."""
+    if images is None:
+        raise CircuitError("attribution gates need images [n c h w] in 0..1; give some")
+    _check_images(images)
+    kernel, silent = observe(
+        model, graph, channels, images, where=where, times_activation=times_activation
+    )
+    return kernel, _silent_notes(silent, images)
+
+
+def _trimmed(kernel: Tensor, where: Reach) -> tuple[Tensor, Reach]:
+    """Cut off the rows and columns that are zero around all kernels.
+
+    Where receptive fields are not known, kernels are as large as the map.
+    """
+    spans = []
+    for axis in (2, 3):
+        live = kernel.transpose(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
+        spans.append((live[0], live[-1] + 1) if live else (0, 1))
+    (top, bottom), (left, right) = spans
+    offset = (where.offset[0] + top, where.offset[1] + left)
+    kernel = kernel[:, :, top:bottom, left:right].contiguous()
+    return kernel, replace(where, offset=offset, extent=(bottom - top, right - left))
+
+
+def _reach(graph: OpGraph, method: str) -> tuple[Reach, NotComposableError | None]:
+    if method not in METHODS:
+        raise CircuitError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    try:
+        return reach(graph), None
+    except NotComposableError as error:
+        if method == "compose":
+            raise
+        return field_reach(graph), error
+
+
+def _check_images(images: Images) -> None:
+    for group in images.values() if isinstance(images, Mapping) else (images,):
+        if group.dim() != 4 or not group.isfinite().all():
+            raise CircuitError(
+                f"images must be [n c h w] and finite, 0..1; got shape {tuple(group.shape)}"
+            )
+
+
+def _silent_notes(silent: dict[int, int], images: Images) -> list[str]:
+    quiet = {c: n for c, n in silent.items() if n}
+    total = {c: len(images[c] if isinstance(images, Mapping) else images) for c in silent}
+    dead = [c for c, n in quiet.items() if n == total[c]]
+    notes = [f"{len(quiet)} targets were silent on some of the images"] if quiet else []
+    if dead:
+        notes.append(f"silent on all images, so without weights: {', '.join(map(str, dead))}")
+    return notes
+
+
+def _passage(
+    model: Model,
+    graph: OpGraph,
+    gates: Gates,
+    images: Images | None,
+    *,
+    lrn_at: NormPoint,
+    pool: PoolScale,
+) -> Passage:
+    if isinstance(images, Mapping):
+        images = torch.cat(list(images.values()))
+    if images is not None:
+        _check_images(images)
+    return make_passage(model, graph, gates, images=images, lrn_at=lrn_at, pool=pool)
+
+
+def _kernels(
+    model: Model,
+    graph: OpGraph,
+    channels: tuple[int, ...],
+    passage: Passage,
+    where: Reach,
+    images: Images | None,
+    refusal: NotComposableError | None,
+    *,
+    method: str,
+) -> tuple[Float[Tensor, "o i kh kw"], Literal["compose", "vjp"]]:
+    """Compose, or take gradients where that is asked for or the only way."""
+    if method != "vjp" and refusal is None:
+        dtype = kernel_dtype(graph)
+        return compose(
+            graph, channels, passage, dtype=dtype, device=model.device, where=where
+        ), "compose"
+    if passage.clamp != "none":
+        raise CircuitError(
+            f"clamped weights need composition{f', but {refusal}' if refusal else ''}; use gates "
+            "'identity', 'data_mean' or 'attribution' here"
+        )
+    point = needs_point(graph, _PASSED)
+    if point is not None and images is None:
+        raise CircuitError(
+            f"{point} is not linear, so its weights depend on the image: give images at which to "
+            "linearise it"
+        )
+    if isinstance(images, Mapping):
+        images = torch.cat(list(images.values()))
+    return vjp(
+        model, graph, channels, passage, where=where, images=images if point else None
+    ), "vjp"

@@ -1,0 +1,1 @@
+"""Weights as a few factors, and how banded or superposed they are."""

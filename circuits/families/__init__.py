@@ -1,0 +1,1 @@
+"""Groups of units: given, found or measured, put in order and tested."""

@@ -1,0 +1,1 @@
+"""Circuits as graphs: built by a score, checked by ablation, drawn."""

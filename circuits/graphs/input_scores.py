@@ -1,0 +1,99 @@
+"""How strongly a unit reads each earlier one: signed scores of the edges of a circuit.
+
+A score takes a `WeightMap` and gives one signed number a kernel, [o i]; graph_building.py ranks by
+magnitude. Anything of that form is a score, also attributions by patching or gradients.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.expansion.weight_map import WeightMap
+from featviz.errors import CircuitError
+from featviz.models import Model
+
+EdgeScore: TypeAlias = Callable[[WeightMap], Tensor]
+
+SCORES = ("weights", "contribution")
+
+
+def weight_score(weights: WeightMap) -> Float[Tensor, "o i"]:
+    """Return the L2 norm of each kernel with the sign of its sum."""
+    sign = torch.where(weights.strength("sum") < 0, -1.0, 1.0)
+    return weights.strength("l2") * sign
+
+
+class ContributionScore:
+    """Score edges by what passes over them: kernel times activation, where the target is largest.
+
+    For each image, the position of the largest activation of the target's channel; there, the sum
+    of kernel times the source's activation. The score is the mean over the images in which the
+    target is above 0. Over raw weights these sum up to the pre-activation less the bias; over
+    expanded ones they are as true as the gates. Targets that are never above 0 score 0.
+
+    Args:
+        model: The network.
+        images: RGB (or the network's own channels), 0..1.
+    """
+
+    def __init__(self, model: Model, images: Float[Tensor, "n c h w"]) -> None:
+        self._model = model
+        self._images = images.to(model.device)
+        self._kept: dict[str, Tensor] = {}
+
+    def _activation(self, site: str) -> Float[Tensor, "n c h w"]:
+        if site not in self._kept:
+            with torch.no_grad():
+                found = self._model.record(self._images, [site])[site].cpu()
+            if found.dim() != 4:
+                raise CircuitError(
+                    f"contributions need maps, and {site!r} has one number a channel; use "
+                    "score='weights'"
+                )
+            self._kept[site] = found
+        return self._kept[site]
+
+    def __call__(self, weights: WeightMap) -> Float[Tensor, "o i"]:
+        """Return the signed contributions."""
+        reads = self._activation(weights.source)
+        made = self._activation(weights.target)
+        rows = [
+            self._of_target(weights, kernels, made[:, channel], reads)
+            for channel, kernels in zip(weights.targets, weights.kernel, strict=True)
+        ]
+        return torch.stack(rows)
+
+    @staticmethod
+    def _of_target(
+        weights: WeightMap,
+        kernels: Float[Tensor, "i kh kw"],
+        made: Float[Tensor, "n h w"],
+        reads: Float[Tensor, "n c hs ws"],
+    ) -> Float[Tensor, " i"]:
+        peaks = made.flatten(1)
+        total = kernels.new_zeros(len(kernels))
+        live = (peaks.amax(1) > 0).nonzero().flatten().tolist()
+        channels = list(weights.sources)
+        for n in live:
+            y, x = divmod(int(peaks[n].argmax()), made.shape[2])
+            patch, window = _patch(weights, reads[n, channels], y, x)
+            total += (kernels[(slice(None), *window)] * patch).sum((1, 2))
+        return total / max(1, len(live))
+
+
+def _patch(
+    weights: WeightMap, reads: Float[Tensor, "i h w"], y: int, x: int
+) -> tuple[Tensor, tuple[slice, slice]]:
+    """Return what one position sees of the source's map, and through which cells of the kernel."""
+    cells, window = [], []
+    for axis, place in enumerate((y, x)):
+        start = place * weights.stride[axis] + weights.offset[axis]
+        stop = start + weights.kernel.shape[2 + axis]
+        low, high = max(start, 0), min(stop, reads.shape[1 + axis])
+        high = max(high, low)
+        cells.append(slice(low, high))
+        window.append(slice(low - start, high - start))
+    return reads[:, cells[0], cells[1]], (window[0], window[1])

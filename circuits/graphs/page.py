@@ -1,0 +1,153 @@
+"""A circuit graph as one interactive web page that needs nothing but itself.
+
+The SVG of draw.py, a script (page.js) and styles (page.css) inside, the graph as JSON
+beside them; a content policy keeps the page from asking for anything. Labels are text, whatever
+they hold.
+"""
+
+import html
+import json
+from dataclasses import replace
+from pathlib import Path
+from string import Template
+
+from circuits.graphs.check import HEADS, CircuitCheck, check_rows, check_text
+from circuits.graphs.draw import graph_to_svg, scale_lines
+from circuits.graphs.graph import CircuitGraph
+from circuits.graphs.graph_json import graph_document
+from circuits.graphs.layout import LEGEND_PX, MARGIN_PX
+from circuits.pictures.kernels import ANCHORS
+from featviz.images import write_file
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="$policy">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$lead</p>
+<div class="bar">
+<label>Least edge <input type="range" id="least" min="0" max="1" step="0.01" value="0"
+ aria-describedby="counter"></label>
+<span id="counter" class="num" aria-live="polite"></span>
+<span><button type="button" id="in" aria-label="zoom in">+</button>
+<button type="button" id="out" aria-label="zoom out">&minus;</button>
+<button type="button" id="whole">Whole graph</button></span>
+</div>
+<div class="work">
+<div class="stage" tabindex="0" role="group" aria-label="the graph; arrow keys move it, + and -
+ zoom" data-legend="$legend">$svg</div>
+<aside id="panel" aria-label="details"><p>Point at an edge to see its kernel in numbers. Click a
+unit, or press Enter on it, to see what it reads and what reads it; Escape shows all again. Drag
+to move; Ctrl and the wheel, or + and &minus;, zoom.</p></aside>
+</div>
+<h2>Key</h2>
+<div class="key"><span>&minus;1 <span class="ramp" style="background: linear-gradient(to right,
+ $ramp)"></span> +1</span><span><span class="line"></span>excites</span>
+<span><span class="line neg"></span>inhibits</span></div>
+<p class="soft">$scale</p>
+<p class="soft">$reading</p>
+$check
+<h2>How it was made</h2>
+<div class="wide"><table class="table">$meta</table></div>
+$command
+<script type="application/json" id="graph">$json</script>
+<script>$script</script>
+</body>
+</html>
+""")
+
+_READING = (
+    "Round plots are tuning to arcs or lines, measured with stimuli: for arcs a direction stands "
+    "for the curve that bulges there, for lines it lies along the line. Units without one answer "
+    "no orientation much more than others."
+)
+
+
+def graph_page(
+    graph: CircuitGraph, *, check: CircuitCheck | None = None, command: str | None = None
+) -> str:
+    """Return the page.
+
+    Args:
+        graph: Any circuit graph.
+        check: Of this graph, to stand beside it.
+        command: What makes the page again.
+    """
+    target = graph.meta.get("target", graph.nodes[-1].id)
+    model = graph.meta.get("model")
+    title = f"Circuit of {target}" + (f" in {model}" if model else "")
+    lead = f"{len(graph.nodes)} units, {len(graph.edges)} edges, through {', '.join(graph.sites)}."
+    here = Path(__file__)
+    stops = ", ".join(f"rgb({r}, {g}, {b})" for _, (r, g, b) in ANCHORS)
+    return _PAGE.substitute(
+        policy=_POLICY,
+        title=html.escape(title),
+        style=here.with_suffix(".css").read_text("utf-8"),
+        lead=html.escape(lead),
+        legend=LEGEND_PX + MARGIN_PX,
+        svg=graph_to_svg(graph),
+        ramp=stops,
+        scale="<br>".join(map(html.escape, scale_lines(graph))),
+        reading=html.escape(_READING),
+        check="" if check is None else _check_html(check),
+        meta="".join(_meta_row(name, text) for name, text in graph.meta.items() if text),
+        command="" if command is None else f"<p><code>{html.escape(command)}</code></p>",
+        json=script_json(graph),
+        script=here.with_suffix(".js").read_text("utf-8"),
+    )
+
+
+def write_graph_page(
+    path: Path,
+    graph: CircuitGraph,
+    *,
+    check: CircuitCheck | None = None,
+    command: str | None = None,
+) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: The HTML file.
+        graph: See `graph_page`.
+        check: See `graph_page`.
+        command: See `graph_page`.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    write_file(path, graph_page(graph, check=check, command=command).encode())
+
+
+def script_json(graph: CircuitGraph) -> str:
+    """Return a graph as JSON that may stand inside a script element; images are left out.
+
+    No `<`, `>` or `&` is left, so nothing in a label can end the element or begin another.
+    """
+    bare = replace(graph, nodes=tuple(replace(node, image=None) for node in graph.nodes))
+    text = json.dumps(graph_document(bare), ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _meta_row(name: str, text: str) -> str:
+    lines = "<br>".join(html.escape(line) for line in text.splitlines())
+    return f"<tr><th>{html.escape(name)}</th><td>{lines}</td></tr>"
+
+
+def _check_html(check: CircuitCheck) -> str:
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in HEADS)
+    rows = "".join(
+        "<tr>" + "".join(f'<td class="num">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in check_rows(check)
+    )
+    return (
+        f'<h2>Is it true?</h2><div class="wide"><table class="table"><tr>{head}</tr>{rows}'
+        f"</table></div><p>{html.escape(check_text(check))}</p>"
+    )

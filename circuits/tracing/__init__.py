@@ -1,0 +1,1 @@
+"""What a network computes between two sites, as a graph of ATen operations."""

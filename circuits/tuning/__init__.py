@@ -1,0 +1,1 @@
+"""What units answer to when a stimulus turns, bends or grows."""

@@ -1,0 +1,161 @@
+import json
+from pathlib import Path
+
+import pytest
+from circuit_graphs import NASTY, small_graph
+from playwright.sync_api import Browser, Page
+
+from browser import open_offline
+from circuits.graphs.check import CheckRow, CircuitCheck
+from circuits.graphs.page import script_json, write_graph_page
+from circuits.graphs.preservation import Faithfulness
+
+CHECK = CircuitCheck(
+    "top:2",
+    "stimuli <of> mine",
+    "zero",
+    (CheckRow(("mid",), 2, 9, 0.91, (0.1, float("nan")), ()),),
+    Faithfulness(0.8, 0.1, {}),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "circuit.html"
+    write_graph_page(path, small_graph(), check=CHECK, command="featviz <this>")
+    return path
+
+
+def visible(page: Page) -> int:
+    return page.locator(".wires .wire:not(.off)").count()
+
+
+def test_json_inside_a_script_cannot_end_it() -> None:
+    text = script_json(small_graph())
+    assert not set("<>&") & set(text)
+    assert json.loads(text)["nodes"][1]["label"] == NASTY
+    assert json.loads(text)["nodes"][0]["image"] is None
+
+
+def test_hovering_an_edge_shows_its_kernel_in_numbers(browser: Browser, file: Path) -> None:
+    page, problems = open_offline(browser, file)
+    box = page.locator('.hit[data-edge="0"]').bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    cells = page.locator("#kernel td")
+    assert cells.all_text_contents() == ["0.13", "-0.75", "0", "0.33"]
+    assert cells.nth(3).get_attribute("title") == str(1 / 3)
+    assert "excites: weights +0.5000" in page.locator("#kernel").inner_text()
+    assert "low:0 to mid:3" in page.locator("#kernel").inner_text()
+    page.locator("#kernel summary").click()
+    assert "0.3333333333333333" in page.locator("#kernel pre").inner_text()
+    assert problems == []
+
+
+def test_a_click_focuses_a_unit_and_escape_shows_all(browser: Browser, file: Path) -> None:
+    page, problems = open_offline(browser, file)
+    page.locator('.node[data-node="mid:3"]').click()
+    panel = page.locator("#panel")
+    assert panel.locator("h2").inner_text() == "mid:3"
+    assert [text.split()[0] for text in panel.locator("li").all_inner_texts()] == [
+        "low:0", "low:1", "top:2",
+    ]  # fmt: skip
+    assert page.locator(".wires .wire.pale").count() == 2
+    assert page.locator(".node.pale").count() == 1
+    panel.locator("li button").nth(2).click()
+    assert panel.locator("h2").inner_text() == "top:2"
+    assert panel.locator("img").get_attribute("alt") == "feature image of top:2"
+    assert "tuning to the stimulus curve: most at 180°" in panel.inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator(".pale").count() == 0
+    assert problems == []
+
+
+def test_the_keyboard_alone_reaches_units_and_kernels(browser: Browser, file: Path) -> None:
+    page, problems = open_offline(browser, file)
+    page.locator('.node[data-node="mid:4"]').focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#panel h2").inner_text() == "mid:4"
+    page.locator("#panel li button").first.focus()
+    assert "low:1 to mid:4" in page.locator("#kernel").inner_text()
+    page.locator(".stage").focus()
+    before = page.locator("#drawing").get_attribute("transform")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("+")
+    assert page.locator("#drawing").get_attribute("transform") != before
+    assert problems == []
+
+
+def test_the_slider_hides_weak_edges(browser: Browser, file: Path) -> None:
+    page, problems = open_offline(browser, file)
+    assert visible(page) == 5
+    page.locator("#least").fill("0.4")
+    assert visible(page) == 4  # 1 of 4 goes; .25 of .5 stays
+    page.locator("#least").fill("0.6")
+    assert visible(page) == 3
+    assert page.locator("#counter").inner_text().startswith("3 of 5 edges")
+    assert problems == []
+
+
+def test_zoom_pan_and_back(browser: Browser, file: Path) -> None:
+    page, problems = open_offline(browser, file)
+    drawing = page.locator("#drawing")
+    start = drawing.get_attribute("transform")
+    page.locator("#in").click()
+    zoomed = drawing.get_attribute("transform")
+    assert zoomed != start
+    box = page.locator(".stage").bounding_box()
+    assert box is not None
+    x, y = box["x"] + 5, box["y"] + box["height"] - 5
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 50, y - 20)
+    page.mouse.up()
+    assert drawing.get_attribute("transform") != zoomed
+    page.locator("#whole").click()
+    assert drawing.get_attribute("transform") == start
+    assert problems == []
+
+
+def test_labels_stay_text_and_the_check_stands_beside(browser: Browser, file: Path) -> None:
+    page, problems = open_offline(browser, file)
+    assert page.locator("img").count() == 0
+    page.locator('.node[data-node="low:1"]').click()
+    assert NASTY in page.locator("#panel").inner_text()
+    assert page.locator("#panel img").count() == 0
+    assert page.locator("#panel b").count() == 0
+    body = page.locator("body").inner_text()
+    assert "over stimuli <of> mine" in body
+    assert "0.05 (0.00 to 0.10)" in body  # a silenced unit counts as 0
+    assert "faithfulness 0.80" in body
+    assert "featviz <this>" in body
+    assert problems == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1024, True)])
+def test_nothing_is_cropped_or_overlaps(
+    browser: Browser, file: Path, width: int, *, dark: bool
+) -> None:
+    page, problems = open_offline(browser, file, width=width, dark=dark)
+    stage = page.locator(".stage").bounding_box()
+    assert stage is not None
+    nodes = page.locator(".node").all()
+    boxes = []
+    for node in nodes:
+        box = node.bounding_box()
+        assert box is not None
+        boxes.append(box)
+        assert box["x"] >= stage["x"]
+        assert box["x"] + box["width"] <= stage["x"] + stage["width"]
+        assert box["y"] + box["height"] <= stage["y"] + stage["height"]
+    for k, one in enumerate(boxes):
+        for other in boxes[k + 1 :]:
+            apart = (
+                one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+                or one["y"] + one["height"] <= other["y"]
+                or other["y"] + other["height"] <= one["y"]
+            )  # fmt: skip
+            assert apart
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width
+    assert problems == []

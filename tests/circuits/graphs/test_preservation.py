@@ -1,0 +1,158 @@
+import pytest
+import torch
+from circuit_graphs import small_graph
+
+import featviz
+from circuits.ablation.keeping import channel_means, keep_only
+from circuits.artificial.model import ARTIFICIAL_CURVES
+from circuits.expansion.raw_weights import raw_weights
+from circuits.graphs.building import build_graph
+from circuits.graphs.check import check_circuit, check_document, check_rows, probe_images
+from circuits.graphs.graph import CircuitGraph
+from circuits.graphs.input_scores import ContributionScore
+from circuits.graphs.preservation import Probe, measure_faithfulness, preservation_curve
+from circuits.stimuli import strokes
+from featviz.errors import CircuitError, SiteError
+from featviz.models import Model
+from nets import small_net
+
+
+@pytest.fixture(scope="module")
+def curves() -> Model:
+    return featviz.load(ARTIFICIAL_CURVES.name)
+
+
+@pytest.fixture(scope="module")
+def probe(curves: Model) -> Probe:
+    images = strokes.arcs(torch.arange(24) * 15.0, size=(96, 96), radius_px=28, half_length_px=28)
+    return Probe(curves, "arcs:6", images, region="center")
+
+
+def ranked(probe: Probe) -> list[str]:
+    weights = raw_weights(probe.model, "early_curves", "arcs", units=[6])
+    scores = ContributionScore(probe.model, probe.images)(weights)[0].abs()
+    return [f"early_curves:{c}" for c in scores.argsort(descending=True).tolist()]
+
+
+def test_the_best_units_preserve_a_curve_and_random_ones_do_not(probe: Probe) -> None:
+    points = preservation_curve(probe, ranked(probe), keeps=[4, 8, 12, 24], draws=6)
+    assert [point.kept for point in points] == [4, 8, 12, 24]
+    assert points[-1].correlation == pytest.approx(1)
+    for point, least in zip(points, (0.85, 0.9, 0.95), strict=False):
+        assert point.correlation > least
+        assert point.correlation > point.random_mean + 0.3
+
+
+def test_weight_norms_alone_kill_the_curve_with_few_units(probe: Probe) -> None:
+    # The published pruning table: of the four strongest weights, three inhibit.
+    weights = raw_weights(probe.model, "early_curves", "arcs", units=[6])
+    ranking = [f"early_curves:{c}" for c, _ in weights.top(6, count=24)]
+    point = preservation_curve(probe, ranking, keeps=[4], draws=1)[0]
+    assert point.correlation != point.correlation
+    assert point.mean_ratio == 0
+
+
+def test_by_default_counts_double(probe: Probe) -> None:
+    points = preservation_curve(probe, ranked(probe)[:6], draws=0)
+    assert [point.kept for point in points] == [1, 2, 4, 6]
+
+
+def test_silenced_units_are_0_or_their_mean_and_all_is_restored(curves: Model) -> None:
+    model = featviz.load("squeezenet1_1", weights="random")
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.module.modules()]
+    with torch.no_grad():
+        before = model.record(images, ["fire2"])["fire2"]
+        # Units of both branches of a fire module.
+        with keep_only(model, {"fire2": [3, 100]}):
+            cut = model.record(images, ["fire2"])["fire2"]
+        means = channel_means(model, images, ["fire2"])
+        with keep_only(model, {"fire2": []}, fill=means):
+            filled = model.record(images, ["fire2"])["fire2"]
+        with pytest.raises(SiteError), keep_only(model, {"fire2": []}):
+            model.record(images, ["fire22"])
+        after = model.record(images, ["fire2"])["fire2"]
+    expected = torch.zeros_like(before)
+    expected[:, [3, 100]] = before[:, [3, 100]]
+    assert torch.equal(cut, expected)
+    assert torch.equal(filled, means["fire2"].view(1, -1, 1, 1).expand_as(before))
+    assert torch.allclose(means["fire2"], before.mean((0, 2, 3)))
+    assert torch.equal(after, before)
+    assert hooks == [
+        len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.module.modules()
+    ]
+    with keep_only(curves, {"lines/0:9": [0], "lines/9:18": [8]}), torch.no_grad():
+        lines = curves.record(images, ["lines"])["lines"]
+    assert set(lines.abs().sum((0, 2, 3)).nonzero().flatten().tolist()) <= {0, 17}
+    with (
+        pytest.raises(CircuitError, match="is a pre-activation, whose units cannot be silenced"),
+        keep_only(curves, {"lines.pre": [0]}),
+    ):
+        pass
+    with pytest.raises(SiteError), keep_only(curves, {"line": [0]}):
+        pass
+
+
+def test_faithfulness_of_all_and_of_none(probe: Probe) -> None:
+    whole = measure_faithfulness(probe, {"early_curves": range(24), "early_lines": range(18)})
+    assert whole.faithfulness == pytest.approx(1)
+    assert whole.incompleteness == 0
+    # Lines weigh nothing in the formula, so each can be left out.
+    assert all(loss < 1e-6 for name, loss in whole.minimality.items() if "lines" in name)
+    assert whole.minimality["early_curves:6"] > 0.1
+    none = measure_faithfulness(probe, {"early_curves": []}, minimality=False)
+    assert none.faithfulness == 0
+    assert none.incompleteness == pytest.approx(1)
+    assert none.minimality == {}
+    with pytest.raises(CircuitError, match="does the same with and without early_lines"):
+        measure_faithfulness(probe, {"early_lines": []})
+
+
+def test_a_checked_circuit_stands_beside_its_baselines(curves: Model) -> None:
+    images = probe_images(curves, "arcs")[::4]
+
+    def build(model: Model, unit: str) -> CircuitGraph:
+        return build_graph(model, unit, depth=1, keep=8, score="contribution", images=images)
+
+    check = check_circuit(
+        curves,
+        build(curves, "arcs:6"),
+        images,
+        told="stimuli",
+        region="center",
+        draws=3,
+        rebuild=build,
+    )
+    row = check.rows[0]
+    assert (row.sites, row.kept, row.total) == (("early_curves", "early_lines"), 8, 42)
+    assert row.correlation > 0.85
+    assert row.correlation > sum(row.random) / len(row.random) + 0.2
+    assert 1 <= len(row.shuffled) <= 3
+    assert row.correlation > max(row.shuffled)
+    assert len(check.rows) == 2  # that column, and all together, which are the same here
+    assert check.rows[1].correlation == row.correlation
+    assert check_rows(check)[0][1] == "8 of 42"
+    assert check_document(check)["rows"][0]["kept"] == 8  # type: ignore[index]
+
+
+def test_what_cannot_be_checked_is_said(curves: Model, probe: Probe) -> None:
+    blank = Probe(curves, "arcs:6", torch.ones(2, 3, 48, 48))
+    with pytest.raises(CircuitError, match="responds alike to all 2 images"):
+        preservation_curve(blank, ["early_curves:0"])
+    with pytest.raises(CircuitError, match="keeps must be 1 to 2"):
+        preservation_curve(probe, ["early_curves:0", "early_curves:1"], keeps=[3])
+    with pytest.raises(CircuitError, match="units, each once"):
+        preservation_curve(probe, ["early_curves:0", "early_curves:0"])
+    with pytest.raises(CircuitError, match="names 2 units; a check is of one"):
+        Probe(curves, "arcs:0-1", probe.images)
+    with pytest.raises(CircuitError, match="unknown ablation 'men'; did you mean 'mean'"):
+        Probe(curves, "arcs:0", probe.images, ablation="men")
+    two_ends = CircuitGraph(small_graph().nodes, small_graph().edges[:2])
+    with pytest.raises(CircuitError, match="this one has 3 ends and 2 edges"):
+        check_circuit(curves, two_ends, probe.images)
+
+
+def test_stimuli_are_for_rgb_only() -> None:
+    grey = featviz.load(torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), small_net()), channels=1)
+    with pytest.raises(CircuitError, match="takes images of 1 channels; give images"):
+        probe_images(grey, "0")
