@@ -45,8 +45,8 @@ from circuits import (
     measure_tuning,
     shuffled,
 )
-from circuits.ablation.editing.input_ablation import ablate_inputs, largest_response, summarise_rows
-from circuits.ablation.editing.replay import Replay, middle_maps
+from circuits.ablation.input_ablation import ablate_inputs, largest_response, summarise_rows
+from circuits.ablation.replay import Replay, middle_maps
 from circuits.families.selection import Thresholds, tuned_curves, tuned_family
 from circuits.pictures.feature_images import feature_images
 from circuits.tuning.curve import angle_between

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import circuits
 from circuits import TuningConfig, TuningCurve
-from circuits.expansion.expand.live import run_live
+from circuits.expansion.live import run_live
 from circuits.kinds.photographed import turned_photographs
 from circuits.stimuli import Grid
 from circuits.tracing.opgraph import OpGraph, record_between

@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuits.ablation.editing.editing import edited
-    from circuits.ablation.editing.edits import (
+    from circuits.ablation.editing import edited
+    from circuits.ablation.edits import (
         DropWeights,
         Edit,
         ScaleEdge,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         SetUnits,
         parse_edit,
     )
-    from circuits.ablation.editing.effects import (
+    from circuits.ablation.effects import (
         ClassEffect,
         TuningEffect,
         UnitEffect,
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
         tuning_effects,
         unit_effects,
     )
-    from circuits.ablation.editing.input_ablation import InputAblation, ablate_inputs
-    from circuits.ablation.editing.keeping import keep_only
-    from circuits.ablation.editing.random_edits import edited_at_random
-    from circuits.ablation.editing.random_network import with_random_weights
-    from circuits.ablation.editing.replay import Replay
-    from circuits.attribution.contributions.contributions import (
+    from circuits.ablation.input_ablation import InputAblation, ablate_inputs
+    from circuits.ablation.keeping import keep_only
+    from circuits.ablation.random_edits import edited_at_random
+    from circuits.ablation.random_network import with_random_weights
+    from circuits.ablation.replay import Replay
+    from circuits.attribution.contributions import (
         Attribution,
         contributions,
         gradient_times_activation,
         integrated_gradients,
     )
-    from circuits.attribution.contributions.edge_patching import EdgeScores, edge_scores
-    from circuits.attribution.contributions.kernel_scores import (
+    from circuits.attribution.edge_patching import EdgeScores, edge_scores
+    from circuits.attribution.kernel_scores import (
         PruningCurve,
         activation_scores,
         pruning_curve,
         weight_scores,
     )
-    from circuits.attribution.contributions.relevance import Relevance, conditional_relevance
-    from circuits.expansion.expand.agreement import GateReport, compare_gates
-    from circuits.expansion.expand.expand import expand
-    from circuits.expansion.expand.kernel_sides import side_sums
-    from circuits.expansion.expand.raw_weights import raw_weights
-    from circuits.expansion.expand.weight_map import WeightMap
+    from circuits.attribution.relevance import Relevance, conditional_relevance
+    from circuits.expansion.agreement import GateReport, compare_gates
+    from circuits.expansion.expand import expand
+    from circuits.expansion.kernel_sides import side_sums
+    from circuits.expansion.raw_weights import raw_weights
+    from circuits.expansion.weight_map import WeightMap
     from circuits.factoring.banding import BandingScore, banding_score
     from circuits.factoring.factor import factorise, factorise_each, factorise_weights
     from circuits.factoring.factorisation import Factorisation, matched
