@@ -473,6 +473,43 @@ def test_layers_that_mix_positions_take_gradients_at_images() -> None:
     torch.testing.assert_close(found, expected.mean(0), rtol=0, atol=1e-9)
 
 
+class StraightGelu(nn.Module):
+    """GELU forward, the identity backward: what gates of identity mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (functional.gelu(x) - x).detach()
+
+
+def test_blocks_of_convnext_take_gradients_at_images() -> None:
+    with torch.device("meta"):
+        network = torchvision.models.convnext_tiny(weights=None).features[:2]
+    network = network.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in network.parameters():
+            tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator))
+    network = network.double().eval()
+    model = load(network, mean=(0.0,) * 3, std=(1.0,) * 3, size=64)
+    images = torch.rand(2, 3, 64, 64, generator=generator)
+    with pytest.raises(CircuitError, match=r"native_layer_norm in '1.1.block.2' .* give images"):
+        circuits.expand(model, "1.0", "1.2", units=[1])
+    weights = circuits.expand(model, "1.0", "1.2", units=[1], images=images)
+
+    with torch.no_grad():
+        source = network[1][0](network[0](images.double()))
+    source.requires_grad_()
+    for block in network[1]:
+        block.block[4] = StraightGelu()
+    target = network[1][2](network[1][1](source))
+    (expected,) = torch.autograd.grad(target[:, 1, 8, 8].sum(), source)
+    (top, left), (kh, kw) = (tuple(8 + o for o in weights.offset), weights.kernel.shape[2:])
+    own = expected.mean(0)[:, top : top + kh, left : left + kw]
+    assert weights.method == "vjp"
+    assert own[2:].abs().max() > 1e-4  # more than the residual path
+    torch.testing.assert_close(weights.kernel[0], own, rtol=0, atol=1e-9)
+    assert expected.mean(0).abs().sum() - own.abs().sum() < 1e-9
+
+
 def test_a_target_without_gradient_is_told() -> None:
     model = ends(Apply(lambda x, a: a(x).round().detach() + 0, conv()))
     with pytest.raises(CircuitError, match="the target has no gradient"):
