@@ -1,0 +1,35 @@
+"""Every unit of a network, with evidence: thousands of renders kept, resumed, checked and served.
+
+    from featviz.atlas import Atlas
+
+    with Atlas("atlas/") as atlas:
+        atlas.images("squeezenet1_1", "fire4", sort="score", limit=50)
+
+Stage after the render. Files of images by content key, append-only logs of records as the truth,
+an index that is rebuilt from them at any time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from featviz.atlas.entries import Failure, ImageEntry
+    from featviz.atlas.reading import Atlas
+    from featviz.atlas.store import NewImage, Store
+
+_HOMES = {
+    "Atlas": "reading",
+    "Failure": "entries",
+    "ImageEntry": "entries",
+    "NewImage": "store",
+    "Store": "store",
+}
+
+__all__ = ["Atlas", "Failure", "ImageEntry", "NewImage", "Store"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'featviz.atlas' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"featviz.atlas.{_HOMES[name]}"), name)
+    return value

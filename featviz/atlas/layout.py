@@ -1,0 +1,134 @@
+"""Where everything lies in the folder of an atlas.
+
+    atlas.json              format of the folder
+    requests/KEY.json       what was asked for, one a build; `resume` needs nothing else
+    records/WRITER.jsonl    what was made: the truth
+    images/ab/KEY.webp      pictures, by key; PNG where asked
+    thumbs/ab/KEY.webp      small ones
+    index.sqlite            made of the records, at any time anew
+
+Names are made of keys alone, so that nothing in a record can point elsewhere.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from featviz.atlas.canonical import is_key
+from featviz.errors import OutputError, RecordError
+from featviz.images import make_folder, write_file
+
+FORMAT = 1
+FORMATS = ("webp", "png")
+"""Kinds of picture files, the default first."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folder of an atlas.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    @property
+    def requests(self) -> Path:
+        """Folder of what was asked for."""
+        return self.root / "requests"
+
+    @property
+    def records(self) -> Path:
+        """Folder of the logs."""
+        return self.root / "records"
+
+    @property
+    def images(self) -> Path:
+        """Folder of the pictures."""
+        return self.root / "images"
+
+    @property
+    def thumbs(self) -> Path:
+        """Folder of the small pictures."""
+        return self.root / "thumbs"
+
+    @property
+    def index(self) -> Path:
+        """The index."""
+        return self.root / "index.sqlite"
+
+    def image(self, key: str, kind: str) -> Path:
+        """Return where the picture of a key lies.
+
+        Raises:
+            RecordError: If the key or the kind of file is none.
+        """
+        if kind not in FORMATS:
+            raise RecordError(f"{kind!r} is no kind of picture; an atlas has {', '.join(FORMATS)}")
+        return self.images / _below(key, kind)
+
+    def thumb(self, key: str) -> Path:
+        """Return where the small picture of a key lies.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.thumbs / _below(key, "webp")
+
+    def logs(self) -> list[Path]:
+        """Return the logs, sorted by name."""
+        return sorted(self.records.glob("*.jsonl"))
+
+
+def _below(key: str, kind: str) -> str:
+    if not is_key(key):
+        raise RecordError(f"{key!r} is no key: 64 hexadecimal digits; was the record edited?")
+    return f"{key[:2]}/{key}.{kind}"
+
+
+def open_layout(root: str | Path) -> Layout:
+    """Return the layout of a folder that holds an atlas.
+
+    Raises:
+        RecordError: If it holds none, or one of another format.
+    """
+    layout = Layout(Path(root))
+    path = layout.root / "atlas.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(
+            f"{str(root)!r} holds no atlas (there is no {str(path)!r}); make one with "
+            "'featviz atlas build MODEL -o FOLDER'"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"cannot read {str(path)!r}: {error}; is it an atlas?") from error
+    got = found.get("format") if isinstance(found, dict) else None
+    if got != FORMAT:
+        raise RecordError(
+            f"{str(root)!r} has format {got!r}, this version reads {FORMAT}; use the version of "
+            "featviz that wrote it"
+        )
+    return layout
+
+
+def create_layout(root: str | Path) -> Layout:
+    """Return the layout of a folder, made an atlas if it is new or empty.
+
+    Raises:
+        OutputError: If the folder cannot be written to, or holds other things.
+        RecordError: If it holds an atlas of another format.
+    """
+    layout = Layout(Path(root))
+    if not (layout.root / "atlas.json").exists():
+        if layout.root.is_dir() and any(layout.root.iterdir()):
+            raise OutputError(f"{str(root)!r} is neither empty nor an atlas; choose another folder")
+        make_folder(layout.root)
+        for folder in (layout.requests, layout.records, layout.images, layout.thumbs):
+            make_folder(folder)
+        # Last, so that a folder with this file is whole.
+        write_file(layout.root / "atlas.json", json.dumps({"format": FORMAT}).encode() + b"\n")
+    found = open_layout(root)
+    make_folder(found.root)
+    return found

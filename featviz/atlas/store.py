@@ -1,0 +1,145 @@
+"""Write images and records: first the files, then the line that says they are there.
+
+A crash between the two leaves files without a record, which the next build writes again under the
+same names and `verify` finds; it never leaves a record without its files.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from featviz.atlas.canonical import content_key
+from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Metrics, Settings
+from featviz.atlas.layout import create_layout
+from featviz.atlas.log import LogWriter, sync_folder
+from featviz.errors import OutputError
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An image that was rendered and is to be kept.
+
+    Attributes:
+        parts: Of its ImageEntry, but for `sha256`, `thumb_sha256`, `bytes` and `settings`.
+        picture: The file.
+        thumb: The small picture, WebP.
+        shared: The part of the record that it has in common with others.
+    """
+
+    parts: Mapping[str, Any]
+    picture: bytes
+    thumb: bytes
+    shared: Mapping[str, Any]
+
+
+class Store:
+    """Keeps images in the folder of an atlas; one writer of possibly several.
+
+    Args:
+        root: The folder; made if it is not there.
+
+    Raises:
+        OutputError: If the folder cannot be written to, or holds something else.
+        RecordError: If it holds an atlas of another format.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.layout = create_layout(root)
+        self._log = LogWriter(self.layout.records)
+        self._known: set[str] = set()
+
+    def add(self, images: Sequence[NewImage]) -> list[ImageEntry]:
+        """Keep images: all of their records or none.
+
+        Args:
+            images: Those of whole jobs, so that no job is ever half there.
+
+        Returns:
+            Their entries.
+
+        Raises:
+            OutputError: If something cannot be written.
+        """
+        entries, lines, known = [], [], set(self._known)
+        for image in images:
+            settings = content_key(image.shared)
+            if settings not in known:
+                known.add(settings)
+                lines.append(Settings(settings, dict(image.shared)).to_line())
+            entry = ImageEntry(
+                **image.parts,
+                settings=settings,
+                bytes=len(image.picture),
+                sha256=hashlib.sha256(image.picture).hexdigest(),
+                thumb_sha256=hashlib.sha256(image.thumb).hexdigest(),
+            )
+            entries.append(entry)
+            lines.append(entry.to_line())
+        folders = set()
+        for entry, image in zip(entries, images, strict=True):
+            for path, data in (
+                (self.layout.image(entry.key, entry.kind), image.picture),
+                (self.layout.thumb(entry.key), image.thumb),
+            ):
+                write_durably(path, data)
+                folders.add(path.parent)
+        for folder in folders:
+            sync_folder(folder)
+        self._log.append(lines)
+        self._known = known
+        return entries
+
+    def note(self, entries: Sequence[Failure | Metrics | Evidence]) -> None:
+        """Keep what comes without files: all of it or nothing.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        lines: list[Entry] = list(entries)
+        self._log.append(entry.to_line() for entry in lines)
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
+
+    def __enter__(self) -> "Store":
+        """Return the store."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the log."""
+        self.close()
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and wait until it is on disk.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; make room or give access, "
+            "then 'featviz atlas resume' goes on"
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
