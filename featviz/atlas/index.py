@@ -1,16 +1,13 @@
 """The index: SQLite tables made of the logs, brought up to date when opened, disposable.
 
-Nothing is in here that the logs do not say. An index of another version, or one that is damaged,
-is made anew; where the folder cannot be written to, it is made in memory. WAL is not used: it does
-not work on network file systems.
+Nothing is in here that the logs do not say; rows of what is large name its line in a log. An index
+of another version, or one that is damaged, is made anew; where the folder cannot be written to, it
+is made in memory. WAL is not used: it does not work on network file systems.
 """
 
-import contextlib
-import json
 import sqlite3
 from pathlib import Path
 
-from featviz.atlas.canonical import canonical_json
 from featviz.atlas.entries import (
     Entry,
     Evidence,
@@ -27,33 +24,38 @@ from featviz.errors import RecordError
 VERSION = 1
 _WAIT_S = 60.0
 _TABLES = """
-CREATE TABLE logs (name TEXT PRIMARY KEY, read INTEGER NOT NULL);
+CREATE TABLE logs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, read INTEGER NOT NULL);
 CREATE TABLE images (
-    key TEXT PRIMARY KEY, job TEXT NOT NULL, model TEXT NOT NULL, weights TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, job BLOB NOT NULL, model TEXT NOT NULL,
     site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL, image INTEGER NOT NULL,
-    label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL, failed INTEGER NOT NULL,
-    seconds REAL NOT NULL, entry TEXT NOT NULL
-) WITHOUT ROWID;
+    label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL, seconds REAL NOT NULL,
+    log INTEGER NOT NULL, place INTEGER NOT NULL
+);
 CREATE INDEX by_unit ON images (model, site, channel, variant, image);
-CREATE INDEX by_score ON images (model, site, variant, score);
 CREATE INDEX by_job ON images (job);
+CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE metrics (
-    key TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (key, name)
+    image INTEGER NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (image, name)
+) WITHOUT ROWID;
+CREATE TABLE unit_metrics (
+    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name INTEGER NOT NULL,
+    value REAL NOT NULL, PRIMARY KEY (model, site, channel, name)
+) WITHOUT ROWID;
+CREATE TABLE later_metrics (
+    key BLOB NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (key, name)
 ) WITHOUT ROWID;
 CREATE TABLE failures (
-    job TEXT PRIMARY KEY, model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER,
-    variant TEXT NOT NULL, entry TEXT NOT NULL
+    job BLOB PRIMARY KEY, model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER,
+    variant TEXT NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE evidence (
     model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name TEXT NOT NULL,
-    value TEXT NOT NULL, PRIMARY KEY (model, site, channel, name)
+    log INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (model, site, channel, name)
 ) WITHOUT ROWID;
-CREATE TABLE unit_metrics (
-    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name TEXT NOT NULL,
-    value REAL NOT NULL, PRIMARY KEY (model, site, channel, name)
+CREATE TABLE settings (
+    id BLOB PRIMARY KEY, log INTEGER NOT NULL, place INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE settings (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE problems (log TEXT NOT NULL, place INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE problems (log TEXT NOT NULL, place INTEGER NOT NULL, reason TEXT NOT NULL)
 """
 
 
@@ -142,18 +144,24 @@ def _update(connection: sqlite3.Connection, layout: Layout) -> bool:
         if part.end == read.get(path.name, -1):
             continue
         changed = True
+        log = _log_id(connection, path.name, part.end)
         for place in part.bad:
             _problem(connection, path, place, "no JSON object")
         for place, line in part.lines:
             try:
-                _take(connection, parse_entry(line))
+                _take(connection, parse_entry(line), (log, place))
             except RecordError as error:
                 _problem(connection, path, place, str(error))
-        connection.execute(
-            "INSERT INTO logs VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET read = excluded.read",
-            (path.name, part.end),
-        )
     return changed
+
+
+def _log_id(connection: sqlite3.Connection, name: str, read: int) -> int:
+    row = connection.execute(
+        "INSERT INTO logs (name, read) VALUES (?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET read = excluded.read RETURNING id",
+        (name, read),
+    ).fetchone()
+    return int(row[0])
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
@@ -163,8 +171,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     for (name,) in names:
         connection.execute(f'DROP TABLE "{name}"')
     for statement in _TABLES.split(";"):
-        with contextlib.suppress(sqlite3.Warning):
-            connection.execute(statement)
+        connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -172,45 +179,66 @@ def _problem(connection: sqlite3.Connection, path: Path, place: int, reason: str
     connection.execute("INSERT INTO problems VALUES (?, ?, ?)", (path.name, place, reason))
 
 
-def _take(connection: sqlite3.Connection, entry: Entry) -> None:
+def _take(connection: sqlite3.Connection, entry: Entry, at: tuple[int, int]) -> None:
     match entry:
         case ImageEntry():
-            _take_image(connection, entry)
+            _take_image(connection, entry, at)
         case Failure():
-            line = canonical_json(entry.to_line())
-            place = (entry.job, entry.model, entry.site, entry.channel, entry.variant)
-            connection.execute("REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)", (*place, line))
+            connection.execute(
+                "REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    bytes.fromhex(entry.job), entry.model, entry.site, entry.channel,
+                    entry.variant, *at,
+                ),
+            )  # fmt: skip
         case Metrics():
-            _take_metrics(connection, entry.key, dict(entry.metrics))
+            connection.executemany(
+                "REPLACE INTO later_metrics VALUES (?, ?, ?)",
+                [
+                    (bytes.fromhex(entry.key), _name_id(connection, name), number)
+                    for name, number in entry.metrics.items()
+                ],
+            )
         case Evidence():
             unit = (entry.model, entry.site, entry.channel)
-            value = json.dumps(entry.value, allow_nan=False)
             connection.execute(
-                "REPLACE INTO evidence VALUES (?, ?, ?, ?, ?)", (*unit, entry.name, value)
+                "REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", (*unit, entry.name, *at)
             )
             connection.executemany(
                 "REPLACE INTO unit_metrics VALUES (?, ?, ?, ?, ?)",
-                [(*unit, name, number) for name, number in entry.metrics.items()],
+                [
+                    (*unit, _name_id(connection, name), number)
+                    for name, number in entry.metrics.items()
+                ],
             )
         case Settings():
-            record = canonical_json(dict(entry.record))
-            connection.execute("REPLACE INTO settings VALUES (?, ?)", (entry.id, record))
+            connection.execute(
+                "REPLACE INTO settings VALUES (?, ?, ?)", (bytes.fromhex(entry.id), *at)
+            )
 
 
-def _take_image(connection: sqlite3.Connection, entry: ImageEntry) -> None:
-    connection.execute(
-        "REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+def _take_image(connection: sqlite3.Connection, entry: ImageEntry, at: tuple[int, int]) -> None:
+    # The id stays when the same image is recorded again.
+    row = connection.execute(
+        "INSERT INTO images (key, job, model, site, channel, variant, image, label, score, dead, "
+        "seconds, log, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (key) DO UPDATE SET log = excluded.log, place = excluded.place RETURNING id",
         (
-            entry.key, entry.job, entry.model, entry.weights, entry.site, entry.channel,
-            entry.variant, entry.image, entry.label, entry.score, entry.dead, entry.failed,
-            entry.seconds, canonical_json(entry.to_line()),
+            bytes.fromhex(entry.key), bytes.fromhex(entry.job), entry.model, entry.site,
+            entry.channel, entry.variant, entry.image, entry.label, entry.score, entry.dead,
+            entry.seconds, *at,
         ),
-    )  # fmt: skip
-    _take_metrics(connection, entry.key, dict(entry.metrics))
-
-
-def _take_metrics(connection: sqlite3.Connection, key: str, metrics: dict[str, float]) -> None:
+    ).fetchone()  # fmt: skip
     connection.executemany(
         "REPLACE INTO metrics VALUES (?, ?, ?)",
-        [(key, name, number) for name, number in metrics.items()],
+        [(row[0], _name_id(connection, name), n) for name, n in entry.metrics.items()],
     )
+
+
+def _name_id(connection: sqlite3.Connection, name: str) -> int:
+    row = connection.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        row = connection.execute(
+            "INSERT INTO names (name) VALUES (?) RETURNING id", (name,)
+        ).fetchone()
+    return int(row[0])

@@ -151,6 +151,16 @@ def read_log(path: Path, start: int = 0) -> LogPart:
     return LogPart(tuple(found), place, torn, tuple(bad))
 
 
+def read_lines(path: Path, places: Iterable[int]) -> list[Line | None]:
+    """Return the documents of lines, by their first bytes; None where there is none."""
+    found = []
+    with path.open("rb") as file:
+        for place in places:
+            file.seek(place)
+            found.append(_parse(file.readline(MAX_LINE)))
+    return found
+
+
 def _skip_line(file: Any) -> int:
     skipped = 0
     while part := file.readline(MAX_LINE):

@@ -5,19 +5,21 @@ for entry in atlas.images("squeezenet1_1", "fire4", sort="score", descending=Tru
 atlas.image_path(entry)
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from featviz.atlas.entries import Failure, ImageEntry, parse_entry
+from featviz.atlas.canonical import is_key
+from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings, parse_entry
 from featviz.atlas.index import open_index, refresh
 from featviz.atlas.layout import open_layout
+from featviz.atlas.log import read_lines
 from featviz.errors import RecordError, did_you_mean
 
 _COLUMNS = ("channel", "score", "label", "variant", "seconds")
 Range = tuple[float | None, float | None]
+_E = TypeVar("_E", bound=Entry)
 
 
 class Atlas:
@@ -113,24 +115,38 @@ class Atlas:
                 condition += f" AND {column} = ?"
                 values.append(value)
         joins: list[str] = []
-        joined: list[Any] = []
         for k, (name, (least, largest)) in enumerate((where or {}).items()):
-            expression = self._expression(name, f"w{k}", joins, joined)
+            expression = self._expression(name, f"w{k}", joins)
             for sign, bound in ((">=", least), ("<=", largest)):
                 condition += f" AND {expression} IS NOT NULL"
                 if bound is not None:
                     condition += f" AND {expression} {sign} ?"
                     values.append(bound)
-        order = self._expression(sort, "s", joins, joined)
+        order = self._expression(sort, "s", joins)
         rows = self._index.execute(
-            f"SELECT images.entry FROM images {' '.join(joins)} WHERE {condition} "
+            f"SELECT images.log, images.place FROM images {' '.join(joins)} WHERE {condition} "
             f"ORDER BY {order} IS NULL, {order} {'DESC' if descending else 'ASC'}, "
             "images.site, images.channel, images.variant, images.image LIMIT ? OFFSET ?",
-            [*joined, *values, -1 if limit is None else limit, offset],
+            [*values, -1 if limit is None else limit, offset],
         )
-        return [_image(text) for (text,) in rows]
+        return [_of(entry, ImageEntry) for entry in self._entries(rows.fetchall())]
 
-    def _expression(self, name: str, alias: str, joins: list[str], joined: list[Any]) -> str:
+    def _entries(self, places: Sequence[tuple[int, int]]) -> list[Entry]:
+        """Return what stands at places of logs, in their order."""
+        names = dict(self._index.execute("SELECT id, name FROM logs"))
+        found: dict[tuple[int, int], Entry] = {}
+        for log in {log for log, _ in places}:
+            path = self.layout.records / names[log]
+            wanted = sorted({place for other, place in places if other == log})
+            try:
+                lines = read_lines(path, wanted)
+            except OSError as error:
+                raise RecordError(f"cannot read {str(path)!r}: {error.strerror}") from error
+            for place, line in zip(wanted, lines, strict=True):
+                found[log, place] = parse_entry(line or {})
+        return [found[place] for place in places]
+
+    def _expression(self, name: str, alias: str, joins: list[str]) -> str:
         """Return the SQL of a column or a metric, and join what it needs."""
         if name in _COLUMNS:
             return f"images.{name}"
@@ -140,20 +156,20 @@ class Atlas:
                 f"the atlas has no metric {name!r}{did_you_mean(name, known)} it has "
                 f"{', '.join(known)}"
             )
+        (number,) = self._index.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
         joins.append(
-            f"LEFT JOIN metrics {alias} ON {alias}.key = images.key AND {alias}.name = ? "
+            f"LEFT JOIN later_metrics l{alias} ON l{alias}.key = images.key "
+            f"AND l{alias}.name = {number} "
+            f"LEFT JOIN metrics {alias} ON {alias}.image = images.id AND {alias}.name = {number} "
             f"LEFT JOIN unit_metrics u{alias} ON u{alias}.model = images.model "
             f"AND u{alias}.site = images.site AND u{alias}.channel = images.channel "
-            f"AND u{alias}.name = ?"
+            f"AND u{alias}.name = {number}"
         )
-        joined += [name, name]
-        return f"COALESCE({alias}.value, u{alias}.value)"
+        return f"COALESCE(l{alias}.value, {alias}.value, u{alias}.value)"
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics, sorted."""
-        rows = self._index.execute(
-            "SELECT name FROM metrics UNION SELECT name FROM unit_metrics ORDER BY name"
-        )
+        rows = self._index.execute("SELECT name FROM names ORDER BY name")
         return [str(name) for (name,) in rows]
 
     def image(self, key: str) -> ImageEntry:
@@ -162,42 +178,51 @@ class Atlas:
         Raises:
             RecordError: If there is none.
         """
-        row = self._index.execute("SELECT entry FROM images WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        rows = self._index.execute(
+            "SELECT log, place FROM images WHERE key = ?", (_raw(key),)
+        ).fetchall()
+        if not rows:
             raise RecordError(f"the atlas has no image {key!r}")
-        return _image(row[0])
+        return _of(self._entries(rows)[0], ImageEntry)
 
     def measured(self, key: str) -> dict[str, float]:
         """Return all that was measured of an image, also later."""
-        rows = self._index.execute(
-            "SELECT name, value FROM metrics WHERE key = ? ORDER BY name", (key,)
-        )
-        return {str(name): float(value) for name, value in rows}
+        found: dict[str, float] = {}
+        for source in (
+            "metrics AS m JOIN images AS i ON i.id = m.image WHERE i.key = ?",
+            "later_metrics AS m WHERE m.key = ?",
+        ):
+            rows = self._index.execute(
+                "SELECT (SELECT name FROM names WHERE names.id = m.name), m.value FROM " + source,
+                (_raw(key),),
+            )
+            found |= {str(name): float(value) for name, value in rows}
+        return dict(sorted(found.items()))
 
     def evidence(self, model: str, site: str, channel: int) -> dict[str, Any]:
         """Return what is known of a unit apart from its renders, by name."""
         rows = self._index.execute(
-            "SELECT name, value FROM evidence WHERE model = ? AND site = ? AND channel = ?",
+            "SELECT log, place FROM evidence WHERE model = ? AND site = ? AND channel = ?",
             (model, site, channel),
-        )
-        return {str(name): json.loads(text) for name, text in rows}
+        ).fetchall()
+        found = [_of(entry, Evidence) for entry in self._entries(rows)]
+        return {entry.name: entry.value for entry in found}
 
     def failures(self) -> list[Failure]:
         """Return the work that failed and was not done since."""
         rows = self._index.execute(
-            "SELECT entry FROM failures WHERE job NOT IN (SELECT job FROM images) "
+            "SELECT log, place FROM failures WHERE job NOT IN (SELECT job FROM images) "
             "ORDER BY model, site, channel, variant"
-        )
-        found = [parse_entry(json.loads(text)) for (text,) in rows]
-        return [entry for entry in found if isinstance(entry, Failure)]
+        ).fetchall()
+        return [_of(entry, Failure) for entry in self._entries(rows)]
 
     def jobs(self) -> set[str]:
         """Return the keys of the work that is done."""
-        return {str(job) for (job,) in self._index.execute("SELECT DISTINCT job FROM images")}
+        return {job.hex() for (job,) in self._index.execute("SELECT DISTINCT job FROM images")}
 
     def keys(self) -> set[str]:
         """Return the keys of all images."""
-        return {str(key) for (key,) in self._index.execute("SELECT key FROM images")}
+        return {key.hex() for (key,) in self._index.execute("SELECT key FROM images")}
 
     def record(self, entry: ImageEntry) -> dict[str, Any]:
         """Return the whole record of an image, as featviz/record.py has it.
@@ -205,14 +230,15 @@ class Atlas:
         Raises:
             RecordError: If the part that it shares with others is missing.
         """
-        row = self._index.execute(
-            "SELECT record FROM settings WHERE id = ?", (entry.settings,)
-        ).fetchone()
-        if row is None:
+        rows = self._index.execute(
+            "SELECT log, place FROM settings WHERE id = ?", (_raw(entry.settings),)
+        ).fetchall()
+        if not rows:
             raise RecordError(
                 f"the settings of {entry.label!r} are missing; 'featviz atlas verify' tells more"
             )
-        return {**json.loads(row[0]), "image": dict(entry.record)}
+        shared = _of(self._entries(rows)[0], Settings).record
+        return {**shared, "image": dict(entry.record)}
 
     def problems(self) -> list[tuple[str, int, str]]:
         """Return lines that were not believed: log, first byte, reason."""
@@ -251,8 +277,11 @@ def _place(model: str, site: str | None) -> tuple[str, list[Any]]:
     return "images.model = ? AND images.site = ?", [model, site]
 
 
-def _image(text: str) -> ImageEntry:
-    entry = parse_entry(json.loads(text))
-    if not isinstance(entry, ImageEntry):
-        raise RecordError("the index holds something else for an image; delete index.sqlite")
+def _raw(key: str) -> bytes:
+    return bytes.fromhex(key) if is_key(key) else b""
+
+
+def _of(entry: Entry, kind: type[_E]) -> _E:
+    if not isinstance(entry, kind):
+        raise RecordError("the index does not fit the logs; delete index.sqlite")
     return entry

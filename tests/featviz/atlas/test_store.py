@@ -239,7 +239,7 @@ def test_units_are_found_through_an_index_of_the_tables(tmp_path: Path) -> None:
         store.add([new(1)])
     with Atlas(tmp_path / "a") as atlas:
         plan = atlas._index.execute(
-            "EXPLAIN QUERY PLAN SELECT entry FROM images WHERE model = 'net' AND site = 'fire4' "
+            "EXPLAIN QUERY PLAN SELECT place FROM images WHERE model = 'net' AND site = 'fire4' "
             "AND channel = 3"
         ).fetchall()
         assert "USING INDEX by_unit" in str(plan)
