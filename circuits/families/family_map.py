@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from circuits.expansion.weight_map import WeightMap
 from circuits.families.enrichment import Enrichment, branch_enrichment
 from circuits.families.family import Family, check_known, check_partition
@@ -72,8 +70,8 @@ class FamilyMap:
         branches: For each family, its enrichment in each part of the site; empty if the site has
             one part.
         grouping: How the families were found; None if they were given.
-        networks: Units of the largest group in each of some networks with shuffled weights, where
-            all tuned units are one group; else empty.
+        networks: Units of the largest group in each of some networks with shuffled weights; empty
+            where these were not asked, see `TunedGroups`.
         left_out: Number of units of the site in no family.
     """
 
@@ -112,9 +110,8 @@ def map_families(
     that never fall below half their peak on the stimulus they prefer `untuned`; the others are
     grouped by the shape of their tuning curves at whatever orientation. Groups are named after the
     stimulus that most of their units prefer, the largest first. Groups no larger than those of
-    random curves that are as smooth mean nothing: their units are `other`. If all tuned units are
-    one group, which smooth curves of one width are by themselves, it must be larger than any in
-    five networks with shuffled weights. See tuned_groups.py.
+    random curves that are as smooth, or those of five networks with shuffled weights, mean nothing:
+    their units are `other`. See tuned_groups.py for a site whose tuned units are all one group.
 
     The angle of a unit is the mean of its tuning curve, if all units of its family clearly prefer
     one orientation (selectivity of at least 0.5); else where its response is largest.
@@ -152,7 +149,8 @@ def map_families(
         typed = {branch.name: branch.channels(site) for branch in branches}
     curves = measure_all(model, site, stimuli, config)
     best = preferred(curves)
-    grouping, networks = None, ()
+    grouping: Grouping | None = None
+    networks: tuple[int, ...] = ()
     if families is not None:
         groups = {family.name: family.channels(site) for family in here}
     elif weights is not None:
@@ -198,7 +196,8 @@ def _check_one_way(
     count: int | None,
     threshold: float | None,
 ) -> None:
-    if families is not None and not (weights is count is threshold is None):
+    found_by = (weights, count, threshold)
+    if families is not None and any(way is not None for way in found_by):
         raise CircuitError(
             "families are given, so there is nothing to find: leave out weights, count, threshold"
         )

@@ -122,14 +122,15 @@ def control_text(found: FamilyMap) -> str:
         f"{text}; groups were joined down to {grouping.threshold:g}. {random.capitalize()}, joined "
         f"in the same way, give groups of at most {grouping.by_chance}"
     )
-    if not found.networks:
-        text += "; the units of groups no larger are in 'other'."
-        return text if _found_any(found) else f"{text} {_NONE}"
-    return (
-        f"{text}: as all tuned units are one group, these cannot tell it from chance. In networks "
-        f"with shuffled weights, the largest groups have {_listed(found.networks)} units; what is "
-        "no larger is in 'other'."
-    )
+    if found.networks:
+        if len(grouping.groups) == 1:
+            text += ": as all tuned units are one group, these cannot tell it from chance"
+        text += (
+            ". In networks with shuffled weights, the largest groups have "
+            f"{_listed(found.networks)} units"
+        )
+    text += "; the units of groups no larger are in 'other'."
+    return text if _found_any(found) else f"{text} {_NONE}"
 
 
 _RANDOM = {

@@ -2,9 +2,9 @@
 
 Silent and untuned units come apart first; the tuned ones are grouped by the shape of their curves.
 A group is a family if it is larger than any of random curves as smooth as those measured
-(`surrogate_tuning`). That cannot be told of a site whose units are all of one smooth shape, which
-random curves are as well: there, networks with shuffled weights, measured in the same way, are the
-control.
+(`surrogate_tuning`), and than any in networks with shuffled weights, measured in the same way. A
+site whose units are all of one smooth shape, which random curves are as well, is compared with
+those networks alone. Of 78 sites of networks with shuffled weights, 11 had a group beyond both.
 """
 
 from collections import Counter
@@ -46,8 +46,8 @@ class TunedGroups:
     Attributes:
         channels: Those of each family, the largest first; then `other`, `untuned` and `silent`.
         grouping: How they were found; None if no unit is tuned.
-        networks: Units of the largest group in each of some networks with shuffled weights;
-            empty if they were not asked.
+        networks: Units of the largest group in each of some networks with shuffled weights; empty
+            where no group is beyond random curves, or there is no convolution to shuffle.
     """
 
     channels: dict[str, tuple[int, ...]]
@@ -94,7 +94,8 @@ def tuned_groups(
     best = preferred(curves)
     silent, untuned, tuned = _sorted_out(best)
     named: dict[str, tuple[int, ...]] = {}
-    grouping, networks = None, ()
+    grouping: Grouping | None = None
+    networks: tuple[int, ...] = ()
     if tuned:
         responses = _responses(curves, tuned)
         grouping = group(
@@ -105,10 +106,12 @@ def tuned_groups(
             draws=_DRAWS,
             seed=seed,
         )
-        least = grouping.by_chance
-        if 1 < len(tuned) == len(grouping.groups[0]) <= least:
+        least, largest = grouping.by_chance, len(grouping.groups[0])
+        whole = 1 < len(tuned) == largest <= least
+        if grouping.threshold is not None and (whole or largest > least):
             networks = _in_shuffled_networks(model, site, curves, config, grouping, seed)
-            least = max(networks, default=least)
+            if networks:
+                least = max(networks) if whole else max(least, *networks)
         named = _named([tuple(tuned[k] for k in rows) for rows in grouping.groups], best, least)
     rest = {UNTUNED: untuned, SILENT: silent}
     named |= {name: tuple(channels) for name, channels in rest.items() if channels}

@@ -4,7 +4,7 @@
     curves = measure_tuning(model, "fire4", stimulus="curve")
     max(curves, key=lambda curve: curve.selectivity)
 
-stimuli draws, the network answers up to the deepest site, tuning_curve.py describes the answers.
+stimuli draws, the network answers up to the deepest site, curve.py describes the answers.
 All channels of all sites come from one pass; the pictures exist one batch at a time.
 """
 
@@ -18,10 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from circuits import stimuli
-from circuits.artificial.model import Kind, known_orientations_deg
+from circuits.artificial.model import Kind, known_orientations_deg, of_channels
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.stimulus_scale import middle, middle_size, scale_of
-from featviz.errors import CircuitError, UnitError
+from featviz.errors import CircuitError, UnitError, did_you_mean
 from featviz.models.model import Model
 
 __all__ = [
@@ -83,7 +83,10 @@ class TuningConfig:
 
 def _check_region(region: str) -> None:
     if region not in REGIONS:
-        raise CircuitError(f"unknown region {region!r}; choose one of {', '.join(REGIONS)}")
+        raise CircuitError(
+            f"unknown region {region!r}{did_you_mean(region, REGIONS)} "
+            f"choose one of {', '.join(REGIONS)}"
+        )
 
 
 def measure_tuning(
@@ -99,7 +102,7 @@ def measure_tuning(
     Args:
         model: The network.
         site: Name of the site; of a `.pre` site, what is above 0 counts.
-        units: Channels, in the order wanted; None: all.
+        units: Channels, in the order wanted, one at least; None: all.
         stimulus: Family of stimuli, see `stimuli.FAMILIES`.
         config: How; None: all defaults.
 
@@ -110,8 +113,11 @@ def measure_tuning(
         CircuitError: If the stimulus is unknown, a setting out of range, or the response is not a
             finite number.
         SiteError: If the site is unknown.
-        UnitError: If it has no such channel.
+        UnitError: If it has no such channel, or none is given.
     """
+    units = None if units is None else list(units)
+    if units == []:
+        raise UnitError(f"no channel of {site!r} is given; name some, or leave units out for all")
     config = config or TuningConfig()
     grid = grid_for(model, site, stimulus=stimulus, config=config)
     found = measure_responses(
@@ -205,7 +211,11 @@ def read_map(activation: Float[Tensor, "b c *map"], region: str) -> Float[Tensor
     Args:
         activation: [b c h w] or [b c].
         region: See `TuningConfig`.
+
+    Raises:
+        CircuitError: If the region is unknown.
     """
+    _check_region(region)
     positive = activation.float().clamp(min=0)
     if positive.dim() == 2:
         return positive
@@ -247,7 +257,9 @@ def tuning_curves(
     kind = _KINDS.get(grid.stimulus)
     known = known_orientations_deg(model, site, kind) if kind else None
     named = model.spec.unit_labels() if model.spec.unit_labels else {}
-    labels = named.get(site)
+    # A slice has the names of its part; what lies inside a named site has none of its own.
+    labels = named.get(site.partition("/")[0].removesuffix(".pre"))
+    labels = labels and of_channels(labels, site)
     means = responses.mean(1)
     return [
         TuningCurve(

@@ -63,7 +63,8 @@ def test_a_table_for_people(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = result.stdout.splitlines()
     assert lines[0].split() == [
-        "unit", "family", "expected", "preferred", "mean", "FWHM", "echo", "selectivity", "stimulus",
+        "unit", "family", "expected", "preferred", "mean", "FWHM", "echo", "selectivity",
+        "stimulus",
     ]  # fmt: skip
     assert lines[1].split()[:3] == ["arcs:3", "some", "45°"]
     assert lines[2].split()[:3] == ["arcs:9", "some", "135°"]

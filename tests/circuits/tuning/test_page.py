@@ -136,7 +136,7 @@ def test_json_has_the_numbers_of_the_python_call() -> None:
     assert document["units"] == [tuning_row(curve) for curve in curves]
     assert document["units"][0]["expected_deg"] == 90
     assert document["units"][0]["label"] == "90°"
-    assert document["weights"] == "by formula, circuits/curve_kernels.py"
+    assert document["weights"] == "by formula"
     assert document["radius_px"] == pytest.approx([15.99, 23.01, 33.15, 47.97])
     assert document["summary"]["as it is"]["units"] == 2
     assert document["page"] is None
