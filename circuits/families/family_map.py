@@ -140,10 +140,7 @@ def map_families(
     if not stimuli:
         raise CircuitError("no stimulus to measure tuning with; give one, such as 'curve'")
     if families is not None:
-        here = [family for family in families if family.channels(site)]
-        if not here:
-            raise CircuitError(f"none of the families has a unit of {site!r}; name another site")
-        _check_site(here, site, found.channels)
+        here = _in_site(families, site, found.channels)
     if branches is not None:
         check_partition(branches, site, found.channels)
         typed = {branch.name: branch.channels(site) for branch in branches}
@@ -251,8 +248,13 @@ def _family(name: str, site: str, members: Sequence[Member]) -> Family:
     return Family.of(name, site, channels, angles_deg=_angles(own) if known else None)
 
 
-def _check_site(families: Sequence[Family], site: str, channels: int) -> None:
-    check_known([Family.of(f.name, site, f.channels(site)) for f in families], {site: channels})
+def _in_site(families: Sequence[Family], site: str, channels: int) -> list[Family]:
+    """Return the families with units in a site, if those units exist."""
+    here = [family for family in families if family.channels(site)]
+    if not here:
+        raise CircuitError(f"none of the families has a unit of {site!r}; name another site")
+    check_known([Family.of(f.name, site, f.channels(site)) for f in here], {site: channels})
+    return here
 
 
 def _parts(model: Model, site: Site) -> dict[str, range]:

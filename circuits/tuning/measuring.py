@@ -37,6 +37,9 @@ __all__ = [
 REGIONS = ("center", "map", "mean")
 """Where a map is read: largest of its 3x3 middle positions, or of all, or the mean of all."""
 
+MAX_SIDE = 4096
+"""Largest side of stimuli, px."""
+
 # What the artificial network's curves and lines were built for.
 _KINDS: dict[str, Kind] = {
     "curve": "curve",
@@ -55,8 +58,9 @@ class TuningConfig:
         angles: Orientations over the period; None: steps of 5 degrees.
         levels: Values of the stimulus's second quantity; None: four radii and the like, as
             multiples of the scale.
-        size: Height and width of the images, px; None: the model's, or for the region `center` as
-            much of its middle as the middle positions see, which gives the same responses.
+        size: Height and width of the images, px, at most 4096; None: the model's, or for the
+            region `center` as much of its middle as the middle positions see, which gives the same
+            responses.
         scale_px: What lengths are multiples of; None: the receptive field of the site, at most
             the shorter side of the image.
         region: Where a map is read: `center`, the largest of its 3x3 middle positions; `map`,
@@ -79,6 +83,11 @@ class TuningConfig:
         _check_region(self.region)
         if self.batch < 1:
             raise CircuitError(f"batch must be 1 or more, got {self.batch}")
+        if self.size is not None and max(self.size) > MAX_SIDE:
+            raise CircuitError(
+                f"stimuli of {self.size[0]}x{self.size[1]} px are too large; choose {MAX_SIDE} px "
+                "a side at most"
+            )
 
 
 def _check_region(region: str) -> None:

@@ -294,7 +294,9 @@ def test_where_a_map_is_read() -> None:
     assert read_map(activation, "mean").item() == pytest.approx(15 / 25)
     assert read_map(torch.tensor([[-3.0, 2.0]]), "center").tolist() == [[0, 2]]
     for shape in (activation, activation[..., 0, 0]):
-        with pytest.raises(CircuitError, match="region 'centre'; did you mean 'center'. choose one"):
+        with pytest.raises(
+            CircuitError, match=r"region 'centre'; did you mean 'center'\? choose one"
+        ):
             read_map(shape, "centre")
 
 
@@ -341,6 +343,11 @@ def test_bad_input(model: Model) -> None:
     nn.init.constant_(broken.weight, math.nan)
     with pytest.raises(CircuitError, match="'logits' in 'Conv2d' gave a response that is not a fi"):
         measure_tuning(featviz.load(broken, size=16), "logits")
+
+
+def test_stimuli_have_a_largest_size() -> None:
+    with pytest.raises(CircuitError, match="4097x8 px are too large; choose 4096 px a side at mo"):
+        TuningConfig(size=(4097, 8))
 
 
 def test_an_unknown_region_is_refused() -> None:

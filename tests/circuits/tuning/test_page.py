@@ -142,6 +142,16 @@ def test_json_has_the_numbers_of_the_python_call() -> None:
     assert document["page"] is None
 
 
+@pytest.mark.parametrize("name", ["x.json", "page.htlm"])
+def test_a_file_of_another_kind_is_no_folder(tmp_path: Path, name: str) -> None:
+    done = run("artificial_curves", "arcs:0", *FAST, "-o", str(tmp_path / name))
+    assert isinstance(done.exception, OutputError)
+    assert f"{name}' is neither a page nor a folder that exists; write FILE" in str(done.exception)
+    assert not (tmp_path / name).exists()
+    (tmp_path / "v1.2").mkdir()
+    assert run("artificial_curves", "arcs:0", *FAST, "-o", f"{tmp_path}/v1.2").exit_code == 0
+
+
 def test_a_folder_gets_page_and_json_and_nothing_is_replaced(tmp_path: Path) -> None:
     done = run("artificial_curves", "lines:0-2", "--stimulus", "line", *FAST, "-o", f"{tmp_path}/o")
     assert done.exit_code == 0, done.output
@@ -180,7 +190,10 @@ def test_units_are_sorted_with_the_silent_ones_last() -> None:
         (["arcs", "--angles", "2"], "angles must be 4 or more, got 2"),
         (["arcs", "--levels", "0"], "radius_px must be above 0"),
         (["arcs", "--ink", "3"], "values from 0 to 1, got 1 and 3"),
-        (["arcs", "--width", "0"], "width_px must be above 0, got 0"),
+        (["arcs", "--width", "0"], "width_px must be above 0, at most 1e+06, got 0"),
+        (["arcs", "--width", "1e5"], "strokes of 100000 px are wider than the 48x48 px"),
+        (["arcs:0", "--ink", "1"], "are blank on 48x48 px"),
+        (["arcs", "--size", "1000000"], "1000000x1000000 px are too large; choose 4096 px"),
         (["arcs", "--size", "0"], "cannot run on a 3x0x0 image"),
     ],
 )
