@@ -37,7 +37,7 @@ class Words(click.ParamType[tuple[str, ...]]):
 
 
 _EXAMPLES = """\b
-featviz circuit families squeezenet1_1 fire5 -o families.html
+featviz circuit families squeezenet1_1 fire3 -o families.html
 featviz circuit families artificial_curves arcs --json
 featviz circuit families squeezenet1_1 fire4 --by weights --source fire3 --count 12
 featviz circuit families squeezenet1_1 fire4 --branches "1x1=fire4:0-127; 3x3=fire4:128-255"

@@ -103,4 +103,4 @@ def test_options_that_make_no_sense(arguments: tuple[str, ...], said: str) -> No
 def test_words_and_examples() -> None:
     assert run(NAME, "arcs", "--stimuli", "curve,curve").exit_code == 2
     text = run("--help").stdout
-    assert "  featviz circuit families squeezenet1_1 fire5 -o families.html\n" in text
+    assert "  featviz circuit families squeezenet1_1 fire3 -o families.html\n" in text

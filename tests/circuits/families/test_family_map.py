@@ -1,4 +1,5 @@
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,23 @@ def test_the_page_shows_each_unit_in_any_light_without_a_network(
         # Nothing sticks out of the window.
         assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert problems == []
+
+
+def test_the_page_says_how_to_read_its_plots(page: Path, browser: Browser) -> None:
+    opened, _ = open_offline(browser, page)
+    text = opened.locator("body").inner_text()
+    for said in (
+        "right is 0°, clockwise",
+        "thin grey lines",
+        "The rim is the largest response",
+        "orange mark at the rim is the true",
+        "15° apart, so it may be off by a step",
+    ):
+        assert said in text
+    assert "For lines and gratings" not in text
+    captions = opened.locator(".pictures figcaption").all_inner_texts()
+    zero = next(caption for caption in captions if caption.startswith("arcs:0"))
+    assert re.fullmatch(r"arcs:0\n\d+°", zero)  # one line each
 
 
 def test_the_page_says_what_shuffled_units_give(page: Path, arcs: FamilyMap) -> None:

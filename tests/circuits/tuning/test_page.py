@@ -119,6 +119,15 @@ def test_the_page_in_a_browser(browser: Browser, tmp_path: Path, dark: bool) -> 
     assert page.locator(".true").count() == 24
     assert page.locator("script").count() == 0
     assert "weights shuffled" in page.locator("table").first.inner_text()
+    text = page.locator("body").inner_text()
+    assert "may be off by a step; mean is the circular mean" in text
+    assert "The mean error is that of the preferred orientation." in text
+    facts = page.locator("figure").first.locator("dt").all_inner_texts()
+    assert facts[:3] == ["true", "preferred", "mean"]
+    page.set_viewport_size({"width": 1024, "height": 800})
+    # The table of all units is not cut off.
+    assert page.locator(".wide").evaluate("box => box.scrollWidth <= box.clientWidth")
+    page.set_viewport_size({"width": 420, "height": 800})
     assert page.locator("img.strip").evaluate("image => image.naturalWidth") > 200
     # Nothing sticks out of a telephone's screen.
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
