@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from circuits.ablation.input_ablation import InputAblation, ablate_inputs
     from circuits.ablation.keeping import keep_only
     from circuits.ablation.random_edits import edited_at_random
-    from circuits.ablation.random_network import with_random_weights
     from circuits.ablation.replay import Replay
     from circuits.attribution.contributions import (
         Attribution,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         weight_scores,
     )
     from circuits.attribution.relevance import Relevance, conditional_relevance
+    from circuits.controls import shuffled, with_random_weights
     from circuits.expansion.agreement import GateReport, compare_gates
     from circuits.expansion.expand import expand
     from circuits.expansion.kernel_sides import side_sums
@@ -98,7 +98,6 @@ if TYPE_CHECKING:
     from circuits.kinds.rules import KindRules, UnitKind, unit_kinds
     from circuits.pictures.family_matrix import family_matrix
     from circuits.tuning.angle_profiles import AngleProfile, angle_profile
-    from circuits.tuning.controls import shuffled
     from circuits.tuning.curve import TuningCurve
     from circuits.tuning.measuring import TuningConfig, measure_responses, measure_tuning
     from circuits.tuning.turned_pictures import JointTuning, joint_tuning
@@ -197,7 +196,7 @@ _HOMES = {
     "raw_weights": "expansion.raw_weights",
     "read_families": "families.family",
     "rotation": "families.symmetry",
-    "shuffled": "tuning.controls",
+    "shuffled": "controls",
     "side_sums": "expansion.kernel_sides",
     "superposition_score": "factoring.superposition",
     "tuned_curves": "families.selection",
@@ -207,7 +206,7 @@ _HOMES = {
     "unit_kinds": "kinds.rules",
     "weight_scores": "attribution.kernel_scores",
     "with_images": "graphs.features",
-    "with_random_weights": "ablation.random_network",
+    "with_random_weights": "controls",
     "with_tuning": "graphs.features",
     "write_families": "families.family",
     "write_graph_page": "graphs.page",

@@ -3,7 +3,7 @@
     check = check_circuit(model, graph, images, rebuild=lambda m, unit: build_graph(m, unit))
 
 Beside each number stand as many units drawn at random, and circuits built in the same way in a
-copy of the network whose weights are in other places (tuning_controls.shuffled).
+copy of the network whose weights are in other places (controls.shuffled).
 """
 
 import math
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import stimuli
+from circuits.controls import shuffled
 from circuits.graphs.graph import CircuitGraph
 from circuits.graphs.preservation import (
     Faithfulness,
@@ -23,7 +24,6 @@ from circuits.graphs.preservation import (
     pearson,
     varying_response,
 )
-from circuits.tuning.controls import shuffled
 from circuits.tuning.stimulus_scale import middle_size, scale_of
 from featviz.errors import CircuitError
 from featviz.models import Model
