@@ -88,10 +88,10 @@ if TYPE_CHECKING:
     from circuits.graphs.preservation import (
         Faithfulness,
         PreservationPoint,
-        Probe,
         measure_faithfulness,
         preservation_curve,
     )
+    from circuits.graphs.probe import Probe
     from circuits.kinds.network_map import NetworkMap, map_network
     from circuits.kinds.photographed import PhotographEvidence, photograph_evidence
     from circuits.kinds.probes import Probed, probe_site
@@ -131,7 +131,7 @@ _HOMES = {
     "Node": "graphs.graph",
     "PhotographEvidence": "kinds.photographed",
     "PreservationPoint": "graphs.preservation",
-    "Probe": "graphs.preservation",
+    "Probe": "graphs.probe",
     "Probed": "kinds.probes",
     "PruningCurve": "attribution.kernel_scores",
     "Relevance": "attribution.relevance",

@@ -239,7 +239,7 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
-    from circuits.graphs.check import HEADS, check_document, check_rows, check_text
+    from circuits.graphs.check_report import HEADS, check_document, check_rows, check_text
     from circuits.graphs.graph_json import graph_document
 
     if as_json:

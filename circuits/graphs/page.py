@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from string import Template
 
-from circuits.graphs.check import HEADS, CircuitCheck, check_rows, check_text
+from circuits.graphs.check import CircuitCheck
+from circuits.graphs.check_report import HEADS, check_rows, check_text
 from circuits.graphs.draw import graph_to_svg, scale_lines
 from circuits.graphs.graph import CircuitGraph
 from circuits.graphs.graph_json import graph_document

@@ -29,6 +29,7 @@ def test_one_json_document_with_the_graph_and_the_check() -> None:
     assert row["correlation"] > 0.85
     assert len(row["random"]) == 5
     assert row["shuffled"]
+    assert row["random_weights"]
 
 
 @pytest.mark.parametrize("kind", ["html", "svg", "png", "json"])

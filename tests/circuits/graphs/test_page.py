@@ -14,7 +14,7 @@ CHECK = CircuitCheck(
     "top:2",
     "stimuli <of> mine",
     "zero",
-    (CheckRow(("mid",), 2, 9, 0.91, (0.1, float("nan")), ()),),
+    (CheckRow(("mid",), 2, 9, 0.91, (0.1, float("nan")), (), (0.3, 0.5)),),
     Faithfulness(0.8, 0.1, {}),
 )
 
@@ -127,6 +127,8 @@ def test_labels_stay_text_and_the_check_stands_beside(browser: Browser, file: Pa
     body = page.locator("body").inner_text()
     assert "over stimuli <of> mine" in body
     assert "0.05 (0.00 to 0.10)" in body  # a silenced unit counts as 0
+    assert "with random weights" in body
+    assert "0.40 (0.30 to 0.50)" in body
     assert "faithfulness 0.80" in body
     assert "featviz <this>" in body
     assert problems == []
