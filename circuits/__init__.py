@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from circuits.graphs.check import CheckRow, CircuitCheck, check_circuit, probe_images
     from circuits.graphs.draw import graph_to_svg
     from circuits.graphs.draw_png import graph_picture
+    from circuits.graphs.family_nodes import with_families
     from circuits.graphs.features import with_images, with_tuning
     from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
     from circuits.graphs.input_scores import ContributionScore
@@ -205,6 +206,7 @@ _HOMES = {
     "unit_effects": "ablation.effects",
     "unit_kinds": "kinds.rules",
     "weight_scores": "attribution.kernel_scores",
+    "with_families": "graphs.family_nodes",
     "with_images": "graphs.features",
     "with_random_weights": "controls",
     "with_tuning": "graphs.features",
@@ -315,6 +317,7 @@ __all__ = [
     "unit_effects",
     "unit_kinds",
     "weight_scores",
+    "with_families",
     "with_images",
     "with_random_weights",
     "with_tuning",

@@ -46,8 +46,8 @@ _PAGE = Template("""<!doctype html>
 <div class="stage" tabindex="0" role="group" aria-label="the graph; arrow keys move it, + and -
  zoom" data-legend="$legend">$svg</div>
 <aside id="panel" aria-label="details"><p>Point at an edge to see its kernel in numbers. Click a
-unit, or press Enter on it, to see what it reads and what reads it; Escape shows all again. Drag
-to move; Ctrl and the wheel, or + and &minus;, zoom.</p></aside>
+unit or family, or press Enter on it, to see what it reads and what reads it; Escape shows all
+again. Drag to move; Ctrl and the wheel, or + and &minus;, zoom.</p></aside>
 </div>
 <h2>Key</h2>
 <div class="key"><span>&minus;1 <span class="ramp" style="background: linear-gradient(to right,
@@ -85,7 +85,7 @@ def graph_page(
     target = graph.meta.get("target", graph.nodes[-1].id)
     model = graph.meta.get("model")
     title = f"Circuit of {target}" + (f" in {model}" if model else "")
-    lead = f"{len(graph.nodes)} units, {len(graph.edges)} edges, through {', '.join(graph.sites)}."
+    lead = f"{_counted(graph)}, {len(graph.edges)} edges, through {', '.join(graph.sites)}."
     here = Path(__file__)
     stops = ", ".join(f"rgb({r}, {g}, {b})" for _, (r, g, b) in ANCHORS)
     return _PAGE.substitute(
@@ -104,6 +104,13 @@ def graph_page(
         json=script_json(graph),
         script=here.with_suffix(".js").read_text("utf-8"),
     )
+
+
+def _counted(graph: CircuitGraph) -> str:
+    units = sum(len(node.units) for node in graph.nodes)
+    families = sum(node.is_family for node in graph.nodes)
+    joined = f", {families} families of them" if families else ""
+    return f"{units} units" + (f" in {len(graph.nodes)} nodes{joined}" if families else "")
 
 
 def write_graph_page(
