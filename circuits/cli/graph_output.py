@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,23 @@ from featviz.errors import OutputError
 
 if TYPE_CHECKING:
     from circuits.graphs.check import CircuitCheck
+    from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
 
 FORMATS = (".html", ".svg", ".png", ".json")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What stands beside a graph.
+
+    Attributes:
+        check: What is left of the target with the circuit alone; None with `--no-check`.
+        agreement: Of gate policies.
+    """
+
+    check: "CircuitCheck | None"
+    agreement: "GateAgreement"
 
 
 def check_output(output: Path | None, *, overwrite: bool) -> None:
@@ -32,7 +47,10 @@ def check_output(output: Path | None, *, overwrite: bool) -> None:
 
 
 def write_graph(
-    output: Path, found: "CircuitGraph", checked: "CircuitCheck | None", theme: Any
+    output: Path,
+    found: "CircuitGraph",
+    proof: Proof,
+    theme: Any,
 ) -> None:
     """Write a graph as the kind of file that its name asks for."""
     from circuits.graphs.draw import graph_to_svg
@@ -44,7 +62,9 @@ def write_graph(
     kind = output.suffix.lower()
     if kind == ".html":
         command = shlex.join(["featviz", *sys.argv[1:]])
-        write_graph_page(output, found, check=checked, command=command)
+        write_graph_page(
+            output, found, check=proof.check, agreement=proof.agreement, command=command
+        )
     elif kind == ".svg":
         write_file(output, graph_to_svg(found).encode())
     elif kind == ".png":
@@ -53,24 +73,10 @@ def write_graph(
         write_file(output, found.to_json().encode())
 
 
-def print_graph(
-    found: "CircuitGraph",
-    checked: "CircuitCheck | None",
-    output: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Print a graph and its check as tables, or as JSON."""
-    from circuits.graphs.check_report import HEADS, check_document, check_rows, check_text
-    from circuits.graphs.graph_json import graph_document
-
+def print_graph(found: "CircuitGraph", proof: Proof, output: Path | None, *, as_json: bool) -> None:
+    """Print a graph and what stands beside it as tables, or as JSON."""
     if as_json:
-        document = graph_document(found)
-        for node in document["nodes"]:
-            # Pictures are for the file; a terminal has no use for them.
-            del node["image"]
-        verdict = None if checked is None else check_document(checked)
-        print_json({"file": None if output is None else str(output), "check": verdict, **document})
+        _print_document(found, proof, output)
         return
     rows = [
         [edge.target, edge.source, f"{edge.weight:+.4g}", f"{edge.positive:+.4g}",
@@ -82,9 +88,43 @@ def print_graph(
     for key in ("families", "approximated"):
         for line in found.meta.get(key, "").splitlines():
             click.echo(f"  {line}")
-    if checked is not None:
-        click.echo()
-        print_table(HEADS, check_rows(checked))
-        click.echo(check_text(checked))
+    _print_proof(proof)
     if output is not None:
         click.echo(str(output))
+
+
+def _print_document(found: "CircuitGraph", proof: Proof, output: Path | None) -> None:
+    from circuits.graphs.check_report import check_document
+    from circuits.graphs.gate_report import gate_document
+    from circuits.graphs.graph_json import graph_document
+
+    document = graph_document(found)
+    for node in document["nodes"]:
+        # Pictures are for the file; a terminal has no use for them.
+        del node["image"]
+    print_json(
+        {
+            "file": None if output is None else str(output),
+            "check": None if proof.check is None else check_document(proof.check),
+            "gate_agreement": gate_document(proof.agreement),
+            **document,
+        }
+    )
+
+
+def _print_proof(proof: Proof) -> None:
+    from circuits.graphs.check_report import HEADS, check_rows, check_text
+    from circuits.graphs.gate_report import TITLE, gate_heads, gate_rows, gate_text
+
+    click.echo()
+    if proof.check is not None:
+        print_table(HEADS, check_rows(proof.check))
+        click.echo(check_text(proof.check))
+        click.echo()
+    agreement = proof.agreement
+    click.echo(TITLE)
+    if agreement.rows:
+        print_table(gate_heads(agreement), gate_rows(agreement))
+    click.echo(gate_text(agreement))
+    for note in agreement.notes:
+        click.echo(f"  {note}")

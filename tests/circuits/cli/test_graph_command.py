@@ -31,6 +31,8 @@ def test_one_json_document_with_the_graph_and_the_check() -> None:
     assert len(row["random"]) == 5
     assert row["shuffled"]
     assert row["random_weights"]
+    assert document["gate_agreement"]["adjacent"] == [["early_curves", "arcs"]]
+    assert document["gate_agreement"]["rows"] == []
 
 
 @pytest.mark.parametrize("kind", ["html", "svg", "png", "json"])
@@ -110,3 +112,39 @@ def test_wrong_families_are_refused(tmp_path: Path, given: str, said: str) -> No
     with pytest.raises(CircuitError, match=said):
         run(NAME, "arcs:6", "--families", given, "-o", tmp_path / "a.html", *sizes)
     assert list(tmp_path.iterdir()) == []
+
+
+QUICK = ("--depth", 1, "--keep", 3, "--no-check", "--score", "weights", "--through", "lines")
+
+
+def test_the_first_gates_build_the_graph_and_the_others_are_compared() -> None:
+    def gates(*options: object) -> tuple[str, list[list[str]]]:
+        document = json.loads(run(NAME, "arcs:0,6", *QUICK, *options, "--json").stdout)
+        rows = document["gate_agreement"]["rows"]
+        assert {row["top"] for row in rows} == {3}
+        return document["meta"]["gates"], [row["gates"] for row in rows]
+
+    assert gates() == (
+        "identity", [["identity", "positive_top"], ["identity", "attribution"]],
+    )  # fmt: skip
+    assert gates("--gates", "positive_top") == (
+        "positive_top", [["positive_top", "identity"], ["positive_top", "attribution"]],
+    )  # fmt: skip
+    assert gates("--gates", "data_mean, identity") == ("data_mean", [["data_mean", "identity"]])
+
+
+def test_the_terminal_always_says_how_far_gates_agree() -> None:
+    said = run(NAME, "arcs:0,6", *QUICK).stdout
+    assert "Do the gates matter?" in said
+    assert "same top 3" in said
+    assert "the graph was built with identity" in said
+    with pytest.raises(CircuitError, match="'identity,identity' names a policy twice"):
+        run(NAME, "arcs:6", *QUICK, "--gates", "identity,identity")
+    with pytest.raises(CircuitError, match="unknown gates 'open'"):
+        run(NAME, "arcs:6", *QUICK, "--gates", "identity,open")
+
+
+def test_without_images_the_gates_that_want_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("circuits.cli.graph._pictures", lambda *_, needed: (None, str(needed)))
+    said = run(NAME, "arcs:6", *QUICK).stdout
+    assert "lines -> arcs: attribution is not compared: it needs images" in said
