@@ -101,7 +101,7 @@ def tuning(
     selectivity, 0 to 1. Beside stands the same for the network with shuffled weights.
     """
     page = None if output is None else _page_path(output, overwrite=overwrite)
-    from circuits.tuning.controls import shuffled
+    from circuits.controls import shuffled
     from circuits.tuning.measuring import measure_tuning
     from circuits.tuning.report import summarise, tuning_row
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from circuits.controls import shuffled
 from circuits.families.grouping import (
     Grouping,
     cluster,
@@ -23,7 +24,6 @@ from circuits.families.grouping import (
     surrogate_tuning,
     tuning_profiles,
 )
-from circuits.tuning.controls import shuffled
 from circuits.tuning.measuring import TuningConfig, TuningCurve, measure_tuning
 from featviz.models.model import Model
 

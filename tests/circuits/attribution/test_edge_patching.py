@@ -3,9 +3,9 @@ import torch
 from torch import Tensor, nn
 
 import featviz
-from circuits.ablation.random_network import with_random_weights
 from circuits.artificial.model import ARTIFICIAL_CURVES
 from circuits.attribution.edge_patching import edge_scores
+from circuits.controls import with_random_weights
 from circuits.stimuli import strokes
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model, load

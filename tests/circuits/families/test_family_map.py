@@ -10,11 +10,11 @@ from playwright.sync_api import Browser
 import featviz
 from browser import open_offline
 from circuits.artificial.model import ARTIFICIAL_CURVES
+from circuits.controls import shuffled
 from circuits.expansion.weight_map import WeightMap
 from circuits.families.family import Family, parse_families
 from circuits.families.family_map import FamilyMap, map_families
 from circuits.families.page import branch_text, control_text, write_family_page
-from circuits.tuning.controls import shuffled
 from circuits.tuning.measuring import TuningConfig
 from featviz.errors import CircuitError, SiteError, UnitError
 from featviz.models.model import Model

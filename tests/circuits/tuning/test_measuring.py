@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import circuits.artificial.model
 import featviz
 from circuits import stimuli
-from circuits.tuning.controls import shuffled
+from circuits.controls import shuffled
 from circuits.tuning.curve import angle_between
 from circuits.tuning.measuring import (
     TuningConfig,
