@@ -4,9 +4,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import featviz
-from circuits.ablation.editing import edited, weight_changes
+from circuits.ablation.editing import edited
 from circuits.ablation.edits import DropWeights, ScaleEdge, parse_edit
 from circuits.ablation.layers import NotDirectError, layers_into
+from circuits.ablation.weight_edits import weight_changes
 from circuits.artificial.model import ARTIFICIAL_CURVES
 from featviz.errors import CircuitError, SiteError, UnitError
 from featviz.models import Model, load
@@ -178,14 +179,13 @@ def test_keeping_a_family_drops_all_other_inputs(model: Model, images: Tensor) -
 
 def test_an_edge_by_weights_is_that_by_a_second_pass(curves: Model) -> None:
     """Two ways of one edit: weights scaled, or the target taken from a pass with scaled units."""
-    from circuits.ablation.activation_hooks import patched_from_twin
-    from circuits.ablation.editing import _scaled
+    from circuits.ablation.second_passes import DistantEdge, scaled_edges
 
     images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with edited(curves, [parse_edit("edge early_curves:4-9->arcs:6-7 x0.5")]):
         by_weights = curves.record(images, ["arcs"])["arcs"]
-    changes = {"early_curves": _scaled(list(range(4, 10)), 0.5)}
-    with patched_from_twin(curves, "arcs", [6, 7], changes):
+    edge = DistantEdge("early_curves", tuple(range(4, 10)), "arcs", (6, 7), 0.5)
+    with scaled_edges(curves, [edge]):
         by_passes = curves.record(images, ["early_curves", "arcs"])
     clean = curves.record(images, ["early_curves", "arcs"])
     assert torch.allclose(by_weights, by_passes["arcs"], atol=1e-4)
