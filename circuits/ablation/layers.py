@@ -32,7 +32,7 @@ _MATRIX = {"addmm": 1, "mm": 0, "linear": 0}
 
 
 class NotDirectError(CircuitError):
-    """A layer does not read a site channel by channel."""
+    """No layer of weights stands for what units of one site give to another, and for that alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +109,9 @@ def layers_into(model: Model, target: str, source: str | None = None) -> list[La
         source: Site whose units are looked for among the inputs; None for none.
 
     Raises:
-        CircuitError: If a part of the target is not built by one layer of weights, does not read
-            the source channel by channel (a `NotDirectError`), or is built by weights that build
-            something else too.
+        CircuitError: If weights are no parameter; a `NotDirectError` if a part of the target is
+            not built by one layer of weights, does not read the source channel by channel, or is
+            built by weights that build something else too.
         SiteError: If a site is unknown.
     """
     table = model.site_table()
@@ -149,7 +149,7 @@ def _maker(tape: Tape, value: int, said: str) -> tuple[Operation, Tensor]:
             break
         value = made.inputs[0]
     what = "the image" if made is None else str(made)
-    raise CircuitError(
+    raise NotDirectError(
         f"{said} is not built by one layer of weights, but by {what}; name the convolution or "
         "linear layer whose weights are meant, or edit units"
     )
@@ -188,7 +188,7 @@ def _check_used_once(model: Model, tape: Tape, name: str, parameter: nn.Paramete
         if any((each.data_ptr(), each.numel()) == same for each in operation.constants)
     ]
     if len(users) > 1:
-        raise CircuitError(
+        raise NotDirectError(
             f"{name!r} in {model.name!r} is used {len(users)} times in one pass, and an edit of it "
             "would change all of them; edit units of the call that is meant, or give each call a "
             "layer of its own"

@@ -145,8 +145,7 @@ def _dropped(change: WeightChange) -> Choice:
         touched = torch.zeros_like(change.touched).flatten()
         touched[list(places)] = True
         touched = touched.view_as(change.touched)
-        values = change.parameter.detach().masked_fill(touched, 0)
-        return Plan(weights=(replace(change, touched=touched, values=values),))
+        return Plan(weights=(replace(change, touched=touched),))
 
     own, pool = (
         tuple(mask.flatten().nonzero().flatten().tolist())

@@ -86,9 +86,10 @@ class RandomEdits:
 
     def _drawn(self, seed: int) -> tuple[int, Plan]:
         if not self.distinct:
+            said = ", ".join(f"'{edit}'" for edit in self._edits)
             raise CircuitError(
-                f"there is no random edit of the size of {', '.join(map(repr, map(str, self._edits)))} "
-                f"in {self._name!r}: nothing else can be chosen; edit less, or ask for no draws"
+                f"there is no random edit of the size of {said} in {self._name!r}: nothing else "
+                "can be chosen; edit less, or ask for no draws"
             )
         generator = random.Random(seed)
         places = [_draw(choice, generator) for choice in self._choices]

@@ -18,14 +18,13 @@ from featviz.units import UnitSet
 
 @dataclass(frozen=True, eq=False)
 class WeightChange:
-    """New numbers for some weights of a parameter.
+    """Some weights of a parameter that are multiplied.
 
     Attributes:
         name: Of the parameter.
-        parameter: It; unchanged.
+        parameter: It.
         touched: Which weights change.
         eligible: Those among which such a choice is made: of the same units and inputs, not 0.
-        values: The new numbers, of its shape.
         factor: What the touched weights are multiplied by.
     """
 
@@ -33,7 +32,6 @@ class WeightChange:
     parameter: nn.Parameter
     touched: Tensor
     eligible: Tensor
-    values: Tensor
     factor: float = 0.0
 
 
@@ -140,8 +138,7 @@ def _change(
     if not mask.any():
         return None
     factor = edit.factor if isinstance(edit, ScaleEdge) else 0.0
-    values = torch.where(mask, weight * factor, weight)
-    return WeightChange(layer.name, layer.parameter, mask, eligible, values, factor)
+    return WeightChange(layer.name, layer.parameter, mask, eligible, factor)
 
 
 @contextmanager
@@ -149,8 +146,8 @@ def swapped_weights(changes: Sequence[WeightChange]) -> Iterator[None]:
     """Give parameters other storage inside a `with` block; the old one comes back as it is.
 
     Args:
-        changes: From `weight_changes`, of the network as it is now, in any order: what several
-            touch is multiplied by all their factors.
+        changes: From `weight_changes`, in any order: what several touch is multiplied by all their
+            factors.
     """
     by_parameter: dict[int, list[WeightChange]] = {}
     for change in changes:
@@ -166,8 +163,6 @@ def swapped_weights(changes: Sequence[WeightChange]) -> Iterator[None]:
 
 
 def _together(changes: Sequence[WeightChange]) -> Tensor:
-    if len(changes) == 1:
-        return changes[0].values
     weight = changes[0].parameter.detach()
     # One order, so that the result is the same to the last bit whatever came first.
     for change in sorted(changes, key=lambda each: each.factor):

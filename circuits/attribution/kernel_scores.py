@@ -203,9 +203,4 @@ def pruning_curve(
 
 def _without(layers: Sequence[Layer], channel: int, gone: Sequence[int]) -> list[WeightChange]:
     masks = [(layer, layer.mask([channel], gone)) for layer in layers]
-    return [
-        WeightChange(
-            layer.name, layer.parameter, mask, mask, layer.parameter.detach().masked_fill(mask, 0)
-        )
-        for layer, mask in masks
-    ]
+    return [WeightChange(layer.name, layer.parameter, mask, mask) for layer, mask in masks]
