@@ -23,8 +23,8 @@ from circuits.ablation.replay import Replay
 from circuits.tuning.measuring import read_map
 from featviz.errors import CircuitError
 
-Read = Callable[[Float[Tensor, "n h w"]], float]
-"""From the maps of one unit, one for each picture, to the number that is compared."""
+Read = Callable[[Float[Tensor, "n ..."]], float]
+"""From what one unit gives, one map or number for each picture, to the number that is compared."""
 
 CONTROLS = ("random", "matched")
 SIDES = ("above", "below")
@@ -102,7 +102,7 @@ class InputAblation:
 
 def ablate_inputs(
     replay: Replay,
-    activation: Float[Tensor, "n c h w"],
+    activation: Float[Tensor, "n c *map"],
     *,
     channel: int,
     inputs: Sequence[int],
@@ -137,7 +137,8 @@ def ablate_inputs(
         )
     if draws < 1:
         raise CircuitError(f"draws must be 1 or more, got {draws}")
-    strength = activation.float().clamp(min=0).mean((0, 2, 3)).cpu()
+    axes = [axis for axis in range(activation.dim()) if axis != 1]
+    strength = activation.float().clamp(min=0).mean(axes).cpu()
     others = [k for k in range(channels) if strength[k] > 0 and k not in set(chosen)]
     if len(others) < len(chosen):
         raise CircuitError(

@@ -120,8 +120,8 @@ class _SecondPasses:
         memo[id(self)] = other
         own: dict[int, Any] = {id(self): other}
         for name, value in vars(self).items():
-            if name == "_handles":
-                value = []
+            if name in ("_handles", "_seen"):
+                value = type(value)()
             elif name == "_network":
                 value = memo.get(id(value))
             else:
@@ -200,9 +200,10 @@ class _SecondPasses:
         """Run the twin on the same input, in the same mode."""
         if are_asleep():
             return
-        modes = {name: own.training for name, own in module.named_modules()}
+        modes = {(name, type(own)): own.training for name, own in module.named_modules()}
         for name, mine in self.twin.named_modules():
-            mine.training = modes.get(name, module.training)
+            # What a folded network has put in the place of a norm says nothing of the norm.
+            mine.training = modes.get((name, type(mine)), module.training)
         self._seen = {}
         try:
             for world, names in self._plan:

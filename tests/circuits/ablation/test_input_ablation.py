@@ -51,6 +51,15 @@ def test_a_sum_loses_the_terms_left_out() -> None:
     assert again == found
 
 
+def test_vectors_have_inputs_too() -> None:
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2, bias=False))
+    nn.init.ones_(network.get_submodule("2").get_parameter("weight"))
+    model = featviz.load(network, size=4, channels=8, mean=(0.0,) * 8, std=(1.0,) * 8)
+    ones = torch.ones(2, 8)
+    found = ablate_inputs(Replay(model, "1", "2"), ones, channel=0, inputs=[3], read=mean)
+    assert (found.intact, found.without, set(found.random)) == (8, 7, {7})
+
+
 def test_draws_that_cannot_disagree_are_counted() -> None:
     ones = torch.ones(1, 8, 4, 4)
     found = ablate_inputs(replay(), ones, channel=0, inputs=[4, 5, 6, 7], read=mean)
