@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuits.ablation.chance import Chance, compare_with_chance
     from circuits.ablation.editing import edited
     from circuits.ablation.edits import (
         DropWeights,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     )
     from circuits.ablation.input_ablation import InputAblation, ablate_inputs
     from circuits.ablation.keeping import keep_only
-    from circuits.ablation.random_edits import edited_at_random
+    from circuits.ablation.random_edits import RandomEdits, edited_at_random
     from circuits.ablation.replay import Replay
     from circuits.attribution.contributions import (
         Attribution,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from circuits.tuning.turned_pictures import JointTuning, joint_tuning
 
 _NAMES = {
+    "ablation.chance": ("Chance", "compare_with_chance"),
     "ablation.editing": ("edited",),
     "ablation.edits": (
         "DropWeights",
@@ -124,7 +126,7 @@ _NAMES = {
     ),
     "ablation.input_ablation": ("InputAblation", "ablate_inputs"),
     "ablation.keeping": ("keep_only",),
-    "ablation.random_edits": ("edited_at_random",),
+    "ablation.random_edits": ("RandomEdits", "edited_at_random"),
     "ablation.replay": ("Replay",),
     "attribution.contributions": (
         "Attribution",
@@ -202,6 +204,7 @@ __all__ = [
     "AngleProfile",
     "Attribution",
     "BandingScore",
+    "Chance",
     "CheckRow",
     "CircuitCheck",
     "CircuitGraph",
@@ -232,6 +235,7 @@ __all__ = [
     "Probe",
     "Probed",
     "PruningCurve",
+    "RandomEdits",
     "Relevance",
     "Replay",
     "ScaleEdge",
@@ -258,6 +262,7 @@ __all__ = [
     "check_partition",
     "class_effects",
     "compare_gates",
+    "compare_with_chance",
     "conditional_relevance",
     "contributions",
     "edge_scores",

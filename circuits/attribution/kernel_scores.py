@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from circuits.ablation.editing import WeightChange, swapped_weights
 from circuits.ablation.effects import correlation
 from circuits.ablation.layers import Layer, layers_into
+from circuits.ablation.weight_edits import WeightChange, swapped_weights
 from circuits.attribution.unit_reading import Where, places_of, read_unit
 from circuits.expansion.live import run_live
 from circuits.expansion.raw_weights import raw_weights
@@ -203,9 +203,4 @@ def pruning_curve(
 
 def _without(layers: Sequence[Layer], channel: int, gone: Sequence[int]) -> list[WeightChange]:
     masks = [(layer, layer.mask([channel], gone)) for layer in layers]
-    return [
-        WeightChange(
-            layer.name, layer.parameter, mask, mask, layer.parameter.detach().masked_fill(mask, 0)
-        )
-        for layer, mask in masks
-    ]
+    return [WeightChange(layer.name, layer.parameter, mask, mask) for layer, mask in masks]

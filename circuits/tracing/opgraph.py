@@ -101,14 +101,14 @@ def record_between(
 
 
 def run_tape(
-    model: Model, images: Tensor, ends: tuple[Site, Site], *, keep: frozenset[int] = frozenset()
+    model: Model, images: Tensor, ends: tuple[Site, ...], *, keep: frozenset[int] = frozenset()
 ) -> Tape:
-    """Run a model up to two sites and return what it did; nothing of the model is changed.
+    """Run a model up to some sites and return what it did; nothing of the model is changed.
 
     Args:
         model: The model.
         images: RGB (or the network's own channels), 0..1, on any device.
-        ends: Source and target.
+        ends: Source and target, perhaps more.
         keep: Operations whose first input is copied.
 
     Raises:
