@@ -14,6 +14,7 @@ from circuits.ablation.edits import Edit
 from circuits.ablation.random_edits import edited_at_random
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.measuring import TuningConfig, measure_tuning
+from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model
 
@@ -74,6 +75,7 @@ class ClassEffect:
     agreement: float
 
 
+@own_settings()
 def tuning_effects(
     model: Model,
     edits: Sequence[Edit],
@@ -116,6 +118,7 @@ def tuning_effects(
     ]
 
 
+@own_settings()
 def unit_effects(
     model: Model,
     edits: Sequence[Edit],
@@ -155,6 +158,7 @@ def unit_effects(
     ]
 
 
+@own_settings()
 def class_effects(
     model: Model,
     edits: Sequence[Edit],

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.expansion.weight_map import WeightMap
+from circuits.tracing.given_images import checked_images, record_in_batches
 from featviz.errors import CircuitError
 from featviz.models import Model
 
@@ -41,13 +42,12 @@ class ContributionScore:
 
     def __init__(self, model: Model, images: Float[Tensor, "n c h w"]) -> None:
         self._model = model
-        self._images = images.to(model.device)
+        self._images = checked_images(model, images)
         self._kept: dict[str, Tensor] = {}
 
     def _activation(self, site: str) -> Float[Tensor, "n c h w"]:
         if site not in self._kept:
-            with torch.no_grad():
-                found = self._model.record(self._images, [site])[site].cpu()
+            found = record_in_batches(self._model, self._images, [site])[site].cpu()
             if found.dim() != 4:
                 raise CircuitError(
                     f"contributions need maps, and {site!r} has one number a channel; use "

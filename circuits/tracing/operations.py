@@ -20,6 +20,12 @@ ACTIVATIONS = frozenset(
         *("mish", "softplus", "sigmoid", "hardsigmoid", "tanh", "clamp", "clamp_min", "threshold"),
     }
 )
+BATCH_NORMS = frozenset(
+    {
+        *("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"),
+        "_native_batch_norm_legit_no_training",
+    }
+)
 UNCHANGED = frozenset(["alias", "detach", "clone", "_to_copy", "lift_fresh", "contiguous"])
 
 
@@ -112,6 +118,18 @@ def cat_axis(operation: Operation) -> int:
     """Return the axis of a concatenation as it was given, perhaps negative."""
     args = operation.args
     return int(args[1] if len(args) > 1 else operation.kwargs.get("dim", 0))
+
+
+def has_own_statistics(operation: Operation) -> bool:
+    """Tell whether a batch norm normalises by what it reads, not by running statistics."""
+    if operation.args[4] is None:
+        return True
+    return not operation.name.endswith("no_training") and bool(operation.args[5])
+
+
+def rounds(operation: Operation) -> bool:
+    """Tell whether a division rounds to whole numbers."""
+    return operation.kwargs.get("rounding_mode") is not None
 
 
 def leaves_of(value: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from circuits.attribution.contributions import (
     integrated_gradients,
 )
 from circuits.attribution.relevance import conditional_relevance
-from circuits.attribution.unit_reading import read_unit
+from circuits.tracing.unit_reading import read_unit
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model, load
 from nets import seeded

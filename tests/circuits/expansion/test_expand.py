@@ -395,7 +395,7 @@ def test_bad_input_is_told() -> None:
         circuits.expand(model, "act", "branches", gates="attribution")
     with pytest.raises(CircuitError, match="data_mean gates need images"):
         circuits.expand(model, "act", "branches", gates="data_mean")
-    with pytest.raises(CircuitError, match=r"images must be .* finite"):
+    with pytest.raises(CircuitError, match=r"got NaN or infinity"):
         circuits.expand(
             model, "act", "branches", gates="data_mean", images=torch.full((1, 3, 32, 32), math.nan)
         )
