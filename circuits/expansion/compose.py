@@ -6,8 +6,9 @@ memory together.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -108,7 +109,7 @@ def compose(
     return result
 
 
-def pick_channels(graph: OpGraph, units: Sequence[int] | None) -> tuple[int, ...]:
+def pick_channels(graph: OpGraph, units: Iterable[SupportsIndex] | None) -> tuple[int, ...]:
     """Return the channels of the target that are asked for, each once; None asks for all.
 
     Raises:

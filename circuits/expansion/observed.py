@@ -15,7 +15,7 @@ from featviz.errors import CircuitError
 from featviz.models import Model
 
 _BATCH = 8
-Images = Float[Tensor, "n c h w"] | Mapping[int, Float[Tensor, "n c h w"]]
+Images = Float[Tensor, "n c h w"] | Mapping[int, Float[Tensor, "_ c _ _"]]
 
 
 def observe(
