@@ -186,7 +186,7 @@ def cut_windows(
         position = divmod(place, columns)
         start = [p * s + o for p, s, o in zip(position, stride, offset, strict=True)]
         cut.append(cut_window(maps[k : k + 1], start, extent))
-    return torch.cat(cut)
+    return torch.cat(cut) if cut else maps.new_zeros(0, maps.shape[1], *extent)
 
 
 def _large_enough(

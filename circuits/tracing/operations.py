@@ -4,7 +4,7 @@ tape.py writes them while a network runs; opgraph.py cuts out what lies between 
 adjoints.py says how weights pass back through each.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,13 +91,24 @@ class Tape:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     parts: dict[Part, tuple[int, ...]] = field(default_factory=dict)
     kept: dict[int, Tensor] = field(default_factory=dict)
+    _makers: dict[int, Operation] = field(default_factory=dict)
+
+    def write(self, operation: Operation) -> None:
+        """Add an operation at the end."""
+        self.operations.append(operation)
+        self._makers.update({v: operation for v in operation.outputs if v is not None})
 
     def maker(self, value: int) -> Operation | None:
         """Return the operation that made a value; None for the image."""
-        for operation in reversed(self.operations):
-            if value in operation.outputs:
-                return operation
-        return None
+        return self._makers.get(value)
+
+    def descendants(self, values: Iterable[int]) -> set[int]:
+        """Return the values given and all that were made from them."""
+        found = set(values)
+        for operation in self.operations:
+            if found & set(operation.inputs):
+                found.update(v for v in operation.outputs if v is not None)
+        return found
 
     def before_activation(self, value: int) -> tuple[int, ...]:
         """Return what went into the activation function(s) that made a value; empty if none."""
