@@ -16,6 +16,7 @@ from circuits.ablation.random_edits import RandomEdits
 from circuits.ablation.reach import check_reach
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.measuring import TuningConfig, measure_tuning
+from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model
 
@@ -78,6 +79,7 @@ class ClassEffect:
     agreement: float
 
 
+@own_settings()
 def tuning_effects(
     model: Model,
     edits: Sequence[Edit],
@@ -123,6 +125,7 @@ def tuning_effects(
     ]
 
 
+@own_settings()
 def unit_effects(
     model: Model,
     edits: Sequence[Edit],
@@ -165,6 +168,7 @@ def unit_effects(
     ]
 
 
+@own_settings()
 def class_effects(
     model: Model,
     edits: Sequence[Edit],

@@ -18,6 +18,7 @@ from circuits.expansion.weight_map import WeightMap
 from circuits.graphs.graph import MAX_EDGES, CircuitGraph, Edge, Node
 from circuits.graphs.input_scores import SCORES, ContributionScore, EdgeScore, weight_score
 from circuits.tracing.site_columns import reads, site_columns
+from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError, did_you_mean
 from featviz.models import Model
 from featviz.units import parse_units
@@ -51,6 +52,7 @@ class _Input:
         )
 
 
+@own_settings()
 def build_graph(
     model: Model,
     units: str,

@@ -21,6 +21,7 @@ from circuits import stimuli
 from circuits.artificial.model import Kind, known_orientations_deg, of_channels
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.stimulus_scale import middle, middle_size, scale_of
+from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError, did_you_mean
 from featviz.models.model import Model
 
@@ -98,6 +99,7 @@ def _check_region(region: str) -> None:
         )
 
 
+@own_settings()
 def measure_tuning(
     model: Model,
     site: str,

@@ -109,6 +109,8 @@ def test_random_weights_have_no_orientation_to_find(curves: Model, arcs: Tensor)
 
 
 def test_numbers_out_of_range(curves: Model, arcs: Tensor) -> None:
+    with pytest.raises(CircuitError, match="scores of 'early_curves' hold NaN, which has no rank"):
+        pruning_curve(curves, *ENDS, 0, arcs, torch.full((24,), math.nan), [1])
     with pytest.raises(CircuitError, match="has 24 units, got scores of shape"):
         pruning_curve(curves, *ENDS, 0, arcs, torch.ones(3), [1])
     with pytest.raises(CircuitError, match="cannot keep 25 of 24 inputs"):
