@@ -4,7 +4,7 @@
 
 Records the operations between (opgraph.py), passes kernels back through them (compose.py) under a
 gate policy (gates.py); where an operation has no rule, takes gradients instead (vjp.py) and says
-so. What comes is read by agreement.py, factor.py, graph.py and draw.py.
+so. What comes is read by agreement.py, factoring/, graph.py and draw.py.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
     graph = build_graph(model, "fire4:141", depth=3, keep=8)
 
 Between adjacent sites the kernels are the network's own; otherwise they are expanded under a gate
-policy, and the graph's meta says so. Pictures and tuning are added by graph_features.py.
+policy, and the graph's meta says so. Pictures and tuning are added by features.py.
 """
 
 from collections.abc import Iterable, Sequence

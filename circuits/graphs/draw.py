@@ -1,6 +1,6 @@
 """A circuit graph as a still picture: SVG that follows the reader's light or dark, and PNG.
 
-Both come from one layout (graph_layout.py); graph_page.py puts the SVG into an interactive page.
+Both come from one layout (layout.py); page.py puts the SVG into an interactive page.
 Red excites and is drawn through, blue inhibits and is dashed, so that no colour is needed.
 """
 

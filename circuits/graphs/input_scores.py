@@ -1,6 +1,6 @@
 """How strongly a unit reads each earlier one: signed scores of the edges of a circuit.
 
-A score takes a `WeightMap` and gives one signed number a kernel, [o i]; graph_building.py ranks by
+A score takes a `WeightMap` and gives one signed number a kernel, [o i]; building.py ranks by
 magnitude. Anything of that form is a score, also attributions by patching or gradients.
 """
 

@@ -3,7 +3,7 @@
     found = map_network(model, ["fire3", "fire4"], photographs=["astronaut.png", "coffee.png"])
     found.sites[0].counts, found.sites[0].control
 
-probes.py and photographed.py measure, kind_rules.py decides; cli/map.py writes the file.
+probes.py and photographed.py measure, rules.py decides; cli/map.py writes the file.
 """
 
 import json
