@@ -63,6 +63,13 @@ class Atlas:
             )
         return found
 
+    def variants(self, model: str, site: str) -> list[str]:
+        """Return the variants of images of a site, `positive` first, the others sorted."""
+        rows = self._index.execute(
+            "SELECT DISTINCT variant FROM images WHERE model = ? AND site = ?", (model, site)
+        )
+        return sorted((str(name) for (name,) in rows), key=lambda name: (name != "positive", name))
+
     def counts(self, model: str, site: str | None = None) -> dict[str, int]:
         """Return how many images, units and dead images there are.
 

@@ -1,0 +1,66 @@
+"""Start: the atlases that are open, their networks, and where to begin."""
+
+import streamlit as st
+
+from app.components.grid import Tile, grid
+from app.components.jump import jump
+from app.library import LIBRARY, picture_url
+from app.links import Place, address, told_plainly
+from featviz.atlas.reading import Atlas
+from featviz.errors import RecordError
+
+_SHOWN = 10
+
+st.title("What has a network learned?")
+st.write(
+    "Each picture was made to excite one unit of a vision network as much as possible. Choose a "
+    "network, then a site, then a unit; or begin with a lesson."
+)
+
+
+def _network(atlas: Atlas, name: str, model: str) -> None:
+    """Show one network of an atlas: how much there is, and a few units."""
+    counts = atlas.counts(model)
+    place = Place(name, model)
+    with st.container(border=True):
+        st.page_link(
+            "views/model.py",
+            label=f"**{model}**",
+            icon=":material/account_tree:",
+            query_params=place.query(),
+        )
+        st.caption(
+            f"{counts['units']:,} units of {len(atlas.sites(model))} sites, "
+            f"{counts['images']:,} images, {counts['dead']:,} of them of units that never fired"
+        )
+        best = atlas.images(model, variant="positive", sort="score", descending=True, limit=_SHOWN)
+        tiles = [
+            Tile(
+                id=entry.unit,
+                source=picture_url(name, atlas.layout.thumb(entry.key)),
+                address=address("unit", Place(name, model, entry.site, entry.channel).query()),
+                caption=entry.unit,
+                text=f"{entry.unit} of {model}",
+            )
+            for entry in best
+        ]
+        grid(tiles, key=f"grid {name} {model}")
+        jump(place, atlas.sites(model), key=f"jump {name} {model}")
+
+
+with told_plainly():
+    for name in LIBRARY.roots:
+        try:
+            with LIBRARY.atlas(name) as atlas:
+                models = atlas.models()
+                st.subheader(name, divider="gray")
+                if not models:
+                    st.info(
+                        "This atlas has no images yet. 'featviz atlas status' tells what is due, "
+                        "'featviz atlas resume' renders it.",
+                        icon=":material/hourglass_empty:",
+                    )
+                for model in models:
+                    _network(atlas, name, model)
+        except RecordError as error:
+            st.error(str(error), icon=":material/error:")
