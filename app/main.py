@@ -12,10 +12,13 @@ _PAGES = (
     ("unit", "Unit", ":material/image:", False),
 )
 
+_STYLE = "<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }</style>"
+
 
 def main() -> None:
     """Show the page that the URL names."""
     st.set_page_config("featviz", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
+    st.html(_STYLE)
     pages = [
         st.Page(
             f"views/{name}.py",

@@ -1,26 +1,56 @@
-"""Unit: everything that is known of one unit."""
+"""Unit: everything that is known of one unit, and ways on to others."""
 
 import streamlit as st
 
-from app.components.grid import Tile, grid
+from app.components.pager import pager
 from app.frame import opened
-from app.library import picture_url
+from app.links import Place, address
+from app.panels.images import show_images, show_metrics
+from app.panels.record import show_record
+from app.panels.tuning import show_tuning
+from app.panels.weights import show_weights
+from featviz.atlas.reading import Atlas
+
+
+def _turn_pages(atlas: Atlas, place: Place) -> None:
+    """Offer the neighbours of the unit; the arrow keys do the same."""
+    channels = atlas.channels(place.model, place.site)
+    at = channels.index(place.channel or 0)
+    name, pages = st.columns([3, 2], vertical_alignment="bottom")
+    name.header(place.unit)
+    with pages:
+        pager(_link(place, channels, at - 1), _link(place, channels, at + 1), key="pager")
+
+
+def _link(place: Place, channels: list[int], at: int) -> tuple[str, str]:
+    if not 0 <= at < len(channels):
+        return "", ""
+    where = Place(place.atlas, place.model, place.site, channels[at])
+    return where.unit, address("unit", where.query())
+
 
 with opened() as (atlas, place):
-    st.header(place.unit)
-    entries = atlas.images(place.model, place.site, channel=place.channel)
-    grid(
-        [
-            Tile(
-                id=entry.key,
-                source=picture_url(place.atlas, atlas.layout.image(entry.key, entry.kind)),
-                address="",
-                caption=entry.variant,
-                text=f"{entry.unit}, {entry.variant}",
-                faint=entry.dead,
-            )
-            for entry in entries
-        ],
-        key="images",
-        density="huge",
-    )
+    if place.channel is None:
+        site = place.site or atlas.sites(place.model)[0]
+        place = Place(place.atlas, place.model, site, atlas.channels(place.model, site)[0])
+    if place.channel not in atlas.channels(place.model, place.site):
+        st.header(place.unit)
+        st.info("This unit has no image in this atlas.", icon=":material/image_not_supported:")
+    else:
+        _turn_pages(atlas, place)
+        entry = show_images(atlas, place)
+        about, weights, stimuli, record = st.tabs(
+            ["Numbers", "Weights", "Tuning", "Record"], key="part", bind="query-params"
+        )
+        if about.open:
+            with about:
+                show_metrics(atlas, entry)
+        if weights.open:
+            with weights:
+                show_weights(atlas, place)
+        if stimuli.open:
+            with stimuli:
+                show_tuning(place)
+        if record.open:
+            with record:
+                show_record(atlas, entry)

@@ -63,6 +63,15 @@ class Atlas:
             )
         return found
 
+    def channels(self, model: str, site: str) -> list[int]:
+        """Return the channels of a site that have images, sorted."""
+        rows = self._index.execute(
+            "SELECT DISTINCT channel FROM images WHERE model = ? AND site = ? "
+            "AND channel IS NOT NULL ORDER BY channel",
+            (model, site),
+        )
+        return [int(channel) for (channel,) in rows]
+
     def variants(self, model: str, site: str) -> list[str]:
         """Return the variants of images of a site, `positive` first, the others sorted."""
         rows = self._index.execute(

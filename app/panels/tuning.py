@@ -1,0 +1,50 @@
+"""How a unit answers to drawn curves and lines of every orientation."""
+
+import streamlit as st
+
+from app.components.drawing import drawing
+from app.links import Place
+from app.networks import LOCK, list_here, network
+from circuits.tuning.curve import TuningCurve
+from circuits.tuning.measuring import measure_tuning
+from circuits.tuning.page import polar_svg
+from featviz.errors import FeatvizError
+
+_STIMULI = ("curve", "line")
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _tuning(model: str, site: str, channel: int, stimulus: str) -> TuningCurve:
+    with LOCK:
+        return measure_tuning(network(model), site, [channel], stimulus=stimulus)[0]
+
+
+def show_tuning(place: Place) -> None:
+    """Show polar plots of a unit; where its network is not here, say so."""
+    if place.model not in list_here() or place.channel is None:
+        st.info("The network is not on this machine, so no stimuli can be shown to it.")
+        return
+    with st.spinner("Showing curves and lines to the network ..."):
+        _show_plots(place, place.channel)
+
+
+def _show_plots(place: Place, channel: int) -> None:
+    for column, stimulus in zip(st.columns(len(_STIMULI)), _STIMULI, strict=True):
+        with column:
+            try:
+                curve = _tuning(place.model, place.site, channel, stimulus)
+            except FeatvizError as error:
+                st.info(str(error))
+                continue
+            st.markdown(f"**{stimulus}s**")
+            drawing(polar_svg(curve), key=f"polar {stimulus}")
+            st.caption(_words(curve))
+
+
+def _words(curve: TuningCurve) -> str:
+    if curve.silent:
+        return "It never responds to them."
+    return (
+        f"prefers {curve.preferred_deg:.0f}°, width at half height {curve.fwhm_deg:.0f}°, echo "
+        f"{curve.echo:.2f}, selectivity {curve.selectivity:.2f}, peak {curve.peak:.3g}"
+    )
