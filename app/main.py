@@ -10,6 +10,7 @@ _PAGES = (
     ("model", "Model", ":material/account_tree:", True),
     ("site", "Site", ":material/grid_view:", False),
     ("unit", "Unit", ":material/image:", False),
+    ("compare", "Compare", ":material/compare:", True),
 )
 
 _STYLE = "<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }</style>"

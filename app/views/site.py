@@ -17,7 +17,7 @@ def _choose(orders: list[str], variants: list[str]) -> tuple[str, bool, str, str
     read_choice("sort", orders, orders[0])
     read_choice("variant", variants, variants[0])
     read_choice("size", list(SIDES), "medium")
-    columns = st.columns([2, 2, 2, 3, 3], vertical_alignment="bottom")
+    columns = st.columns([4, 4, 4, 7, 5], vertical_alignment="bottom")
     sort = columns[0].selectbox("Sort by", orders, key="sort", bind="query-params")
     variant = columns[1].selectbox("Image", variants, key="variant", bind="query-params")
     down = columns[2].toggle("Largest first", key="down", bind="query-params")
@@ -33,7 +33,7 @@ def _choose(orders: list[str], variants: list[str]) -> tuple[str, bool, str, str
 def _tile(atlas: Atlas, place: Place, entry: ImageEntry, sort: str) -> Tile:
     where = Place(place.atlas, place.model, entry.site, entry.channel)
     number = entry.score if sort == "score" else entry.metrics.get(sort)
-    value = "" if number is None else f"  {number:.3g}"
+    value = "" if number is None else f" · {number:.3g}"
     return Tile(
         id=entry.unit,
         source=picture_url(place.atlas, atlas.layout.thumb(entry.key)),
