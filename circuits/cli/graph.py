@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from circuits.families.family import Family
     from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
+    from circuits.graphs.held_out import HeldOut
     from featviz.models import Model
 
 # Those of circuits.graphs.gate_agreement, which would import torch.
@@ -94,6 +95,12 @@ featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; do
     help="Silence all units that are not in the circuit and compare.",
 )
 @click.option(
+    "--hold-out/--no-hold-out",
+    default=True,
+    show_default=True,
+    help="Choose units on one half of the images and check them on the other.",
+)
+@click.option(
     "--ablation",
     type=click.Choice(["zero", "mean"]),
     default="zero",
@@ -125,6 +132,7 @@ def graph(
     images: Path | None,
     image_count: int,
     check: bool,
+    hold_out: bool,
     ablation: str,
     no_images: bool,
     steps: int,
@@ -144,7 +152,9 @@ def graph(
     is read as their sum.
 
     The check silences all other units of the sites and says how far the unit stays itself, beside
-    as many units at random and beside circuits of networks with shuffled and with random weights.
+    as many units at random and beside circuits of networks with shuffled and with random weights,
+    with a verdict in words: better than chance, or not to be trusted. It is on images that had no
+    part in choosing the units, see --hold-out.
     It is on unless --no-check: a picture alone proves nothing. Without --images it uses arcs and
     lines, which say nothing about units that see something else.
     """
@@ -157,8 +167,11 @@ def graph(
     loaded = load_model(model, **options)
     needs = check or score == "contribution" or _needs_images(policies[0])
     given, told = _pictures(loaded, unit, images, image_count, needed=needs)
+    blind = score == "weights" and not _needs_images(policies[0])
+    halves = None if given is None else _halves(given, seed, blind=blind, asked=hold_out)
+    choosing = None if halves is None else halves.choosing
     sites = None if through is None else [site.strip() for site in through.split(",")]
-    ways: Any = {"score": score, "gates": policies[0], "images": given, "sites": sites, **sizes}
+    ways: Any = {"score": score, "gates": policies[0], "images": choosing, "sites": sites, **sizes}
 
     def build(network: "Model", name: str) -> "CircuitGraph":
         return build_graph(network, name, **ways)
@@ -167,11 +180,11 @@ def graph(
         found = build(loaded, unit)
         shown = _joined(found, named, loaded)
         checked = None
-        if check and given is not None:
+        if check and halves is not None:
             how: dict[str, Any] = {"told": told, "ablation": ablation, "seed": seed}
             how["region"] = "center" if images is None else "map"
-            checked = check_circuit(loaded, found, given, rebuild=build, **how)
-        proof = Proof(checked, _agreement(loaded, found, given, policies, sizes["keep"], seed))
+            checked = check_circuit(loaded, found, halves, rebuild=build, minimality=True, **how)
+        proof = Proof(checked, _agreement(loaded, found, choosing, policies, sizes["keep"], seed))
         if output is not None:
             dressed = _dressed(loaded, found, None if no_images else (steps, seed), quiet=quiet)
             write_graph(output, _joined(dressed, named, loaded), proof, theme)
@@ -195,6 +208,17 @@ def _needs_images(gates: str) -> bool:
     from circuits.expansion.gates import NEEDS_IMAGES
 
     return gates in NEEDS_IMAGES
+
+
+def _halves(images: "Tensor", seed: int, *, blind: bool, asked: bool) -> "HeldOut":
+    """Return images to choose units on and images to check them on."""
+    from circuits.graphs.held_out import HeldOut, hold_out
+
+    if blind:
+        return HeldOut(images, images, "neither the score nor the gates look at images")
+    if not asked:
+        return HeldOut(images, images, "as asked for")
+    return hold_out(images, seed=seed)
 
 
 def _agreement(

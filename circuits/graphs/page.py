@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from string import Template
 
+from circuits.graphs import check_report as report
 from circuits.graphs.check import CircuitCheck
-from circuits.graphs.check_report import HEADS, check_rows, check_text
 from circuits.graphs.draw import graph_to_svg, scale_lines
 from circuits.graphs.gate_agreement import GateAgreement
 from circuits.graphs.gate_report import TITLE, gate_heads, gate_rows, gate_text
@@ -165,8 +165,20 @@ def _meta_row(name: str, text: str) -> str:
 
 
 def _check_html(check: CircuitCheck) -> str:
-    table = _table(HEADS, check_rows(check))
-    return f"<h2>Is it true?</h2>{table}<p>{html.escape(check_text(check))}</p>"
+    scores = report.score_rows(check)
+    verdicts = "".join(f"<li>{html.escape(line)}</li>" for line in report.check_verdicts(check))
+    terms = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>"
+        for name, text in report.check_terms(check)
+    )
+    return (
+        f'<div id="check"><h2>{html.escape(report.TITLE)}</h2>'
+        f'<p class="verdict">{html.escape(report.check_headline(check))}</p>'
+        + _table(report.HEADS, report.check_rows(check))
+        + (_table(report.SCORE_HEADS, scores) if scores else "")
+        + (f"<ul>{verdicts}</ul>" if verdicts else "")
+        + f"<p>{html.escape(report.check_text(check))}</p><dl>{terms}</dl></div>"
+    )
 
 
 def _agreement_html(agreement: GateAgreement) -> str:
