@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from circuits.cli.graph_output import Proof, check_output, print_graph, write_graph
+from circuits.cli.photographs import read_photographs
 from featviz.cli.loading import load_model, model_options
 from featviz.cli.output import json_option, prints_to_stderr
 from featviz.errors import CircuitError
@@ -263,11 +264,8 @@ def _pictures(
     None if none are needed and there can be none: stimuli are RGB. The gates that want images are
     then not compared, which is said.
     """
-    import torch
-
     from circuits.cli.weights import pick_units
     from circuits.graphs.check import probe_images
-    from featviz.metrics import PictureFolder
 
     site, _ = pick_units(model, unit)
     if folder is None and model.spec.channels != 3 and not needed:
@@ -280,10 +278,7 @@ def _pictures(
                 f"{error} with --images FOLDER, or pass --score weights --no-check"
             ) from error
         return found, f"{len(found)} arcs and lines"
-    pictures = PictureFolder.open(folder)
-    some = PictureFolder(pictures.path, pictures.files[:count])
-    batches = list(some.batches(model.spec.size, channels=model.spec.channels))
-    return torch.cat(batches), f"{len(some)} photographs of {folder}"
+    return read_photographs(model, folder, count)
 
 
 def _dressed(

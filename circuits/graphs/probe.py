@@ -16,6 +16,7 @@ from torch import Tensor
 
 from circuits.ablation.keeping import channel_means, check_ablation, keep_only
 from circuits.controls import shuffled, with_random_weights
+from circuits.tracing.given_images import check_activations
 from circuits.tuning.measuring import read_map
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model
@@ -101,9 +102,10 @@ def varying_response(probe: Probe) -> Float[Tensor, " responses"]:
     """Return the response of the whole network.
 
     Raises:
-        CircuitError: If it is the same on all images.
+        CircuitError: If it is the same on all images, or no number.
     """
     full = probe.response()
+    check_activations(probe.model, {probe.site: full})
     if not _varies(full, len(probe.images)):
         raise CircuitError(
             f"{probe.unit} in {probe.model.name!r} responds alike to all {len(probe.images)} "
