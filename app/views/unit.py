@@ -39,6 +39,12 @@ with opened() as (atlas, place):
     else:
         _turn_pages(atlas, place)
         entry = show_images(atlas, place)
+        st.page_link(
+            "views/circuit.py",
+            label="What it is built from",
+            icon=":material/hub:",
+            query_params=place.query(),
+        )
         about, weights, stimuli, record = st.tabs(
             ["Numbers", "Weights", "Tuning", "Record"], key="part", bind="query-params"
         )

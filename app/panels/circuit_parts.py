@@ -1,0 +1,147 @@
+"""Beside a circuit: the chosen node or edge, what is silenced, and the files."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from app.circuit_graphs import Options, silence
+from app.components.actions import actions
+from app.components.connections import Link, connections
+from app.links import Place, address
+from circuits.graphs.draw import graph_to_svg
+from circuits.graphs.draw_png import graph_picture
+from circuits.graphs.graph import CircuitGraph, Edge
+from circuits.graphs.page import write_graph_page
+from featviz.errors import FeatvizError
+from featviz.images import png_bytes
+
+_DRAWS = 39
+
+
+def show_part(
+    graph: CircuitGraph,
+    place: Place,
+    focus: str,
+    query: Mapping[str, str],
+    pins: Sequence[str],
+    off: Sequence[str],
+) -> None:
+    """Show the node or edge that was chosen, with what can be done to it."""
+    ids = {node.id for node in graph.nodes}
+    edges = {f"{edge.source}>{edge.target}": edge for edge in graph.edges}
+    if focus in edges:
+        edge = edges[focus]
+        st.markdown(f"**{edge.source} → {edge.target}**")
+        _cards([(edge.source, edge)], query, "edge")
+    elif focus in ids:
+        node = graph.node(focus)
+        st.markdown(f"**{node.id}** {node.label}")
+        if not node.is_family:
+            where = Place(place.atlas, place.model, node.site, node.units[0])
+            st.page_link("views/unit.py", label="Its page", query_params=where.query())
+        for head, found, end in (
+            ("Reads", graph.inputs(focus), "source"),
+            ("Is read by", graph.outputs(focus), "target"),
+        ):
+            if found:
+                st.caption(head)
+                _cards([(getattr(edge, end), edge) for edge in found], query, head)
+    else:
+        st.caption("Choose a unit or an edge to see its weights and to silence it.")
+        return
+    toggles = [_toggle("Silence", "Sound again", "off", focus, off, query)]
+    if focus in ids:
+        toggles.append(_toggle("Pin", "Unpin", "pins", focus, pins, query))
+    actions(toggles, key="toggles")
+
+
+def _toggle(
+    words: str, back: str, name: str, focus: str, now: Sequence[str], query: Mapping[str, str]
+) -> tuple[str, str]:
+    """Return the words and the URL of what puts a part into a list, or takes it out."""
+    inside = focus in now
+    names = [one for one in now if one != focus] if inside else [*now, focus]
+    changed = {**query, name: "|".join(names)}
+    return (
+        back if inside else words,
+        address("circuit", {key: value for key, value in changed.items() if value}),
+    )
+
+
+def _cards(found: Sequence[tuple[str, Edge]], query: Mapping[str, str], key: str) -> None:
+    links = []
+    for name, edge in found:
+        scale = edge.color_scale
+        kernel = tuple(tuple(value / scale for value in row) for row in edge.kernel or ((0.0,),))
+        text = f"{edge.score_name} {edge.weight:+.3g}"
+        links.append(
+            Link(
+                name=name,
+                address=address("circuit", {**query, "focus": name}),
+                source="",
+                kernel=kernel,
+                caption=text,
+                text=f"{edge.source} to {edge.target}, {text}",
+            )
+        )
+    connections(links, key=f"cards {key}")
+
+
+def show_silenced(
+    place: Place, options: Options, families: str, off: tuple[str, ...], query: Mapping[str, str]
+) -> None:
+    """Show what is left of the unit without the parts that are silenced."""
+    if not off:
+        return
+    st.divider()
+    st.markdown(f"**Silenced**: {', '.join(off)}")
+    compared = st.toggle("Compare with random edits", key="random", bind="query-params")
+    try:
+        with st.spinner("Running the network without them ..."):
+            found = silence(
+                place.model, place.unit, options, families, off, _DRAWS if compared else 0
+            )
+    except FeatvizError as error:
+        st.warning(str(error), icon=":material/volume_off:")
+        return
+    if found is None:
+        st.caption("None of them is in this circuit, so nothing changes.")
+        return
+    st.metric(
+        f"left of {place.unit}",
+        f"{found.left:.0%}",
+        help="Mean activation over arcs and lines, as a share of that of the whole network.",
+    )
+    st.caption(f"correlation with the whole network {found.effect.correlation:.2f}")
+    if found.chance is not None:
+        before = found.effect.mean_before or 1.0
+        st.caption(
+            f"{found.chance.draws} random edits of the same size leave "
+            f"{found.chance.mean / before:.0%} ({found.chance.low / before:.0%} to "
+            f"{found.chance.high / before:.0%}); p = {found.chance.p_value:.3f}"
+        )
+    rest = {key: value for key, value in query.items() if key != "off"}
+    actions([("All sound again", address("circuit", rest))], key="all sound")
+
+
+def show_downloads(graph: CircuitGraph, place: Place) -> None:
+    """Offer files of exactly what is shown."""
+    name = f"circuit-{place.unit.replace(':', '_').replace('/', '_')}"
+    with st.container(horizontal=True):
+        st.download_button("SVG", lambda: graph_to_svg(graph), f"{name}.svg", on_click="ignore")
+        st.download_button(
+            "PNG", lambda: png_bytes(graph_picture(graph)), f"{name}.png", on_click="ignore"
+        )
+        st.download_button("JSON", graph.to_json, f"{name}.json", on_click="ignore")
+        st.download_button(
+            "Interactive page", lambda: _page(graph), f"{name}.html", on_click="ignore"
+        )
+
+
+def _page(graph: CircuitGraph) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "circuit.html"
+        write_graph_page(path, graph)
+        return path.read_bytes()
