@@ -34,14 +34,15 @@ function card(link, anchors) {
   made.setAttribute("aria-label", link.text);
   const pair = document.createElement("span");
   pair.className = "pair";
-  const picture = document.createElement(link.source ? "img" : "span");
-  picture.className = "feature";
   if (link.source) {
+    const picture = document.createElement("img");
+    picture.className = "feature";
     picture.loading = "lazy";
     picture.alt = "";
     picture.src = link.source;
+    pair.append(picture);
   }
-  pair.append(picture, kernelPicture(link.kernel, anchors));
+  pair.append(kernelPicture(link.kernel, anchors));
   const name = document.createElement("strong");
   name.textContent = link.name;
   const caption = document.createElement("span");
