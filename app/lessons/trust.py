@@ -1,0 +1,342 @@
+"""Do not trust a pretty picture: silent units, random networks, adversarial noise, photographs.
+
+Renders were made before (make_assets.py); the noise and the answers to photographs are live.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from app.lessons.charts import bar_chart, pictures
+from app.lessons.controls import choose, slide
+from app.lessons.lesson import Choice, Lesson, Option, Question, Reference, Step
+from app.lessons.shelf import numbers, strip
+from app.networks import LOCK, network
+from featviz.images import to_picture
+from featviz.models import Model
+
+_MODEL = "squeezenet1_1"
+_UNIT = ("fire7", 9)
+_TARGET = 954
+_CLIMBS = 10
+_LEVELS = 255
+_NETWORKS = ("trained", "shuffled", "random")
+
+
+@dataclass(frozen=True)
+class Nudged:
+    """What a network says to a photograph with noise that was made for it.
+
+    Attributes:
+        picture: The photograph with the noise.
+        noise: The noise alone, as strong as can be shown, on grey.
+        guesses: The three most likely classes, and their probabilities.
+        target: Probability of the class that the noise is for.
+    """
+
+    picture: Image.Image
+    noise: Image.Image
+    guesses: tuple[tuple[str, float], ...]
+    target: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a unit says to a photograph.
+
+    Attributes:
+        largest: Its largest activation.
+        lit: The photograph, dark where the unit is silent.
+        crop: What the place of the largest activation shows, and something around.
+    """
+
+    largest: float
+    lit: Image.Image
+    crop: Image.Image
+
+
+def add_noise(
+    model: Model, image: Float[Tensor, "1 3 h w"], target: int, *, reach: float
+) -> Float[Tensor, "1 3 h w"]:
+    """Return an image changed by at most `reach` a pixel, so that a class becomes likelier.
+
+    Ten steps along the sign of the gradient, each of a quarter of the reach, kept within it.
+
+    Args:
+        model: The network; its parameters get no gradients.
+        image: Values 0..1.
+        target: Index of the class.
+        reach: Largest change, 0..1.
+
+    References:
+        Goodfellow et al. 2015, "Explaining and harnessing adversarial examples", section 4, in
+        several steps as in Madry et al. 2018, from the image itself instead of a random start.
+    """
+    changed = image.clone()
+    for _ in range(_CLIMBS if reach > 0 else 0):
+        changed.requires_grad_(True)
+        with torch.enable_grad():
+            score = model(changed)[0, target]
+            (slope,) = torch.autograd.grad(score, changed)
+        stepped = changed.detach() + reach / 4 * slope.sign()
+        changed = stepped.clamp(image - reach, image + reach).clamp(0, 1)
+    return changed.detach()
+
+
+def answer_photograph(model: Model, photograph: Image.Image, site: str, channel: int) -> Answer:
+    """Run a network over a photograph and show where one unit fires.
+
+    Args:
+        model: The network.
+        photograph: RGB.
+        site: Of the unit.
+        channel: Of the unit.
+    """
+    map_ = model.record(_to_image(photograph), [site])[site][0, channel]
+    largest = float(map_.max())
+    y, x = divmod(int(map_.argmax()), map_.shape[1])
+    side = photograph.width
+    strength = (map_ / (largest or 1)).clamp(0, 1).mul(255).byte().numpy()
+    mask = Image.fromarray(strength).resize((side, side), Image.Resampling.BICUBIC)
+    dark = Image.blend(photograph, Image.new("RGB", photograph.size, "black"), 0.8)
+    lit = Image.composite(photograph, dark, mask)
+    cell, half = side / map_.shape[1], side // 6
+    left, top = (min(max(round((at + 0.5) * cell) - half, 0), side - 2 * half) for at in (x, y))
+    return Answer(largest, lit, photograph.crop((left, top, left + 2 * half, top + 2 * half)))
+
+
+def _to_image(picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
+    pixels = torch.from_numpy(np.array(picture.convert("RGB")))
+    return pixels.permute(2, 0, 1)[None].float() / _LEVELS
+
+
+def _labels(model: Model) -> tuple[str, ...]:
+    assert model.spec.labels is not None
+    return tuple(model.spec.labels())
+
+
+def _photograph(name: str) -> Image.Image:
+    names: list[str] = numbers("photographs")["names"]
+    return strip("photographs")[names.index(name)]
+
+
+@st.cache_data(max_entries=64, show_spinner="Looking for the worst noise ...")
+def nudge(name: str, levels: int) -> Nudged:
+    """Return what SqueezeNet says to a photograph of the course with noise towards a banana.
+
+    Args:
+        name: Of the photograph.
+        levels: Largest change of a pixel, of 255.
+    """
+    image = _to_image(_photograph(name))
+    with LOCK:
+        model = network(_MODEL)
+        changed = add_noise(model, image, _TARGET, reach=levels / _LEVELS)
+        with torch.no_grad():
+            likely = model(changed).softmax(1)[0]
+    best = likely.topk(3)
+    labels = _labels(model)
+    noise = (changed - image)[0] / (2 * max(levels, 1) / _LEVELS) + 0.5
+    return Nudged(
+        to_picture(changed[0]),
+        to_picture(noise.clamp(0, 1)),
+        tuple(
+            (labels[k], p) for k, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ),
+        float(likely[_TARGET]),
+    )
+
+
+@st.cache_data(max_entries=8, show_spinner="Running the network ...")
+def answer(name: str) -> Answer:
+    """Return what the unit of this lesson says to a photograph of the course."""
+    with LOCK:
+        return answer_photograph(network(_MODEL), _photograph(name), *_UNIT)
+
+
+def _silent() -> None:
+    way = choose("gradient", "Gradient of a silent unit", ["plain", "redirected"])
+    found = numbers("silent")
+    says = [
+        f"`{unit}`  \nscore **{score:,.0f}**{', never fired' if dead else ''}"
+        for unit, score, dead in zip(
+            found["units"], found[way]["score"], found[way]["dead"], strict=True
+        )
+    ]
+    texts = [f"{unit}, {way}" for unit in found["units"]]
+    pictures(strip(f"silent-{way}"), says, texts)
+
+
+def _silent_words() -> str:
+    woken, dead = numbers("silent")["units"]
+    score = numbers("silent")["redirected"]["score"][0]
+    return (
+        "Both renders ended as grey squares. Do these units look for nothing?\n\n"
+        "A ReLU that is off passes no gradient, so a picture that does not excite the unit at the "
+        "start never learns how. That says something about the climb, not about the unit. "
+        "**Redirected**: for the first steps the gradient passes all the same.\n\n"
+        f"Switch. `{woken}` wakes up and reaches {score:,.0f}: it was only asleep. `{dead}` shows "
+        "some faint texture, and still never fires. Its score is 0. Without that number you might "
+        "have described the texture.\n\n"
+        "First rule: look whether the unit fired at all."
+    )
+
+
+def _random() -> None:
+    name = choose("network", "Network", _NETWORKS)
+    found = numbers("compared")
+    captions = [
+        f"`{unit}`  \nscore **{score:,.0f}**"
+        for unit, score in zip(found["units"], found[name]["score"], strict=True)
+    ]
+    pictures(strip(f"compared-{name}"), captions, [f"{u}, {name} network" for u in found["units"]])
+
+
+def _random_words() -> str:
+    found = numbers("compared")
+    return (
+        "Three units of a trained network. Then of two networks that know nothing. **Shuffled**: "
+        "each unit keeps its weights, in another order. **Random**: weights drawn anew, as large "
+        "on average.\n\n"
+        "These, too, give pictures with colours and texture, even something like a motif. A climb "
+        "always finds something. What differs: motifs with parts come from training only, and "
+        f"scores are higher. `{found['units'][0]}` reaches {found['trained']['score'][0]:,.0f} "
+        f"trained, {found['shuffled']['score'][0]:,.0f} shuffled, "
+        f"{found['random']['score'][0]:,.0f} random.\n\n"
+        "Second rule: whatever you say about a picture, try whether you would also say it about "
+        "a network that learned nothing."
+    )
+
+
+def _adversarial() -> None:
+    name = choose("photograph", "Photograph", numbers("photographs")["names"])
+    levels = slide("noise", "Largest change of a pixel, of 255", 0, 6, default=0)
+    found = nudge(name, levels)
+    row = [found.picture, found.noise]
+    captions = [f"says **{found.guesses[0][0]}**", "the noise, amplified"]
+    texts = [f"{name} with noise of at most {levels} of 255", "the noise alone, amplified"]
+    image, chart = st.columns([3, 2], vertical_alignment="center")
+    with image:
+        pictures(row, captions, texts)
+    with chart:
+        rows = [{"name": label, "value": 100 * p} for label, p in found.guesses]
+        said = ", ".join(f"{row['name']} {row['value']:.0f} %" for row in rows)
+        bar_chart(rows, x="", y="percent", text=said, flat=True)
+
+
+def _adversarial_words() -> str:
+    name = numbers("photographs")["names"][0]
+    before, after = nudge(name, 0), nudge(name, 2)
+    return (
+        "Networks react to patterns that we do not see. Here noise is made for one photograph, to "
+        "look more like a **banana** to the network. The slider says how much any pixel may "
+        "change.\n\n"
+        f"Without noise the cat is {before.guesses[0][0]} with "
+        f"{100 * before.guesses[0][1]:.0f} %. With a change of at most 2 of 255 it is "
+        f"{after.guesses[0][0]} with {100 * after.guesses[0][1]:.0f} %. Can you see the "
+        "difference?\n\n"
+        "Feature visualisation climbs the same hill. Nothing stops it from ending in such noise "
+        "but the moves of the first lesson.\n\n"
+        "Third rule: a high score alone proves nothing that you could see."
+    )
+
+
+def _photographs() -> None:
+    names = numbers("photographs")["names"]
+    name = choose("photograph", "Photograph", names)
+    found = answer(name)
+    columns = st.columns([1, 1, 1], vertical_alignment="center")
+    row = [strip("noise-fourier-moved")[-1], found.lit, found.crop.resize((192, 192))]
+    captions = [
+        f"picture of `{_UNIT[0]}:{_UNIT[1]}`",
+        f"where it fires: at most **{found.largest:,.0f}**",
+        "where it fires most",
+    ]
+    texts = ["feature", f"{name}, dark where the unit is silent", f"part of {name}"]
+    for column, picture, caption, text in zip(columns, row, captions, texts, strict=True):
+        with column:
+            pictures([picture], [caption], [text])
+    rows = [{"name": each, "value": answer(each).largest} for each in names]
+    said = ", ".join(f"{row['name']} {row['value']:.0f}" for row in rows)
+    bar_chart(rows, x="", y="largest activation", text=said, flat=True)
+
+
+def _photographs_words() -> str:
+    found = {name: answer(name).largest for name in numbers("photographs")["names"]}
+    first = max(found, key=found.__getitem__)
+    return (
+        f"The picture of `{_UNIT[0]}:{_UNIT[1]}` shows furry heads with dark eyes. So it should "
+        "fire for the cat. Does it?\n\n"
+        f"It does, {found['chelsea']:,.0f}. But of these four photographs the **{first}** excites "
+        f"it most, {found[first]:,.0f}, and the astronaut {found['astronaut']:,.0f}. Look at where "
+        "it fires. Perhaps something dark and round before something bright is enough.\n\n"
+        "Four photographs decide nothing; a real check takes thousands. But they are pictures that "
+        "nobody optimised, and they correct what we read into a feature.\n\n"
+        "Fourth rule: show the unit real photographs before you name it."
+    )
+
+
+def _question() -> Question:
+    return Choice(
+        "Somebody shows you a striking picture and says: this unit looks for faces. Which evidence "
+        "would convince you most?",
+        (
+            Option(
+                "The picture has a very high score",
+                "So has noise that no one can see. What else must hold?",
+            ),
+            Option(
+                "Everybody in class sees a face in it",
+                "We see faces in clouds. Ask the unit, not the viewers.",
+            ),
+            Option(
+                "New photographs of faces excite it, others do not, and a shuffled network has no "
+                "such unit"
+            ),
+            Option(
+                "Three renders from different noise look alike",
+                "Good: the render is stable. But a shuffled network can be stable too.",
+            ),
+        ),
+        "It tests the claim on pictures that were not made for the unit, and asks how often the "
+        "same would happen by chance.",
+    )
+
+
+TRUST = Lesson(
+    key="trust",
+    title="Do not trust a pretty picture",
+    goal="Ask four questions before you believe a picture of a feature.",
+    steps=(
+        Step("Grey squares", _silent_words, _silent),
+        Step("Networks that know nothing", _random_words, _random),
+        Step("Noise that fools", _adversarial_words, _adversarial),
+        Step("Real photographs", _photographs_words, _photographs),
+        Step("Question", lambda: "Think of all four rules.", _random),
+    ),
+    question=_question,
+    references=(
+        Reference(
+            "Adebayo et al. 2018, Sanity Checks for Saliency Maps, NeurIPS",
+            "Section 3, The Model Parameter Randomization Test",
+            "https://arxiv.org/abs/1810.03292",
+        ),
+        Reference(
+            "Goodfellow, Shlens, Szegedy 2015, Explaining and Harnessing Adversarial Examples, "
+            "ICLR",
+            "Section 4",
+            "https://arxiv.org/abs/1412.6572",
+        ),
+        Reference(
+            "Borowski et al. 2021, Exemplary Natural Images Explain CNN Activations Better than "
+            "State-of-the-Art Feature Visualization, ICLR",
+            "Section 4, Results",
+            "https://arxiv.org/abs/2010.12606",
+        ),
+    ),
+)
