@@ -92,7 +92,14 @@ def tuning_chart(
 
 
 def bar_chart(
-    rows: Rows, *, x: str, y: str, text: str, signed: bool = False, flat: bool = False
+    rows: Rows,
+    *,
+    x: str,
+    y: str,
+    text: str,
+    signed: bool = False,
+    flat: bool = False,
+    ends: tuple[float, float] | None = None,
 ) -> None:
     """Show bars, and where rows have `low` and `high`, a grey band of what chance gives.
 
@@ -103,11 +110,18 @@ def bar_chart(
         text: What it shows, for those who do not see it.
         signed: Whether bars above 0 are red and those below blue.
         flat: Whether bars lie, for long names.
+        ends: Of the axis of values; None: as the values need.
     """
     names = alt.Axis(labelAngle=0, labelLimit=260, **_LETTERS)
-    along = {"field": "name", "type": "nominal", "sort": None, "title": x or None, "axis": names}
+    along: dict[str, Any] = {
+        "field": "name",
+        "type": "nominal",
+        "sort": None,
+        "title": x or None,
+        "axis": names,
+    }
     place = alt.Y(**along) if flat else alt.X(**along)
-    size = _axis("value:Q", y, flat=flat)
+    size = _axis("value:Q", y, flat=flat, ends=ends)
     if signed:
         color: Any = alt.condition("datum.value < 0", alt.value(BLUE), alt.value(RED))
     else:
@@ -118,9 +132,9 @@ def bar_chart(
     )
     layers: list[Any] = [bars]
     if any("low" in row for row in rows):
-        ends = {"y": alt.Y("low:Q"), "y2": "high:Q", "x": alt.X(**along)}
+        spread = {"y": alt.Y("low:Q"), "y2": "high:Q", "x": alt.X(**along)}
         band = alt.Chart(_data(rows)).mark_bar(color=_GREY, opacity=0.55, width={"band": 0.35})
-        layers.append(band.encode(**ends))
+        layers.append(band.encode(**spread))
     _show(alt.layer(*layers), text)
 
 
@@ -167,6 +181,9 @@ def _degrees(field: str) -> Any:
     )
 
 
-def _axis(field: str, title: str, *, flat: bool = False) -> Any:
+def _axis(
+    field: str, title: str, *, flat: bool = False, ends: tuple[float, float] | None = None
+) -> Any:
     kind: Any = alt.X if flat else alt.Y
-    return kind(field, title=title, axis=alt.Axis(tickCount=5, **_LETTERS))
+    scale = alt.Undefined if ends is None else alt.Scale(domain=list(ends), nice=False)
+    return kind(field, title=title, axis=alt.Axis(tickCount=5, **_LETTERS), scale=scale)

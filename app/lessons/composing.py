@@ -224,7 +224,7 @@ def _trained_words() -> str:
         f"Of the 20 strongest, {len(like)} lie within 45° of the unit, and "
         f"{sum(w > 0 for w in like)} of these excite it. {len(opposite)} lie within 45° of the "
         f"opposite, and {sum(w < 0 for w in opposite)} of these inhibit it.\n\n"
-        "That is the formula of the hand-built network, found by training. Below are the two "
+        "That is the pattern of the hand-built network, found by training. Below are the two "
         "strongest inputs of either sign. Add weaker inputs: how far does the rule hold?"
     )
 
@@ -286,7 +286,7 @@ COMPOSING = Lesson(
     references=(
         Reference(
             "Cammarata, Goh, Carter, Voss, Schubert, Olah 2021, Curve Circuits, Distill",
-            "The Curve Circuit; An Artificial Artificial Neural Network",
+            "on how curves are built from curves, and on the artificial artificial network",
             "https://distill.pub/2020/circuits/curve-circuits",
         ),
     ),

@@ -224,7 +224,7 @@ CURVES = Lesson(
     references=(
         Reference(
             "Cammarata, Goh, Carter, Schubert, Petrov, Olah 2020, Curve Detectors, Distill",
-            "Synthetic Stimuli; Radial Tuning Curve",
+            "on synthetic curves and tuning",
             "https://distill.pub/2020/circuits/curve-detectors",
         ),
     ),

@@ -81,8 +81,8 @@ def add_noise(
     for _ in range(_CLIMBS if reach > 0 else 0):
         changed.requires_grad_(True)
         with torch.enable_grad():
-            score = model(changed)[0, target]
-            (slope,) = torch.autograd.grad(score, changed)
+            likelihood = model(changed).log_softmax(1)[0, target]
+            (slope,) = torch.autograd.grad(likelihood, changed)
         stepped = changed.detach() + reach / 4 * slope.sign()
         changed = stepped.clamp(image - reach, image + reach).clamp(0, 1)
     return changed.detach()
@@ -204,8 +204,8 @@ def _random_words() -> str:
         "each unit keeps its weights, in another order. **Random**: weights drawn anew, as large "
         "on average.\n\n"
         "These, too, give pictures with colours and texture, even something like a motif. A climb "
-        "always finds something. What differs: motifs with parts come from training only, and "
-        f"scores are higher. `{found['units'][0]}` reaches {found['trained']['score'][0]:,.0f} "
+        "always finds something. What differs here: only training gives motifs with parts, and "
+        f"its scores are higher. `{found['units'][0]}` reaches {found['trained']['score'][0]:,.0f} "
         f"trained, {found['shuffled']['score'][0]:,.0f} shuffled, "
         f"{found['random']['score'][0]:,.0f} random.\n\n"
         "Second rule: whatever you say about a picture, try whether you would also say it about "
@@ -218,7 +218,7 @@ def _adversarial() -> None:
     levels = slide("noise", "Largest change of a pixel, of 255", 0, 6, default=0)
     found = nudge(name, levels)
     row = [found.picture, found.noise]
-    captions = [f"says **{found.guesses[0][0]}**", "the noise, amplified"]
+    captions = [f"read as **{found.guesses[0][0]}**", "the noise, amplified"]
     texts = [f"{name} with noise of at most {levels} of 255", "the noise alone, amplified"]
     image, chart = st.columns([3, 2], vertical_alignment="center")
     with image:
@@ -226,7 +226,7 @@ def _adversarial() -> None:
     with chart:
         rows = [{"name": label, "value": 100 * p} for label, p in found.guesses]
         said = ", ".join(f"{row['name']} {row['value']:.0f} %" for row in rows)
-        bar_chart(rows, x="", y="percent", text=said, flat=True)
+        bar_chart(rows, x="", y="percent", text=said, flat=True, ends=(0, 100))
 
 
 def _adversarial_words() -> str:
@@ -274,7 +274,7 @@ def _photographs_words() -> str:
         "fire for the cat. Does it?\n\n"
         f"It does, {found['chelsea']:,.0f}. But of these four photographs the **{first}** excites "
         f"it most, {found[first]:,.0f}, and the astronaut {found['astronaut']:,.0f}. Look at where "
-        "it fires. Perhaps something dark and round before something bright is enough.\n\n"
+        "it fires: at the cat's eyes, but also at a shiny spoon.\n\n"
         "Four photographs decide nothing; a real check takes thousands. But they are pictures that "
         "nobody optimised, and they correct what we read into a feature.\n\n"
         "Fourth rule: show the unit real photographs before you name it."
@@ -323,19 +323,19 @@ TRUST = Lesson(
     references=(
         Reference(
             "Adebayo et al. 2018, Sanity Checks for Saliency Maps, NeurIPS",
-            "Section 3, The Model Parameter Randomization Test",
+            "on randomising the parameters of a model",
             "https://arxiv.org/abs/1810.03292",
         ),
         Reference(
             "Goodfellow, Shlens, Szegedy 2015, Explaining and Harnessing Adversarial Examples, "
             "ICLR",
-            "Section 4",
+            "section 4",
             "https://arxiv.org/abs/1412.6572",
         ),
         Reference(
             "Borowski et al. 2021, Exemplary Natural Images Explain CNN Activations Better than "
             "State-of-the-Art Feature Visualization, ICLR",
-            "Section 4, Results",
+            "results",
             "https://arxiv.org/abs/2010.12606",
         ),
     ),

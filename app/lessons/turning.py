@@ -162,16 +162,17 @@ def _turn() -> None:
 
 def _turn_words() -> str:
     found = wiring("wired by hand")
-    quarter, odd = (turned_kernels(found, 0, 0, turn)[3] for turn in (90, 15))
+    quarter = turned_kernels(found, 0, 0, 90)[3]
+    odd = score("wired by hand", 15).score
     return (
         "A family of curve detectors holds one unit for each orientation. What turns the picture "
         "turns one unit into the next. Do the weights turn along?\n\n"
         "Left: a kernel between two units. Red excites, blue inhibits. Middle: the same kernel, "
         "turned as a picture. Right: the real kernel between the two units that lie as much "
         "further round.\n\n"
-        f"By 90° they agree exactly, {quarter:.2f}. By 15° it is {odd:.2f}: a kernel of 5x5 cells "
-        "can only be turned by interpolation. So one kernel and a turn would describe the whole "
-        "family: this is **equivariance**."
+        f"By 90° they agree exactly: correlation {quarter:.2f}. By 15° it is {odd:.2f} on average, "
+        "for 5x5 cells can then only be turned by interpolation. So one kernel and a turn would "
+        "describe the whole family: this is **equivariance**."
     )
 
 
@@ -187,7 +188,7 @@ def _family() -> None:
     if found.wrong_direction is not None:
         rows.insert(1, {"name": "turned the other way", "value": found.wrong_direction})
     said = ", ".join(f"{row['name']} {row['value']:.2f}" for row in rows)
-    bar_chart(rows, x="", y="mean correlation", text=f"{name}: {said}", flat=True)
+    bar_chart(rows, x="", y="mean correlation", text=f"{name}: {said}", flat=True, ends=(-0.3, 1))
     st.caption(f"{found.pairs:,} pairs of kernels compared")
 
 
@@ -220,7 +221,17 @@ def _profile() -> None:
         if row["pairs"]
     ]
     said = ", ".join(f"{row['name']} {row['value']:.2f}" for row in rows)
-    bar_chart(rows, x="difference of orientation", y="mean sum of weights", text=said, signed=True)
+    # One scale for the trained network and its shuffled twin, so that they can be compared.
+    scale = profile("trained" if name == "shuffled" else name)
+    reach = 1.1 * max(abs(row["mean"]) for row in scale.rows() if row["pairs"])
+    bar_chart(
+        rows,
+        x="difference of orientation",
+        y="mean sum of weights",
+        text=said,
+        signed=True,
+        ends=(-reach, reach),
+    )
     st.caption("Grey: 95 % of 200 draws with the orientations in random order.")
 
 
@@ -271,7 +282,7 @@ TURNING = Lesson(
         Reference(
             "Olah, Cammarata, Voss, Schubert, Goh 2020, Naturally Occurring Equivariance in Neural "
             "Networks, Distill",
-            "Equivariant Features; Equivariant Circuits",
+            "on equivariant features and circuits",
             "https://distill.pub/2020/circuits/equivariance",
         ),
     ),

@@ -8,8 +8,11 @@ from app.links import read_choice, read_number, told_plainly
 
 _STYLE = """
 <style>
+.stMainBlockContainer { padding-top: 4rem; padding-bottom: 1.5rem; }
+.st-key-figure img { border: 1px solid #8886; }
 .st-key-words p, .st-key-words li { font-size: 1.2rem; line-height: 1.55; }
 .st-key-figure p, .st-key-figure label p { font-size: 1.05rem; }
+.st-key-figure [data-testid="stMetricValue"] p { font-size: 1.9rem; line-height: 1.2; }
 .st-key-question p { font-size: 1.15rem; line-height: 1.45; }
 </style>
 """
@@ -37,10 +40,10 @@ def _show_course(current: Lesson) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for number, lesson in enumerate(COURSE, start=1):
             done = lesson.key in answered
-            words = f"{number} {lesson.title}"
-            label = f"**{words}**" if lesson is current else words
+            words = f"{number} {lesson.key.capitalize()}"
+            label = f":primary[**{words}**]" if lesson is current else words
             _link(lesson, 1, label, ":material/check_circle:" if done else ":material/circle:")
-    st.progress(len(answered) / len(COURSE), f"{len(answered)} of {len(COURSE)} answered")
+        st.markdown(f"**{len(answered)} of {len(COURSE)}** answered", width="content")
 
 
 def _show_ways(lesson: Lesson, step: int) -> None:
@@ -109,13 +112,13 @@ def _read_answer(question: Question, key: str) -> str | float | None:
 def _show(lesson: Lesson, number: int) -> None:
     """Show one step of a lesson."""
     step, last = lesson.steps[number - 1], number == len(lesson.steps)
-    st.header(lesson.title)
+    st.subheader(lesson.title, divider="gray")
     st.markdown(f":material/flag: {lesson.goal}")
     left, right = st.columns([2, 3], gap="large")
     with right, st.container(key="figure"):
         step.figure()
     with left:
-        st.subheader(step.title)
+        st.markdown(f"#### {step.title}")
         with st.container(key="words"):
             st.markdown(step.words())
         if last:
@@ -123,7 +126,7 @@ def _show(lesson: Lesson, number: int) -> None:
                 _ask(lesson)
     _show_ways(lesson, number)
     for reference in lesson.references:
-        st.caption(f"{reference.text}. *{reference.section}.* `{reference.link}`")
+        st.caption(f"{reference.text}: *{reference.section}*. `{reference.link}`")
 
 
 with told_plainly():
