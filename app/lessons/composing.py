@@ -13,7 +13,7 @@ import streamlit as st
 from app.lessons.charts import bar_chart, input_chart, pictures, tuning_chart
 from app.lessons.controls import slide, switch
 from app.lessons.lesson import Lesson, Number, Question, Reference, Step
-from app.lessons.shelf import numbers, strip
+from app.lessons.shelf import numbers, read_strip
 from app.networks import LOCK, network
 from circuits import expand, measure_tuning, parse_edit, tuning_effects
 from circuits.artificial.model import orientations_deg
@@ -204,7 +204,7 @@ def _trained() -> None:
     by_name = {f"fire4:{channel}": (off, weight) for channel, off, weight in _inputs()}
     shown = (1, 2, 5, 6)
     pictures(
-        [strip("inputs")[k] for k in shown],
+        [read_strip("inputs")[k] for k in shown],
         [
             f"`{names[k]}`  \n{by_name[names[k]][0]:+.0f}°, **{by_name[names[k]][1]:+.2f}**"
             for k in shown

@@ -6,7 +6,7 @@ The pictures were rendered before (make_assets.py); all numbers are theirs.
 from app.lessons.charts import bar_chart, pictures
 from app.lessons.controls import choose, slide_over
 from app.lessons.lesson import Choice, Lesson, Option, Question, Reference, Step
-from app.lessons.shelf import numbers, strip
+from app.lessons.shelf import numbers, read_strip
 
 WAYS = {
     "pixels-still": "pixels, held still",
@@ -37,7 +37,7 @@ def _climb() -> None:
     steps = [int(step) for step in found["steps"]]
     after = slide_over("steps", "Steps of the climb", steps, default=steps[0])
     at = steps.index(after)
-    shown = [strip(f"noise-{way}")[at] for way in WAYS]
+    shown = [read_strip(f"noise-{way}")[at] for way in WAYS]
     captions = [f"**{words}** · {found[way]['score'][at]:,.0f}" for way, words in WAYS.items()]
     texts = [f"{found['unit']} as {words}, after {after} steps" for words in WAYS.values()]
     for first in (0, 2):
@@ -65,7 +65,7 @@ def _measures() -> None:
     rows = [{"name": WAYS[way], "value": value} for way, value in found.items()]
     said = ", ".join(f"{WAYS[way]} {value:.3g}" for way, value in found.items())
     bar_chart(rows, x="", y=unit, text=f"{name}: {said}", flat=True)
-    finished = [strip(f"noise-{way}")[-1] for way in WAYS]
+    finished = [read_strip(f"noise-{way}")[-1] for way in WAYS]
     pictures(
         finished,
         [f"{found[way]:,.3g}" if name != "score" else f"{found[way]:,.0f}" for way in WAYS],

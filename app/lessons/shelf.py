@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).parents[2] / "assets" / "lessons"
 
 
 @lru_cache(maxsize=64)
-def strip(name: str) -> tuple[Image.Image, ...]:
+def read_strip(name: str) -> tuple[Image.Image, ...]:
     """Return the square pictures of a strip, from left to right.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor
 from app.lessons.charts import bar_chart, pictures
 from app.lessons.controls import choose, slide
 from app.lessons.lesson import Choice, Lesson, Option, Question, Reference, Step
-from app.lessons.shelf import numbers, strip
+from app.lessons.shelf import numbers, read_strip
 from app.networks import LOCK, network
 from featviz.images import to_picture
 from featviz.models import Model
@@ -122,7 +122,7 @@ def _labels(model: Model) -> tuple[str, ...]:
 
 def _photograph(name: str) -> Image.Image:
     names: list[str] = numbers("photographs")["names"]
-    return strip("photographs")[names.index(name)]
+    return read_strip("photographs")[names.index(name)]
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking for the worst noise ...")
@@ -169,7 +169,7 @@ def _silent() -> None:
         )
     ]
     texts = [f"{unit}, {way}" for unit in found["units"]]
-    pictures(strip(f"silent-{way}"), says, texts)
+    pictures(read_strip(f"silent-{way}"), says, texts)
 
 
 def _silent_words() -> str:
@@ -194,7 +194,9 @@ def _random() -> None:
         f"`{unit}`  \nscore **{score:,.0f}**"
         for unit, score in zip(found["units"], found[name]["score"], strict=True)
     ]
-    pictures(strip(f"compared-{name}"), captions, [f"{u}, {name} network" for u in found["units"]])
+    pictures(
+        read_strip(f"compared-{name}"), captions, [f"{u}, {name} network" for u in found["units"]]
+    )
 
 
 def _random_words() -> str:
@@ -236,9 +238,9 @@ def _adversarial_words() -> str:
         "Networks react to patterns that we do not see. Here noise is made for one photograph, to "
         "look more like a **banana** to the network. The slider says how much any pixel may "
         "change.\n\n"
-        f"Without noise the cat is {before.guesses[0][0]} with "
-        f"{100 * before.guesses[0][1]:.0f} %. With a change of at most 2 of 255 it is "
-        f"{after.guesses[0][0]} with {100 * after.guesses[0][1]:.0f} %. Can you see the "
+        f"Without noise the cat is read as {before.guesses[0][0]}, with "
+        f"{100 * before.guesses[0][1]:.0f} %. With a change of at most 2 of 255 as "
+        f"{after.guesses[0][0]}, with {100 * after.guesses[0][1]:.0f} %. Can you see the "
         "difference?\n\n"
         "Feature visualisation climbs the same hill. Nothing stops it from ending in such noise "
         "but the moves of the first lesson.\n\n"
@@ -251,7 +253,7 @@ def _photographs() -> None:
     name = choose("photograph", "Photograph", names)
     found = answer(name)
     columns = st.columns([1, 1, 1], vertical_alignment="center")
-    row = [strip("noise-fourier-moved")[-1], found.lit, found.crop.resize((192, 192))]
+    row = [read_strip("noise-fourier-moved")[-1], found.lit, found.crop.resize((192, 192))]
     captions = [
         f"picture of `{_UNIT[0]}:{_UNIT[1]}`",
         f"where it fires: at most **{found.largest:,.0f}**",

@@ -8,7 +8,7 @@ import streamlit as st
 from app.lessons.charts import bar_chart, pictures
 from app.lessons.controls import choose, slide_over
 from app.lessons.lesson import Choice, Lesson, Option, Question, Reference, Step
-from app.lessons.shelf import numbers, strip
+from app.lessons.shelf import numbers, read_strip
 from app.networks import LOCK, network
 from circuits import raw_weights
 from featviz.errors import ModelError
@@ -55,7 +55,7 @@ def _objective() -> None:
     picture, numbers_of = st.columns([3, 2], vertical_alignment="center")
     with picture:
         pictures(
-            [strip("objectives")[at]],
+            [read_strip("objectives")[at]],
             [f"`{found['labels'][at]}`"],
             [f"picture that maximises the {kind} {found['labels'][at]}"],
         )
@@ -86,7 +86,7 @@ def _direction() -> None:
     picture, chart = st.columns(2, vertical_alignment="center")
     with picture:
         pictures(
-            [strip("mixed")[at]],
+            [read_strip("mixed")[at]],
             [f"{100 - percent} % `{first}`, {percent} % `{second}`"],
             [f"picture of a direction: {100 - percent} % {first} and {percent} % {second}"],
         )
@@ -119,7 +119,7 @@ def _diverse() -> None:
         "never fired" if dead else f"{score:,.0f}"
         for score, dead in zip(found["score"], found["dead"], strict=True)
     ]
-    row = strip(f"set-{unit.replace(':', '-')}")
+    row = read_strip(f"set-{unit.replace(':', '-')}")
     pictures(row, captions, [f"{unit}, picture {k + 1} of {len(row)}" for k in range(len(row))])
     votes = _votes(unit)
     rows = [{"name": name, "value": weight} for name, weight in votes]
