@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from app.components.ways import Way, ways
 from app.lessons.course import COURSE, find_lesson, list_keys, neighbours
 from app.lessons.lesson import Choice, Lesson, Question, Verdict
-from app.links import read_choice, read_number, told_plainly
+from app.links import address, read_choice, read_number, told_plainly
 
 _STYLE = """
 <style>
@@ -20,47 +21,42 @@ _ANSWERED = "lessons answered"
 _GIVEN = "lessons given"
 
 
-def _query(lesson: Lesson, step: int = 1) -> dict[str, str]:
-    return {"lesson": lesson.key} if step == 1 else {"lesson": lesson.key, "step": str(step)}
-
-
-def _link(lesson: Lesson, step: int, label: str, icon: str | None = None) -> None:
-    st.page_link(
-        "views/lessons.py",
-        label=label,
-        icon=icon,
-        query_params=_query(lesson, step),
-        width="content",
-    )
+def _address(lesson: Lesson, step: int = 1) -> str:
+    return address("lessons", {"lesson": lesson.key, "step": str(step)})
 
 
 def _show_course(current: Lesson) -> None:
     """Show all lessons as links, and how many are answered."""
     answered = st.session_state.setdefault(_ANSWERED, set())
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        for number, lesson in enumerate(COURSE, start=1):
-            done = lesson.key in answered
-            words = f"{number} {lesson.key.capitalize()}"
-            label = f":primary[**{words}**]" if lesson is current else words
-            _link(lesson, 1, label, ":material/check_circle:" if done else ":material/circle:")
-        st.markdown(f"**{len(answered)} of {len(COURSE)}** answered", width="content")
+    links = [
+        Way(
+            f"{'✓' if lesson.key in answered else number} {lesson.key.capitalize()}",
+            _address(lesson),
+            current=lesson is current,
+        )
+        for number, lesson in enumerate(COURSE, start=1)
+    ]
+    count = Way(f"{len(answered)} of {len(COURSE)} answered")
+    ways([*links, count], key="course", label="lessons")
 
 
 def _show_ways(lesson: Lesson, step: int) -> None:
     """Show where one can go on: the steps of the lesson, and the lessons beside it."""
     before, after = neighbours(lesson.key)
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
-        if step > 1:
-            _link(lesson, step - 1, lesson.steps[step - 2].title, ":material/arrow_back:")
-        elif before is not None:
-            _link(before, 1, f"Lesson: {before.title}", ":material/first_page:")
-        st.markdown(f"Step {step} of {len(lesson.steps)}", width="content")
-        if step < len(lesson.steps):
-            _link(lesson, step + 1, f"Next: {lesson.steps[step].title}", ":material/arrow_forward:")
-        elif after is not None:
-            _link(after, 1, f"Next lesson: {after.title}", ":material/last_page:")
-        else:
-            st.page_link("views/home.py", label="To the atlas", icon=":material/home:")
+    if step > 1:
+        back = Way(f"← {lesson.steps[step - 2].title}", _address(lesson, step - 1))
+    elif before is not None:
+        back = Way(f"← Lesson: {before.title}", _address(before))
+    else:
+        back = Way("← To the atlas", "/")
+    if step < len(lesson.steps):
+        on = Way(f"Next: {lesson.steps[step].title} →", _address(lesson, step + 1))
+    elif after is not None:
+        on = Way(f"Next lesson: {after.title} →", _address(after))
+    else:
+        on = Way("To the atlas →", "/")
+    here = Way(f"Step {step} of {len(lesson.steps)}")
+    ways([back, here, on], key="ways", label="steps", apart=True)
 
 
 def _ask(lesson: Lesson) -> None:
