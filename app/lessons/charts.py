@@ -15,7 +15,7 @@ _LINES = ("#3b9ac9", "#e69f00", "#9a9a9a")
 _GREY = "#8a8a8a"
 _DASHES = ([1, 0], [7, 4], [2, 3])
 _LETTERS: dict[str, Any] = {"labelFontSize": 15, "titleFontSize": 16, "titleFontWeight": "normal"}
-_HEIGHT = 320
+_HEIGHT_PX = 320
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -100,6 +100,7 @@ def bar_chart(
     signed: bool = False,
     flat: bool = False,
     ends: tuple[float, float] | None = None,
+    height_px: int = _HEIGHT_PX,
 ) -> None:
     """Show bars, and where rows have `low` and `high`, a grey band of what chance gives.
 
@@ -111,6 +112,7 @@ def bar_chart(
         signed: Whether bars above 0 are red and those below blue.
         flat: Whether bars lie, for long names.
         ends: Of the axis of values; None: as the values need.
+        height_px: Of the chart.
     """
     names = alt.Axis(labelAngle=0, labelLimit=260, **_LETTERS)
     along: dict[str, Any] = {
@@ -135,7 +137,7 @@ def bar_chart(
         spread = {"y": alt.Y("low:Q"), "y2": "high:Q", "x": alt.X(**along)}
         band = alt.Chart(_data(rows)).mark_bar(color=_GREY, opacity=0.55, width={"band": 0.35})
         layers.append(band.encode(**spread))
-    _show(alt.layer(*layers), text)
+    _show(alt.layer(*layers), text, height_px=height_px)
 
 
 def input_chart(rows: Rows, *, text: str) -> None:
@@ -160,8 +162,8 @@ def input_chart(rows: Rows, *, text: str) -> None:
     _show(alt.layer(zero, base.mark_circle(size=170, opacity=0.9)), text)
 
 
-def _show(chart: Any, text: str) -> None:
-    st.altair_chart(chart.properties(height=_HEIGHT), width="stretch", alt=text)
+def _show(chart: Any, text: str, *, height_px: int = _HEIGHT_PX) -> None:
+    st.altair_chart(chart.properties(height=height_px), width="stretch", alt=text)
 
 
 def _data(rows: Rows) -> Any:

@@ -21,7 +21,8 @@ from featviz.models import Model
 
 _BUILT, _REAL = "artificial_curves", "squeezenet1_1"
 _UNIT = "fire5:38"
-_ASKED_DEG = 90
+_WIRED_DEG = 90
+_ASKED_DEG = 45
 _SPACING_DEG = 15
 
 
@@ -130,7 +131,7 @@ def _arc(default: int) -> tuple[int, str]:
 
 
 def _wiring() -> None:
-    degrees, unit = _arc(90)
+    degrees, unit = _arc(_WIRED_DEG)
     found = _sums(int(unit.partition(":")[2]))
     rows: list[dict[str, Any]] = []
     for source, up, down in found:
@@ -146,13 +147,13 @@ def _wiring() -> None:
 
 
 def _wiring_words() -> str:
-    found = {source: (up, down) for source, up, down in _sums(_ASKED_DEG // _SPACING_DEG)}
-    like, opposite = found[_ASKED_DEG][0], found[(_ASKED_DEG + 180) % 360][1]
+    found = {source: (up, down) for source, up, down in _sums(_WIRED_DEG // _SPACING_DEG)}
+    like, opposite = found[_WIRED_DEG][0], found[(_WIRED_DEG + 180) % 360][1]
     return (
         "This network has no training. Its weights follow a formula: lines make early curves, "
         "early curves make arcs.\n\n"
         "The chart shows what one arc reads. Red inputs **excite** it, blue ones **inhibit** it. "
-        f"The arc of {_ASKED_DEG}° takes {like:.1f} in all from early curves of its own "
+        f"The arc of {_WIRED_DEG}° takes {like:.1f} in all from early curves of its own "
         f"orientation, and {opposite:.1f} from the opposite ones.\n\n"
         "Move the slider: the red hill follows the arc, the blue valley stays opposite. A curve is "
         "made of shorter curves like it, laid end to end, and of the absence of opposite ones. "

@@ -3,6 +3,8 @@
 The pictures were rendered before (make_assets.py); all numbers are theirs.
 """
 
+import streamlit as st
+
 from app.lessons.charts import bar_chart, pictures
 from app.lessons.controls import choose, slide_over
 from app.lessons.lesson import Choice, Lesson, Option, Question, Reference, Step
@@ -40,9 +42,12 @@ def _climb() -> None:
     shown = [read_strip(f"noise-{way}")[at] for way in WAYS]
     captions = [f"**{words}** · {found[way]['score'][at]:,.0f}" for way, words in WAYS.items()]
     texts = [f"{found['unit']} as {words}, after {after} steps" for words in WAYS.values()]
-    for first in (0, 2):
-        pair = slice(first, first + 2)
-        pictures(shown[pair], captions[pair], texts[pair])
+    # Not as wide as the page: both rows are to be seen at once on a projector.
+    _, middle, _ = st.columns([1, 6, 1])
+    with middle:
+        for first in (0, 2):
+            pair = slice(first, first + 2)
+            pictures(shown[pair], captions[pair], texts[pair])
 
 
 def _climb_words() -> str:

@@ -219,16 +219,13 @@ def _adversarial() -> None:
     name = choose("photograph", "Photograph", numbers("photographs")["names"])
     levels = slide("noise", "Largest change of a pixel, of 255", 0, 6, default=0)
     found = nudge(name, levels)
-    row = [found.picture, found.noise]
-    captions = [f"read as **{found.guesses[0][0]}**", "the noise, amplified"]
-    texts = [f"{name} with noise of at most {levels} of 255", "the noise alone, amplified"]
-    image, chart = st.columns([3, 2], vertical_alignment="center")
-    with image:
-        pictures(row, captions, texts)
-    with chart:
-        rows = [{"name": label, "value": 100 * p} for label, p in found.guesses]
-        said = ", ".join(f"{row['name']} {row['value']:.0f} %" for row in rows)
-        bar_chart(rows, x="", y="percent", text=said, flat=True, ends=(0, 100))
+    row = [_photograph(name), found.noise, found.picture]
+    captions = ["photograph", "noise, amplified", "both together"]
+    texts = [name, "the noise alone, amplified", f"{name} with noise of at most {levels} of 255"]
+    pictures(row, captions, texts, columns=3)
+    rows = [{"name": label, "value": 100 * p} for label, p in found.guesses]
+    said = ", ".join(f"{label} {100 * p:.0f} %" for label, p in found.guesses)
+    bar_chart(rows, x="", y="percent", text=said, flat=True, ends=(0, 100), height_px=190)
 
 
 def _adversarial_words() -> str:
@@ -242,8 +239,8 @@ def _adversarial_words() -> str:
         f"{100 * before.guesses[0][1]:.0f} %. With a change of at most 2 of 255 as "
         f"{after.guesses[0][0]}, with {100 * after.guesses[0][1]:.0f} %. Can you see the "
         "difference?\n\n"
-        "Feature visualisation climbs the same hill. Nothing stops it from ending in such noise "
-        "but the moves of the first lesson.\n\n"
+        "Feature visualisation climbs the same hill. What keeps it from ending in such "
+        "noise are the waves and the moves of the first lesson.\n\n"
         "Third rule: a high score alone proves nothing that you could see."
     )
 
@@ -252,20 +249,14 @@ def _photographs() -> None:
     names = numbers("photographs")["names"]
     name = choose("photograph", "Photograph", names)
     found = answer(name)
-    columns = st.columns([1, 1, 1], vertical_alignment="center")
-    row = [read_strip("noise-fourier-moved")[-1], found.lit, found.crop.resize((192, 192))]
-    captions = [
-        f"picture of `{_UNIT[0]}:{_UNIT[1]}`",
-        f"where it fires: at most **{found.largest:,.0f}**",
-        "where it fires most",
-    ]
-    texts = ["feature", f"{name}, dark where the unit is silent", f"part of {name}"]
-    for column, picture, caption, text in zip(columns, row, captions, texts, strict=True):
-        with column:
-            pictures([picture], [caption], [text])
+    pictures(
+        [read_strip("noise-fourier-moved")[-1], found.lit, found.crop.resize((192, 192))],
+        [f"`{_UNIT[0]}:{_UNIT[1]}`", f"fires up to **{found.largest:,.0f}**", "most of all here"],
+        ["feature", f"{name}, dark where the unit is silent", f"part of {name}"],
+    )
     rows = [{"name": each, "value": answer(each).largest} for each in names]
     said = ", ".join(f"{row['name']} {row['value']:.0f}" for row in rows)
-    bar_chart(rows, x="", y="largest activation", text=said, flat=True)
+    bar_chart(rows, x="", y="largest activation", text=said, flat=True, height_px=230)
 
 
 def _photographs_words() -> str:
