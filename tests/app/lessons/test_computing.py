@@ -8,7 +8,7 @@ from torch import nn
 
 import circuits
 import featviz
-from app.lessons import composing, curves, noise, trust, turning, units
+from app.lessons import composing, curves, noise, photographs, turning, units
 from app.lessons.shelf import numbers
 from circuits.artificial.kernels import CURVE_DEG, arcs
 from circuits.stimuli.strokes import arcs as draw_arcs
@@ -113,11 +113,11 @@ def test_noise_for_a_linear_network_is_the_sign_of_its_weights(target: int) -> N
     model = featviz.load(Two(), mean=0.0, std=1.0, size=8)
     image = torch.full((1, 3, 8, 8), 0.5)
     image[..., 0] = 0.999
-    found = trust.add_noise(model, image, target, reach=0.01)
+    found = photographs.add_noise(model, image, target, reach=0.01)
     sign = torch.tensor([1.0, -1.0, 1.0])[:, None, None] * (1 if target == 0 else -1)
     assert torch.allclose(found, (image + 0.01 * sign).clamp(0, 1), atol=1e-6)
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert torch.equal(trust.add_noise(model, image, target, reach=0.0), image)
+    assert torch.equal(photographs.add_noise(model, image, target, reach=0.0), image)
 
 
 def test_where_a_unit_fires_is_shown_and_cut_out() -> None:
@@ -126,7 +126,7 @@ def test_where_a_unit_fires_is_shown_and_cut_out() -> None:
     model = featviz.load(network, mean=0.0, std=1.0, size=48)
     picture = Image.new("RGB", (48, 48), (10, 10, 10))
     picture.paste((255, 255, 255), (36, 6, 40, 10))
-    found = trust.answer_photograph(model, picture, "1", 0)
+    found = photographs.answer_photograph(model, picture, "1", 0)
     assert found.largest == pytest.approx(1.0)
     assert found.crop.size == (16, 16)
     assert np.array(found.crop).max() == 255
@@ -136,7 +136,7 @@ def test_where_a_unit_fires_is_shown_and_cut_out() -> None:
 
 
 def test_little_noise_makes_a_banana_of_a_cat() -> None:
-    before, after = trust.nudge("chelsea", 0), trust.nudge("chelsea", 2)
+    before, after = photographs.nudge("chelsea", 0), photographs.nudge("chelsea", 2)
     assert "cat" in before.guesses[0][0]
     assert before.target < 0.01
     assert after.guesses[0][0] == "banana"
