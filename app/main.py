@@ -10,8 +10,9 @@ _PAGES = (
     ("model", "Model", ":material/account_tree:", True),
     ("site", "Site", ":material/grid_view:", False),
     ("unit", "Unit", ":material/image:", False),
-    ("circuit", "Circuit", ":material/hub:", False),
+    ("circuit", "Circuit", ":material/hub:", True),
     ("compare", "Compare", ":material/compare:", True),
+    ("lessons", "Lessons", ":material/school:", True),
 )
 
 _STYLE = "<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }</style>"
