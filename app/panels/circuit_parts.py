@@ -7,8 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from app.circuit_graphs import Options, silence
-from app.components.actions import actions
 from app.components.connections import Link, connections
+from app.components.ways import Way, ways
 from app.links import Place, address
 from circuits.graphs.draw import graph_to_svg
 from circuits.graphs.draw_png import graph_picture
@@ -54,20 +54,18 @@ def show_part(
     toggles = [_toggle("Silence", "Sound again", "off", focus, off, query)]
     if focus in ids:
         toggles.append(_toggle("Pin", "Unpin", "pins", focus, pins, query))
-    actions(toggles, key="toggles")
+    ways(toggles, key="toggles", label="what to do with it")
 
 
 def _toggle(
     words: str, back: str, name: str, focus: str, now: Sequence[str], query: Mapping[str, str]
-) -> tuple[str, str]:
-    """Return the words and the URL of what puts a part into a list, or takes it out."""
+) -> Way:
+    """Return the link of what puts a part into a list, or takes it out."""
     inside = focus in now
     names = [one for one in now if one != focus] if inside else [*now, focus]
     changed = {**query, name: "|".join(names)}
-    return (
-        back if inside else words,
-        address("circuit", {key: value for key, value in changed.items() if value}),
-    )
+    query = {key: value for key, value in changed.items() if value}
+    return Way(back if inside else words, address("circuit", query))
 
 
 def _cards(found: Sequence[tuple[str, Edge]], query: Mapping[str, str], key: str) -> None:
@@ -123,7 +121,7 @@ def show_silenced(
             f"{found.chance.high / before:.0%}); p = {found.chance.p_value:.3f}"
         )
     rest = {key: value for key, value in query.items() if key != "off"}
-    actions([("All sound again", address("circuit", rest))], key="all sound")
+    ways([Way("All sound again", address("circuit", rest))], key="all sound", label="undo")
 
 
 def show_downloads(graph: CircuitGraph, place: Place) -> None:
