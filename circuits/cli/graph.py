@@ -1,5 +1,6 @@
 """`featviz circuit graph`: the circuit of a unit as a page, a picture or a file."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from circuits.families.family import Family
     from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
+    from circuits.graphs.input_scores import ContributionScore
     from featviz.models import Model
 
 # Those of circuits.graphs.gate_agreement, which would import torch.
@@ -113,7 +115,9 @@ featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; do
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @model_options
-@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="No progress; with -o, print nothing but the file's name."
+)
 @json_option
 def graph(
     model: str,
@@ -159,27 +163,60 @@ def graph(
     needs = check or score == "contribution" or _needs_images(policies[0])
     given, told = _pictures(loaded, unit, images, image_count, needed=needs)
     sites = None if through is None else [site.strip() for site in through.split(",")]
-    ways: Any = {"score": score, "gates": policies[0], "images": given, "sites": sites, **sizes}
+    ways: Any = {"gates": policies[0], "images": given, "sites": sites, **sizes}
+    scores = _Scores(score, given)
 
     def build(network: "Model", name: str) -> "CircuitGraph":
-        return build_graph(network, name, **ways)
+        way = scores.of(network)
+        return build_graph(network, name, score=way, progress=not quiet, **ways)
 
     with prints_to_stderr():
         found = build(loaded, unit)
+        if not found.edges:
+            raise CircuitError(f"the circuit of {unit} is empty: {found.meta['ended']}")
         shown = _joined(found, named, loaded)
+        say = _teller(quiet=quiet)
         checked = None
         if check and given is not None:
             how: dict[str, Any] = {"told": told, "ablation": ablation, "seed": seed}
             how["region"] = "center" if images is None else "map"
+            say("checking, beside networks with shuffled and with random weights")
             checked = check_circuit(loaded, found, given, rebuild=build, **how)
+        say("comparing gates")
         proof = Proof(checked, _agreement(loaded, found, given, policies, sizes["keep"], seed))
         if output is not None:
+            say("tuning and feature images")
             dressed = _dressed(loaded, found, None if no_images else (steps, seed), quiet=quiet)
             write_graph(output, _joined(dressed, named, loaded), proof, theme)
-    print_graph(shown, proof, output, as_json=as_json)
+    if quiet and output is not None and not as_json:
+        click.echo(str(output))
+    else:
+        print_graph(shown, proof, output, as_json=as_json)
 
 
 _SIZES = ("depth", "keep", "width", "threshold")
+
+
+class _Scores:
+    """What ranks inputs; of one network at a time, activations are measured once."""
+
+    def __init__(self, name: str, images: "Tensor | None") -> None:
+        self._name, self._images = name, images
+        self._kept: ContributionScore | None = None
+
+    def of(self, network: "Model") -> "str | ContributionScore":
+        from circuits.graphs.input_scores import ContributionScore
+
+        if self._name != "contribution" or self._images is None:
+            return self._name
+        if self._kept is None or self._kept.model is not network:
+            self._kept = ContributionScore(network, self._images)
+        return self._kept
+
+
+def _teller(*, quiet: bool) -> "Callable[[str], None]":
+    """Return what says on stderr which stage begins."""
+    return lambda stage: None if quiet else click.echo(f"{stage} ...", err=True)
 
 
 def _policies(text: str) -> list[str]:
