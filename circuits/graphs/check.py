@@ -19,6 +19,7 @@ from circuits.graphs.preservation import Faithfulness, measure_faithfulness
 from circuits.graphs.probe import (
     ControlProbe,
     Probe,
+    check_draws,
     control_probes,
     pearson,
     units_text,
@@ -131,8 +132,9 @@ def check_circuit(
 
     Raises:
         CircuitError: If the graph ends in units of several sites, or the target does not vary over
-            the images.
+            the images; if draws are fewer than 1.
     """
+    check_draws(draws)
     target = _end(graph)
     probe = Probe(model, target, images, region=region, ablation=ablation)
     full = varying_response(probe)
