@@ -1,5 +1,6 @@
 """`featviz circuit graph`: the circuit of a unit as a page, a picture or a file."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,25 +166,21 @@ def graph(
 
     sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
-    needs = check or score == "contribution" or _needs_images(policies[0])
-    given, told = _pictures(loaded, unit, images, image_count, needed=needs)
-    blind = score == "weights" and not _needs_images(policies[0])
-    halves = None if given is None else _halves(given, seed, blind=blind, asked=hold_out)
+    looks = score == "contribution" or _needs_images(policies[0])
+    given, told = _pictures(loaded, unit, images, image_count, needed=check or looks)
+    halves = None if given is None else _halves(given, seed, looks=looks, asked=hold_out)
     choosing = None if halves is None else halves.choosing
     sites = None if through is None else [site.strip() for site in through.split(",")]
     ways: Any = {"score": score, "gates": policies[0], "images": choosing, "sites": sites, **sizes}
-
-    def build(network: "Model", name: str) -> "CircuitGraph":
-        return build_graph(network, name, **ways)
-
+    build: Any = partial(build_graph, **ways)
     with prints_to_stderr():
         found = build(loaded, unit)
         shown = _joined(found, named, loaded)
         checked = None
         if check and halves is not None:
-            how: dict[str, Any] = {"told": told, "ablation": ablation, "seed": seed}
+            how: Any = {"told": told, "ablation": ablation, "seed": seed, "minimality": True}
             how["region"] = "center" if images is None else "map"
-            checked = check_circuit(loaded, found, halves, rebuild=build, minimality=True, **how)
+            checked = check_circuit(loaded, found, halves, rebuild=build, **how)
         proof = Proof(checked, _agreement(loaded, found, choosing, policies, sizes["keep"], seed))
         if output is not None:
             dressed = _dressed(loaded, found, None if no_images else (steps, seed), quiet=quiet)
@@ -210,11 +207,11 @@ def _needs_images(gates: str) -> bool:
     return gates in NEEDS_IMAGES
 
 
-def _halves(images: "Tensor", seed: int, *, blind: bool, asked: bool) -> "HeldOut":
+def _halves(images: "Tensor", seed: int, *, looks: bool, asked: bool) -> "HeldOut":
     """Return images to choose units on and images to check them on."""
     from circuits.graphs.held_out import HeldOut, hold_out
 
-    if blind:
+    if not looks:
         return HeldOut(images, images, "neither the score nor the gates look at images")
     if not asked:
         return HeldOut(images, images, "as asked for")

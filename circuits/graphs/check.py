@@ -167,8 +167,12 @@ def check_circuit(
     full = varying_response(probe)
     generator = torch.Generator().manual_seed(seed)
     controls = {} if rebuild is None else _controls(probe, rebuild, seed)
-    rows = []
+    rows: list[CheckRow] = []
     for sites in _site_sets(graph):
+        if rows and sites == rows[-1].sites:
+            # One column is all columns together.
+            rows.append(rows[-1])
+            continue
         kept, silencing = _kept(graph, sites), Silencing(probe, sites)
         selections = list(random_selections(model, kept, draws, generator))
         rows.append(_row(silencing, kept, selections, full, controls))

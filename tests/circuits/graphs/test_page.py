@@ -8,10 +8,10 @@ from playwright.sync_api import Browser, Page
 from browser import open_offline
 from circuits.families.family import parse_families
 from circuits.graphs.check import CheckRow, CircuitCheck
+from circuits.graphs.faithfulness import Faithfulness
 from circuits.graphs.family_nodes import with_families
 from circuits.graphs.gate_agreement import GateAgreement, GateRow
 from circuits.graphs.page import script_json, write_graph_page
-from circuits.graphs.preservation import Faithfulness
 
 CHECK = CircuitCheck(
     "top:2",
