@@ -42,7 +42,7 @@ def test_one_json_document_with_the_graph_and_the_check() -> None:
     assert row["shuffled"]
     assert row["random_weights"]
     assert row["verdict"]["draws"] == 39
-    assert document["check"]["verdict"].startswith("preservation by 8 units of 42, early_curves")
+    assert document["check"]["verdict"].startswith("Preservation by 8 units of 42, early_curves")
     assert list(document["check"]["verdicts"]) == ["faithfulness", "incompleteness", "minimality"]
     assert len(document["check"]["random_minimality"]) == 39
     assert (document["check"]["chosen_on"], document["check"]["checked_on"]) == (9, 10)
@@ -53,7 +53,7 @@ def test_one_json_document_with_the_graph_and_the_check() -> None:
 @pytest.mark.usefixtures("few")
 def test_the_terminal_says_in_words_what_the_check_found() -> None:
     said = run(NAME, "arcs:6", "--depth", 1, "--keep", 8).stdout
-    assert "Is it true? preservation by 8 units of 42, early_curves (none of early_lines)" in said
+    assert "Is it true? Preservation by 8 units of 42, early_curves (none of early_lines)" in said
     assert " of 39 random selections (p = 0." in said
     assert "Held out: 9 of them chose the units, and the check is on the other 10." in said
     for term in ("correlation", "faithfulness", "incompleteness", "minimality", "rule"):
