@@ -200,7 +200,7 @@ def _held_out(check: CircuitCheck) -> str:
     if check.chosen_on:
         return (
             f"Held out: {check.chosen_on} of them chose the units, and the check is on the other "
-            f"{check.checked_on}."
+            f"{check.checked_on}; the more alike the images are, the milder this test is."
         )
     return (
         f"Not held out ({check.why_not}): the check is on all {check.checked_on}, which flatters a "

@@ -55,7 +55,7 @@ def test_the_terminal_says_in_words_what_the_check_found() -> None:
     said = run(NAME, "arcs:6", "--depth", 1, "--keep", 8).stdout
     assert "Is it true? Preservation by 8 units of 42, early_curves (none of early_lines)" in said
     assert " of 39 random selections (p = 0." in said
-    assert "Held out: 9 of them chose the units, and the check is on the other 10." in said
+    assert "Held out: 9 of them chose the units, and the check is on the other 10;" in said
     for term in ("correlation", "faithfulness", "incompleteness", "minimality", "rule"):
         assert f"\n  {term}: " in said
 

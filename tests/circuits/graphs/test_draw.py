@@ -119,7 +119,7 @@ def test_the_legend_shows_the_width_of_some_shares() -> None:
     widths = [e.attrib["stroke-width"] for e in legend.iter(f"{SVG}path")][2:]
     assert widths == [f"{wire_width(share):.2f}" for share in WIDTHS_SHOWN]
     said = [e.text for e in legend.iter(f"{SVG}text")]
-    assert ["0.1", "0.5", "1"] == [text for text in said if text in ("0.1", "0.5", "1")]
+    assert [text for text in said if text in ("0.1", "0.5", "1")] == ["0.1", "0.5", "1"]
     # The wires of a share are as wide as the legend says, in the PNG too.
     wire = next(wire for wire in lay_out(small_graph()).wires if wire.share == 0.5)
     assert wire.width == wire_width(0.5)
