@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from circuits.families.family import Family
     from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
+    from circuits.graphs.held_out import HeldOut
     from circuits.graphs.input_scores import ContributionScore
     from featviz.models import Model
 
 # Those of circuits.graphs.gate_agreement, which would import torch.
 _COMPARED = ("identity", "positive_top", "attribution")
 _EXAMPLES = """\b
-featviz circuit graph squeezenet1_1 fire4:141 --depth 3 -o circuit.html
+featviz circuit graph squeezenet1_1 fire5:38 --depth 3 -o circuit.html
 featviz circuit graph artificial_curves arcs:6 --depth 3 --keep 8 -o circuit.html
-featviz circuit graph squeezenet1_1 fire4:141 --score weights --gates positive_top -o circuit.svg
-featviz circuit graph squeezenet1_1 fire4:141 --gates positive_top,identity,data_mean
-featviz circuit graph squeezenet1_1 fire4:141 --images photos/ -o circuit.json
+featviz circuit graph squeezenet1_1 fire5:38 --score weights --gates positive_top -o circuit.svg
+featviz circuit graph squeezenet1_1 fire5:38 --gates positive_top,identity,data_mean
+featviz circuit graph squeezenet1_1 fire5:38 --images photos/ -o circuit.json
 featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; down=arcs:6-11"
 """
 
@@ -97,6 +98,12 @@ featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; do
     help="Silence all units that are not in the circuit and compare.",
 )
 @click.option(
+    "--hold-out/--no-hold-out",
+    default=True,
+    show_default=True,
+    help="Choose units on one half of the images and check them on the other.",
+)
+@click.option(
     "--ablation",
     type=click.Choice(["zero", "mean"]),
     default="zero",
@@ -130,6 +137,7 @@ def graph(
     images: Path | None,
     image_count: int,
     check: bool,
+    hold_out: bool,
     ablation: str,
     no_images: bool,
     steps: int,
@@ -149,7 +157,9 @@ def graph(
     is read as their sum.
 
     The check silences all other units of the sites and says how far the unit stays itself, beside
-    as many units at random and beside circuits of networks with shuffled and with random weights.
+    as many units at random and beside circuits of networks with shuffled and with random weights,
+    with a verdict in words: better than chance, or not to be trusted. It is on images that had no
+    part in choosing the units, see --hold-out.
     It is on unless --no-check: a picture alone proves nothing. Without --images it uses arcs and
     lines, which say nothing about units that see something else.
     """
@@ -160,11 +170,13 @@ def graph(
 
     sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
-    needs = check or score == "contribution" or _needs_images(policies[0])
-    given, told = _pictures(loaded, unit, images, image_count, needed=needs)
+    looks = score == "contribution" or _needs_images(policies[0])
+    given, told = _pictures(loaded, unit, images, image_count, needed=check or looks)
+    halves = None if given is None else _halves(given, seed, looks=looks, asked=hold_out)
+    choosing = None if halves is None else halves.choosing
     sites = None if through is None else [site.strip() for site in through.split(",")]
-    ways: Any = {"gates": policies[0], "images": given, "sites": sites, **sizes}
-    scores = _Scores(score, given)
+    ways: Any = {"gates": policies[0], "images": choosing, "sites": sites, **sizes}
+    scores = _Scores(score, choosing)
 
     def build(network: "Model", name: str) -> "CircuitGraph":
         way = scores.of(network)
@@ -177,13 +189,13 @@ def graph(
         shown = _joined(found, named, loaded)
         say = _teller(quiet=quiet)
         checked = None
-        if check and given is not None:
-            how: dict[str, Any] = {"told": told, "ablation": ablation, "seed": seed}
+        if check and halves is not None:
+            how: Any = {"told": told, "ablation": ablation, "seed": seed, "minimality": True}
             how["region"] = "center" if images is None else "map"
             say("checking, beside networks with shuffled and with random weights")
-            checked = check_circuit(loaded, found, given, rebuild=build, **how)
+            checked = check_circuit(loaded, found, halves, rebuild=build, **how)
         say("comparing gates")
-        proof = Proof(checked, _agreement(loaded, found, given, policies, sizes["keep"], seed))
+        proof = Proof(checked, _agreement(loaded, found, choosing, policies, sizes["keep"], seed))
         if output is not None:
             say("tuning and feature images")
             dressed = _dressed(loaded, found, None if no_images else (steps, seed), quiet=quiet)
@@ -233,6 +245,17 @@ def _needs_images(gates: str) -> bool:
     from circuits.expansion.gates import NEEDS_IMAGES
 
     return gates in NEEDS_IMAGES
+
+
+def _halves(images: "Tensor", seed: int, *, looks: bool, asked: bool) -> "HeldOut":
+    """Return images to choose units on and images to check them on."""
+    from circuits.graphs.held_out import HeldOut, hold_out
+
+    if not looks:
+        return HeldOut(images, images, "neither the score nor the gates look at images")
+    if not asked:
+        return HeldOut(images, images, "as asked for")
+    return hold_out(images, seed=seed)
 
 
 def _agreement(

@@ -130,13 +130,11 @@ def _print_document(found: "CircuitGraph", proof: Proof, output: Path | None) ->
 
 
 def _print_proof(proof: Proof) -> None:
-    from circuits.graphs.check_report import HEADS, check_rows, check_text
     from circuits.graphs.gate_report import TITLE, gate_heads, gate_rows, gate_text
 
     click.echo()
     if proof.check is not None:
-        print_table(HEADS, check_rows(proof.check))
-        click.echo(check_text(proof.check))
+        _print_check(proof.check)
         click.echo()
     agreement = proof.agreement
     click.echo(TITLE)
@@ -145,3 +143,18 @@ def _print_proof(proof: Proof) -> None:
     click.echo(gate_text(agreement))
     for note in agreement.notes:
         click.echo(f"  {note}")
+
+
+def _print_check(check: "CircuitCheck") -> None:
+    from circuits.graphs import check_report as report
+
+    click.echo(f"{report.TITLE} {report.check_headline(check)}")
+    print_table(report.HEADS, report.check_rows(check))
+    scores = report.score_rows(check)
+    if scores:
+        print_table(report.SCORE_HEADS, scores)
+    for line in report.check_verdicts(check):
+        click.echo(f"  {line}")
+    click.echo(report.check_text(check))
+    for name, text in report.check_terms(check):
+        click.echo(f"  {name}: {text}")

@@ -11,6 +11,7 @@ from torch import nn
 from circuits.artificial.model import ARTIFICIAL_CURVES
 from circuits.cli import circuit
 from circuits.families.family import parse_families, write_families
+from circuits.graphs.check import probe_images
 from circuits.graphs.graph import CircuitGraph
 from featviz.errors import CircuitError, OutputError, SiteError
 from featviz.models import load
@@ -26,6 +27,15 @@ def run(*arguments: object) -> Result:
     return result
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check on an eighth of the stimuli, to be fast."""
+    monkeypatch.setattr(
+        "circuits.graphs.check.probe_images", lambda *given: probe_images(*given)[::7]
+    )
+
+
+@pytest.mark.usefixtures("few")
 def test_one_json_document_with_the_graph_and_the_check() -> None:
     result = run(NAME, "arcs:6", "--depth", 1, "--keep", 8, "--json", "-q")
     document: dict[str, Any] = json.loads(result.stdout)
@@ -33,11 +43,38 @@ def test_one_json_document_with_the_graph_and_the_check() -> None:
     assert len(document["edges"]) == 8
     row = document["check"]["rows"][0]
     assert row["correlation"] > 0.85
-    assert len(row["random"]) == 5
+    assert len(row["random"]) == 39
     assert row["shuffled"]
     assert row["random_weights"]
+    assert row["verdict"]["draws"] == 39
+    assert document["check"]["verdict"].startswith("Preservation by 8 units of 42, early_curves")
+    assert list(document["check"]["verdicts"]) == ["faithfulness", "incompleteness", "minimality"]
+    assert len(document["check"]["random_minimality"]) == 39
+    assert (document["check"]["chosen_on"], document["check"]["checked_on"]) == (9, 10)
     assert document["gate_agreement"]["adjacent"] == [["early_curves", "arcs"]]
     assert document["gate_agreement"]["rows"] == []
+
+
+@pytest.mark.usefixtures("few")
+def test_the_terminal_says_in_words_what_the_check_found() -> None:
+    said = run(NAME, "arcs:6", "--depth", 1, "--keep", 8).stdout
+    assert "Is it true? Preservation by 8 units of 42, early_curves (none of early_lines)" in said
+    assert " of 39 random selections (p = 0." in said
+    assert "Held out: 9 of them chose the units, and the check is on the other 10;" in said
+    for term in ("correlation", "faithfulness", "incompleteness", "minimality", "rule"):
+        assert f"\n  {term}: " in said
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [(("--no-hold-out",), "as asked for"), (("--score", "weights"), "neither the score nor the")],
+)
+def test_images_are_held_out_only_where_they_choose(options: tuple[str, ...], why: str) -> None:
+    said = run(NAME, "arcs:6", "--depth", 1, "--keep", 4, *options, "--json").stdout
+    check = json.loads(said)["check"]
+    assert (check["chosen_on"], check["checked_on"]) == (0, 19)
+    assert check["why_not_held_out"].startswith(why)
 
 
 @pytest.mark.parametrize("kind", ["html", "svg", "png", "json"])
@@ -202,6 +239,7 @@ def test_families_from_text_and_from_a_file(tmp_path: Path) -> None:
     assert by_text["meta"]["families"].endswith("\nright: arcs:0-2")
 
 
+@pytest.mark.usefixtures("few")
 def test_a_page_of_families_with_the_check_of_several_units(tmp_path: Path) -> None:
     file = tmp_path / "circuit.html"
     sizes = ("--depth", 1, "--keep", 2, "--no-images")
