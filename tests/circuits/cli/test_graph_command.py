@@ -182,7 +182,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, network: nn.Module) -> None:
 def test_an_empty_circuit_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stored(monkeypatch, net())
     said = (
-        "the circuit of 3:1 is empty: no inputs from 2 to 3:1: on none of the 132 images is any of "
+        "the circuit of 3:1 is empty: no inputs from 2 to 3:1: on none of the 66 images is any of "
         "them above 0, so nothing contributes; give images that they respond to, or rank by"
     )
     for options in ((), ("--no-check",)):
@@ -301,6 +301,8 @@ def test_the_terminal_always_says_how_far_gates_agree() -> None:
 
 
 def test_without_images_the_gates_that_want_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("circuits.cli.graph._pictures", lambda *_, needed: (None, str(needed)))
+    monkeypatch.setattr(
+        "circuits.cli.graph_images._pictures", lambda *_, needed: (None, str(needed))
+    )
     said = run(NAME, "arcs:6", *QUICK).stdout
     assert "lines -> arcs: attribution is not compared: it needs images" in said
