@@ -29,6 +29,7 @@ from circuits.graphs.held_out import HeldOut
 from circuits.graphs.probe import (
     ControlProbe,
     Probe,
+    check_draws,
     control_probes,
     pearson,
     units_text,
@@ -159,8 +160,9 @@ def check_circuit(
 
     Raises:
         CircuitError: If the graph ends in units of several sites, or the target does not vary over
-            the images.
+            the images; if draws are fewer than 1.
     """
+    check_draws(draws)
     target = _end(graph)
     given = images if isinstance(images, HeldOut) else HeldOut(images, images, _ONE_SET)
     probe = Probe(model, target, given.checking, region=region, ablation=ablation)
