@@ -29,6 +29,7 @@ from circuits.graphs.held_out import HeldOut
 from circuits.graphs.probe import (
     ControlProbe,
     Probe,
+    check_draws,
     control_probes,
     pearson,
     units_text,
@@ -159,16 +160,21 @@ def check_circuit(
 
     Raises:
         CircuitError: If the graph ends in units of several sites, or the target does not vary over
-            the images.
+            the images; if draws are fewer than 1.
     """
+    check_draws(draws)
     target = _end(graph)
     given = images if isinstance(images, HeldOut) else HeldOut(images, images, _ONE_SET)
     probe = Probe(model, target, given.checking, region=region, ablation=ablation)
     full = varying_response(probe)
     generator = torch.Generator().manual_seed(seed)
     controls = {} if rebuild is None else _controls(probe, rebuild, seed)
-    rows = []
+    rows: list[CheckRow] = []
     for sites in _site_sets(graph):
+        if rows and sites == rows[-1].sites:
+            # One column is all columns together.
+            rows.append(rows[-1])
+            continue
         kept, silencing = _kept(graph, sites), Silencing(probe, sites)
         selections = list(random_selections(model, kept, draws, generator))
         rows.append(_row(silencing, kept, selections, full, controls))

@@ -160,7 +160,7 @@ def row_verdict(check: CircuitCheck, row: CheckRow) -> str:
     whole = row is check.rows[-1]
     place = "all columns together" if whole and len(check.rows) > 2 else _name(row)
     units = "1 unit" if row.kept == 1 else f"{row.kept} units"
-    head = f"preservation by {units} of {row.total}, {place}: "
+    head = f"Preservation by {units} of {row.total}, {place}: "
     if row.kept == row.total:
         return f"{head}{_number(row)}; no other choice of as many is there to compare with."
     said = row.verdict.text("this picture" if whole else "this column")
@@ -200,7 +200,7 @@ def _held_out(check: CircuitCheck) -> str:
     if check.chosen_on:
         return (
             f"Held out: {check.chosen_on} of them chose the units, and the check is on the other "
-            f"{check.checked_on}."
+            f"{check.checked_on}; the more alike the images are, the milder this test is."
         )
     return (
         f"Not held out ({check.why_not}): the check is on all {check.checked_on}, which flatters a "

@@ -9,6 +9,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -87,6 +88,16 @@ class Probe:
                 maps = self.model.record(batch.to(self.model.device), [site])[site]
                 found.append(read_map(maps, self.region)[:, channels].cpu())
         return torch.cat(found).T.flatten()
+
+
+def check_draws(draws: object) -> None:
+    """Check a number of random selections: without any, a circuit is compared with nothing.
+
+    Raises:
+        CircuitError: If it is no whole number, or below 1.
+    """
+    if not isinstance(draws, SupportsIndex) or isinstance(draws, bool) or int(draws) < 1:
+        raise CircuitError(f"draws must be a whole number, 1 or more, got {draws!r}")
 
 
 def pearson(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float:

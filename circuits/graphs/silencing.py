@@ -22,6 +22,7 @@ from featviz.errors import CircuitError
 from featviz.models import Model
 
 _TRIED = 3
+_BATCH = 96
 _MOST_BYTES = 2**30
 
 
@@ -109,4 +110,5 @@ def _recorded(probe: Probe, replay: Replay, site: str) -> tuple[Replay, list[Ten
             bytes_each = batches[0].element_size() * batches[0][0].numel()
             if bytes_each * len(probe.images) > _MOST_BYTES:
                 return None
-    return replay, batches
+    # Larger batches than of images: what follows has smaller maps.
+    return replay, list(torch.cat(batches).split(_BATCH))
