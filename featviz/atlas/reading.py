@@ -220,6 +220,11 @@ class Atlas:
         """Return the keys of the work that is done."""
         return {job.hex() for (job,) in self._index.execute("SELECT DISTINCT job FROM images")}
 
+    def images_of_jobs(self) -> dict[str, int]:
+        """Return how many images there are of the work that was begun, by its key."""
+        rows = self._index.execute("SELECT job, COUNT(*) FROM images GROUP BY job")
+        return {job.hex(): int(count) for job, count in rows}
+
     def keys(self) -> set[str]:
         """Return the keys of all images."""
         return {key.hex() for (key,) in self._index.execute("SELECT key FROM images")}
@@ -238,7 +243,12 @@ class Atlas:
                 f"the settings of {entry.label!r} are missing; 'featviz atlas verify' tells more"
             )
         shared = _of(self._entries(rows)[0], Settings).record
-        return {**shared, "image": dict(entry.record)}
+        whole = {**shared, "image": dict(entry.record)}
+        if isinstance(shared.get("request"), dict):
+            # Images of many objectives share the rest of what was asked for.
+            objective = entry.record.get("objective", entry.label)
+            whole["request"] = {"objectives": [objective], **shared["request"]}
+        return whole
 
     def problems(self) -> list[tuple[str, int, str]]:
         """Return lines that were not believed: log, first byte, reason."""
