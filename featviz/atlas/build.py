@@ -74,7 +74,7 @@ class _Tally:
     done: int
     failed: int
     cost: float
-    report: Callable[[Moment], None]
+    progress: Callable[[Moment], None] | None
     made: int = 0
     dead: int = 0
     cost_done: float = 0.0
@@ -87,7 +87,12 @@ class _Tally:
         self.dead += sum(bool(image.parts["dead"]) for image in outcome.images)
         self.failed += len(outcome.failures)
         self.cost_done += outcome.batch.cost
-        self.report(self.moment())
+        self.report()
+
+    def report(self) -> None:
+        """Tell how far the build is."""
+        if self.progress is not None:
+            self.progress(self.moment())
 
     def moment(self) -> Moment:
         """Return how far the build is."""
@@ -232,9 +237,9 @@ def _run(
             done=sum(job.images for job in jobs if job.key in done),
             failed=len(failed),
             cost=sum(batch.cost for batch in plan.batches(skipped)),
-            report=progress or (lambda moment: None),
+            progress=progress,
         )
-        tally.report(tally.moment())
+        tally.report()
         if len(skipped) < len(jobs):
             runner = _start(plan, model, executor, count)
             try:

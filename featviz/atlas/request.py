@@ -150,13 +150,14 @@ class Request:
 
     def with_whole_paths(self) -> "Request":
         """Return the request with the files that it names found from every folder."""
-        weights = self.model.weights
-        model = dataclasses.replace(self.model, weights=_whole(weights))
-        names = ("start", "mask", "contrast")
-        found = {name: _whole(getattr(self.config, name)) for name in names}
-        return dataclasses.replace(
-            self, model=model, config=dataclasses.replace(self.config, **found)
+        config = dataclasses.replace(
+            self.config,
+            start=_whole(self.config.start),
+            mask=_whole(self.config.mask),
+            contrast=_whole(self.config.contrast),
         )
+        model = dataclasses.replace(self.model, weights=_whole(self.model.weights))
+        return dataclasses.replace(self, model=model, config=config)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON that `from_json` reads back."""
@@ -177,7 +178,7 @@ class Request:
             ConfigError: If a value is out of its range.
         """
         try:
-            model = {
+            model: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in values["model"].items()
             }
