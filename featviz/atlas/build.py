@@ -6,8 +6,8 @@ another one goes on where it was.
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from featviz.atlas.entries import Failure
 from featviz.atlas.executors import Executor, Serial, Spawned
 from featviz.atlas.layout import Layout, create_layout, open_layout
 from featviz.atlas.locking import Builder, build_lock
-from featviz.atlas.plan import AtlasPlan, Job, make_atlas_plan, read_plans
+from featviz.atlas.plan import AtlasPlan, Batch, Job, make_atlas_plan, read_plans
 from featviz.atlas.reading import Atlas
 from featviz.atlas.request import Request
 from featviz.atlas.store import Store
@@ -25,7 +25,7 @@ from featviz.errors import ConfigError, RecordError
 from featviz.interrupts import held_interrupts
 from featviz.models.model import Model
 
-EXECUTORS = ("local", "spawn", "ray")
+EXECUTORS = ("serial", "spawn", "ray")
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Moment:
         made: Images of this run.
         failed: Units that failed, now or before.
         dead: Images of this run that do not fire their unit.
-        seconds: Since the first batch began.
-        rate: Images a second; None before the first.
+        seconds: Since the build began.
+        rate: Images a second, once workers have started; None before the first.
         seconds_left: Estimate; None before the first.
     """
 
@@ -78,6 +78,7 @@ class _Tally:
     made: int = 0
     dead: int = 0
     cost_done: float = 0.0
+    first: tuple[float, int, float] | None = None
     start: float = field(default_factory=time.monotonic)
 
     def add(self, outcome: Outcome) -> None:
@@ -87,6 +88,8 @@ class _Tally:
         self.dead += sum(bool(image.parts["dead"]) for image in outcome.images)
         self.failed += len(outcome.failures)
         self.cost_done += outcome.batch.cost
+        if self.first is None:
+            self.first = (self._seconds(), self.made, self.cost_done)
         self.report()
 
     def report(self) -> None:
@@ -96,20 +99,27 @@ class _Tally:
 
     def moment(self) -> Moment:
         """Return how far the build is."""
-        seconds = time.monotonic() - self.start
+        seconds, made, cost = self._seconds(), self.made, self.cost_done
         rate = left = None
-        if self.made and self.cost_done:
-            rate = self.made / max(seconds, 1e-9)
-            left = seconds * max(self.cost - self.cost_done, 0.0) / self.cost_done
+        if self.first is not None and self.cost_done > self.first[2]:
+            # By the first outcome the workers have started; what that took says nothing.
+            began, made_then, cost_then = self.first
+            seconds, made, cost = seconds - began, made - made_then, cost - cost_then
+        if made:
+            rate = made / max(seconds, 1e-9)
+            left = seconds * max(self.cost - self.cost_done, 0.0) / cost
         counts = (self.total, self.done, self.made, self.failed, self.dead)
-        return Moment(*counts, seconds, rate, left)
+        return Moment(*counts, self._seconds(), rate, left)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.start
 
 
 def build_atlas(
     root: str | Path,
     request: Request,
     *,
-    executor: str = "local",
+    executor: str = "serial",
     workers: int | None = None,
     retry_failed: bool = False,
     progress: Callable[[Moment], None] | None = None,
@@ -119,10 +129,9 @@ def build_atlas(
     Args:
         root: Folder of the atlas; made if it is not there.
         request: What to render.
-        executor: `local`: in this process; `spawn`: in processes of this machine; `ray`.
-        workers: How many processes or Ray actors; None: 1 here, with Ray one a GPU, or one if
-            there is none.
-        retry_failed: Whether to try again what failed in an earlier build.
+        executor: `serial`: in this process; `spawn`: in processes of this machine; `ray`.
+        workers: How many processes or Ray actors; None: 1.
+        retry_failed: Whether to try again what failed too often in earlier builds.
         progress: Called after each batch.
 
     Raises:
@@ -143,7 +152,7 @@ def build_atlas(
 def resume_atlas(
     root: str | Path,
     *,
-    executor: str = "local",
+    executor: str = "serial",
     workers: int | None = None,
     retry_failed: bool = False,
     progress: Callable[[Moment], None] | None = None,
@@ -154,7 +163,7 @@ def resume_atlas(
         root: Folder of the atlas.
         executor: As for `build_atlas`; it may be another one than before.
         workers: As for `build_atlas`.
-        retry_failed: Whether to try again what failed.
+        retry_failed: Whether to try again what failed too often.
         progress: Called after each batch; counts are of one request at a time.
 
     Raises:
@@ -192,27 +201,45 @@ def check_executor(executor: str, workers: int | None) -> None:
         raise ConfigError(f"the executor is {', '.join(EXECUTORS)}; got {executor!r}")
     if workers is not None and (not isinstance(workers, int) or not 1 <= workers <= 10_000):
         raise ConfigError(f"workers must be 1 or more, got {workers!r}")
-    if executor == "local" and workers not in (None, 1):
+    if executor == "serial" and workers not in (None, 1):
         raise ConfigError(
-            f"the local executor works in this process alone, so {workers} workers need another: "
+            f"the serial executor works in this process alone, so {workers} workers need another: "
             "--executor spawn or ray"
         )
 
 
-def lacking(plan: AtlasPlan, layout: Layout, *, retry_failed: bool) -> tuple[set[str], set[str]]:
-    """Return the keys of the jobs of a plan that are done, and of those that failed.
+@dataclass(frozen=True)
+class Before:
+    """What earlier builds left of the jobs of a plan.
+
+    Attributes:
+        done: Keys of the jobs whose images are all there.
+        failed: The other jobs that were tried, by key.
+    """
+
+    done: frozenset[str]
+    failed: Mapping[str, Failure]
+
+    def given_up(self) -> set[str]:
+        """Return the keys of the jobs that failed too often to be tried again."""
+        return {key for key, failure in self.failed.items() if failure.given_up}
+
+
+def look_before(atlas: Atlas, jobs: Iterable[Job]) -> Before:
+    """Return what earlier builds left of jobs.
 
     Args:
-        plan: What was asked for.
-        layout: Of the atlas.
-        retry_failed: Whether those that failed are to be done all the same; then none is returned.
+        atlas: Where to look.
+        jobs: Of a plan.
     """
-    with Atlas(layout.root) as atlas:
-        there = atlas.images_of_jobs()
-        bad = set() if retry_failed else {failure.job for failure in atlas.failures()}
-    jobs = list(plan.jobs())
-    done = {job.key for job in jobs if there.get(job.key, 0) >= job.images}
-    return done, {job.key for job in jobs if job.key in bad} - done
+    there, failed = atlas.work(), {failure.job: failure for failure in atlas.failures()}
+    done, bad = set(), {}
+    for job in jobs:
+        if job.key in there and there[job.key].images >= job.images:
+            done.add(job.key)
+        elif job.key in failed:
+            bad[job.key] = failed[job.key]
+    return Before(frozenset(done), bad)
 
 
 def _run(
@@ -229,13 +256,15 @@ def _run(
     count = workers or 1
     with build_lock(layout, Builder(os.getpid(), executor, count)):
         plan.save(layout)
-        done, failed = lacking(plan, layout, retry_failed=retry_failed)
-        skipped = done | failed
         jobs = list(plan.jobs())
+        with Atlas(layout.root) as atlas:
+            before = look_before(atlas, jobs)
+        left_out = set() if retry_failed else before.given_up()
+        skipped = before.done | left_out
         tally = _Tally(
             total=sum(job.images for job in jobs),
-            done=sum(job.images for job in jobs if job.key in done),
-            failed=len(failed),
+            done=sum(job.images for job in jobs if job.key in before.done),
+            failed=len(left_out),
             cost=sum(batch.cost for batch in plan.batches(skipped)),
             progress=progress,
         )
@@ -243,28 +272,30 @@ def _run(
         if len(skipped) < len(jobs):
             runner = _start(plan, model, executor, count)
             try:
-                _drive(runner, plan, skipped, layout, tally)
+                _drive(runner, plan.batches(skipped), layout, tally, before)
             finally:
                 runner.close()
-        return Built(tally.moment(), _failures(layout, jobs))
+        with Atlas(layout.root) as atlas:
+            after = look_before(atlas, jobs)
+        return Built(tally.moment(), tuple(after.failed.values()))
 
 
 def _drive(
-    runner: Executor, plan: AtlasPlan, skipped: set[str], layout: Layout, tally: _Tally
+    runner: Executor, batches: Iterator[Batch], layout: Layout, tally: _Tally, before: Before
 ) -> None:
     with Store(layout.root) as store:
-        for outcome in runner.run(plan.batches(skipped)):
+        for outcome in runner.run(batches):
             # Ctrl-C waits until the batch is kept.
             with held_interrupts():
                 store.add(outcome.images)
-                store.note(outcome.failures)
+                store.note([_counted(failure, before) for failure in outcome.failures])
                 tally.add(outcome)
 
 
-def _failures(layout: Layout, jobs: list[Job]) -> tuple[Failure, ...]:
-    keys = {job.key for job in jobs}
-    with Atlas(layout.root) as atlas:
-        return tuple(failure for failure in atlas.failures() if failure.job in keys)
+def _counted(failure: Failure, before: Before) -> Failure:
+    """Return a failure with the number of its attempt."""
+    last = before.failed.get(failure.job)
+    return failure if last is None else replace(failure, attempt=last.attempt + 1)
 
 
 def _start(plan: AtlasPlan, model: Model, executor: str, workers: int) -> Executor:
@@ -272,7 +303,7 @@ def _start(plan: AtlasPlan, model: Model, executor: str, workers: int) -> Execut
     request = plan.request
     threads = max(1, torch.get_num_threads() // workers)
     setup = Setup(request.model, plan.weights, request.kind, request.thumb_px, threads)
-    if executor == "local":
+    if executor == "serial":
         return Serial(Worker(setup, model))
     if executor == "spawn":
         return Spawned(plan, setup, workers=workers)

@@ -22,6 +22,8 @@ from featviz.errors import RecordError
 MAX_TEXT = 1000
 MAX_ERROR = 4000
 MAX_SIDE = 100_000
+ATTEMPTS = 3
+"""How often builds try a job that fails, before they leave it out."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Failure:
         channel: Index of the unit, or None.
         variant: Such as `positive`.
         error: What was wrong.
+        attempt: How often it was tried by then.
     """
 
     job: str
@@ -125,6 +128,7 @@ class Failure:
     channel: int | None
     variant: str
     error: str
+    attempt: int = 1
 
     def __post_init__(self) -> None:
         """Check each part."""
@@ -132,6 +136,12 @@ class Failure:
             _check(is_key(getattr(self, name)), self, name)
         _check_place(self)
         _check(_is_text(self.error, MAX_ERROR), self, "error")
+        _check(0 < _whole(self.attempt) < 2**31, self, "attempt")
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it failed so often that nobody tries it again unless asked to."""
+        return self.attempt >= ATTEMPTS
 
     def to_line(self) -> dict[str, Any]:
         """Return the line of a log."""

@@ -21,7 +21,7 @@ class Builder:
 
     Attributes:
         pid: Its process.
-        executor: `local`, `spawn` or `ray`.
+        executor: `serial`, `spawn` or `ray`.
         workers: How many render at the same time.
     """
 

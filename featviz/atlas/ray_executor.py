@@ -157,6 +157,7 @@ def _connect(ray: Any, workers: int) -> None:
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
+            address="local",  # without it Ray joins any cluster that it finds on this machine
             num_cpus=max(workers, os.cpu_count() or 1),
             include_dashboard=False,
             _node_ip_address="127.0.0.1",

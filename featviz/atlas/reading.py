@@ -8,7 +8,7 @@ atlas.image_path(entry)
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from featviz.atlas.canonical import is_key
 from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings, parse_entry
@@ -20,6 +20,20 @@ from featviz.errors import RecordError, did_you_mean
 _COLUMNS = ("channel", "score", "label", "variant", "seconds")
 Range = tuple[float | None, float | None]
 _E = TypeVar("_E", bound=Entry)
+
+
+class Work(NamedTuple):
+    """What there is of one piece of work.
+
+    Attributes:
+        images: How many.
+        dead: How many of them do not fire their unit.
+        seconds: That they took together.
+    """
+
+    images: int
+    dead: int
+    seconds: float
 
 
 class Atlas:
@@ -220,10 +234,15 @@ class Atlas:
         """Return the keys of the work that is done."""
         return {job.hex() for (job,) in self._index.execute("SELECT DISTINCT job FROM images")}
 
-    def images_of_jobs(self) -> dict[str, int]:
-        """Return how many images there are of the work that was begun, by its key."""
-        rows = self._index.execute("SELECT job, COUNT(*) FROM images GROUP BY job")
-        return {job.hex(): int(count) for job, count in rows}
+    def work(self) -> dict[str, Work]:
+        """Return what there is of the work that was begun, by its key."""
+        rows = self._index.execute(
+            "SELECT job, COUNT(*), SUM(dead), SUM(seconds) FROM images GROUP BY job"
+        )
+        return {
+            job.hex(): Work(int(images), int(dead), float(seconds))
+            for job, images, dead, seconds in rows
+        }
 
     def keys(self) -> set[str]:
         """Return the keys of all images."""

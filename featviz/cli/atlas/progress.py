@@ -5,7 +5,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -14,6 +14,7 @@ from featviz.cli.render import FAILED_UNITS
 
 if TYPE_CHECKING:
     from featviz.atlas.build import Built, Moment
+    from featviz.atlas.entries import Failure
 
 Report = Callable[["Moment"], None]
 _SHOWN = 10
@@ -24,13 +25,13 @@ def run_options(command: Any) -> Any:
     options = (
         click.option(
             "--executor",
-            default="local",
+            default="serial",
             show_default=True,
-            metavar="local|spawn|ray",
+            metavar="serial|spawn|ray",
             help="In this process, in processes of this machine, or on a Ray cluster.",
         ),
         click.option("--workers", type=int, help="Processes or Ray actors. [1]"),
-        click.option("--retry-failed", is_flag=True, help="Also what failed in an earlier build."),
+        click.option("--retry-failed", is_flag=True, help="Also what failed three times."),
         click.option(
             "--progress",
             "shown",
@@ -53,7 +54,9 @@ def showing(shown: str) -> Iterator[Report]:
         shown: `bar`, `json` or `none`.
     """
     if shown == "json":
-        yield _print_line
+        out = sys.stdout
+        with prints_to_stderr():
+            yield lambda moment: _print_line(moment, out)
         return
     from tqdm import tqdm
 
@@ -75,8 +78,8 @@ def showing(shown: str) -> Iterator[Report]:
         yield report
 
 
-def _print_line(moment: "Moment") -> None:
-    click.echo(json.dumps({"event": "progress", **dataclasses.asdict(moment)}))
+def _print_line(moment: "Moment", out: TextIO) -> None:
+    click.echo(json.dumps({"event": "progress", **dataclasses.asdict(moment)}), file=out)
 
 
 def tell(built: Sequence["Built"], *, shown: str, as_json: bool) -> int:
@@ -94,7 +97,13 @@ def tell(built: Sequence["Built"], *, shown: str, as_json: bool) -> int:
         "total": sum(each.last.total for each in built),
         "dead": sum(each.last.dead for each in built),
         "failures": [
-            {"unit": f"{f.site}:{f.channel}", "variant": f.variant, "error": f.error}
+            {
+                "unit": f"{f.site}:{f.channel}",
+                "variant": f.variant,
+                "error": f.error,
+                "attempt": f.attempt,
+                "given_up": f.given_up,
+            }
             for f in failures
         ],
     }
@@ -114,4 +123,12 @@ def tell(built: Sequence["Built"], *, shown: str, as_json: bool) -> int:
         click.echo(f"failed: {where}: {reason}", err=True)
     if len(failures) > _SHOWN:
         click.echo(f"... and {len(failures) - _SHOWN} more; see 'featviz atlas status'", err=True)
+    if failures:
+        click.echo(_advice(failures), err=True)
     return FAILED_UNITS if failures else 0
+
+
+def _advice(failures: "Sequence[Failure]") -> str:
+    if all(failure.given_up for failure in failures):
+        return "each of them failed three times; --retry-failed tries them again"
+    return "'featviz atlas resume' tries them again, three times in all"

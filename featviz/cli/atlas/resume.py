@@ -22,7 +22,8 @@ def resume(
 ) -> int:
     """Go on with everything that ATLAS was asked for.
 
-    What is there stays as it is; what failed is left out unless --retry-failed is given.
+    What is there stays as it is; what failed is tried again, three times in all unless
+    --retry-failed is given.
     """
     from featviz.atlas.build import resume_atlas
 
