@@ -5,7 +5,9 @@ on 127.0.0.1 alone and has no dashboard.
 """
 
 import dataclasses
+import ipaddress
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +21,9 @@ from featviz.errors import ConfigError, FeatvizError, RenderError
 
 MAX_RESTARTS = 20
 _DEAD_ACTORS = 5
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_HERE = ("127.0.0.1", "localhost", "::1")
+_REACH_S = 5.0
 
 
 def import_ray() -> Any:
@@ -27,6 +32,9 @@ def import_ray() -> Any:
     Raises:
         ConfigError: If it is not installed.
     """
+    if _address() is None:
+        # Read while Ray is imported: a cluster of this machine alone, on the loopback address.
+        os.environ.setdefault(_LOOPBACK, "0")
     try:
         import ray
     except ImportError as error:
@@ -147,12 +155,19 @@ class RayActors:
             self._ray.shutdown()
 
 
+def _address() -> str | None:
+    """Return where the cluster is; None: one is to be started here."""
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    return None if address in ("", "local") else address
+
+
 def _connect(ray: Any, workers: int) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    address = os.environ.get("RAY_ADDRESS")
+    address = _address()
     try:
         if address:
+            _check_reachable(ray, address)
             ray.init(address=address, **quiet)
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -165,7 +180,36 @@ def _connect(ray: Any, workers: int) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         where = f"at RAY_ADDRESS {address!r}" if address else "on this machine"
-        raise ConfigError(f"cannot use Ray {where}: {_first_line(error)}") from error
+        raise ConfigError(
+            f"cannot use Ray {where}: {_first_line(error)}; see that it runs, or take --executor "
+            "spawn"
+        ) from error
+    found = ray.util.get_node_ip_address()
+    if not ipaddress.ip_address(found).is_loopback:
+        ray.shutdown()
+        raise ConfigError(
+            f"Ray would listen on {found}, where others could run code on this machine, because it "
+            f"was imported before the build began; set {_LOOPBACK}=0 before, or call ray.init "
+            "yourself"
+        )
+
+
+def _check_reachable(ray: Any, address: str) -> None:
+    """Raise OSError if nobody listens there; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # such as auto
+    host = host.strip("[]")
+    # Ray takes the address of the network for that of the machine itself.
+    hosts = [host, ray.util.get_node_ip_address()] if host in _HERE else [host]
+    for k, each in enumerate(hosts, 1):
+        try:
+            socket.create_connection((each, int(port)), timeout=_REACH_S).close()
+        except OSError:
+            if k == len(hosts):
+                raise
+        else:
+            return
 
 
 def _first_line(error: Exception) -> str:
