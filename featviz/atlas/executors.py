@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from multiprocessing import connection
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from featviz.atlas.entries import Failure
 from featviz.atlas.plan import AtlasPlan, Batch
@@ -25,6 +25,7 @@ _START_TRIES = 5
 _GRACE_S = 5.0
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs batches."""
 
