@@ -2,17 +2,17 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nets import small_net
 
 FILE = "COUNTED_FILE"
 SLEEP = "COUNTED_SLEEP_S"
 BROKEN = "COUNTED_BROKEN"  # while this file is there, passes fail
-DEADLY = "COUNTED_DEADLY"  # the channel of stem that kills its process
 
 
 def _note(letter: str) -> None:
@@ -21,7 +21,7 @@ def _note(letter: str) -> None:
             file.write(f"{letter} {os.getpid()}\n")
 
 
-def _on_step(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+def _on_step(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     del module
     if inputs[0].requires_grad:
         _note("step")
@@ -30,23 +30,11 @@ def _on_step(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             raise RuntimeError("broken on purpose")
 
 
-def _watch(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-    del module, inputs
-
-    def look(gradient: torch.Tensor) -> None:
-        if gradient[:, int(os.environ[DEADLY])].any():
-            os._exit(9)
-
-    if DEADLY in os.environ and output.requires_grad:
-        output.register_hook(look)
-
-
 def net() -> nn.Module:
     """Return the network."""
     _note("load")
     network = small_net()
     network.register_forward_pre_hook(_on_step)
-    network.stem.register_forward_hook(_watch)
     return network
 
 
@@ -55,12 +43,46 @@ def other_net() -> nn.Module:
     return small_net(seed=1)
 
 
-def with_nan() -> nn.Module:
-    """Return one whose unit stem:2 is not a number."""
-    network = small_net()
-    with torch.no_grad():
-        network.stem.weight[2] = torch.nan
+def _with_bad_unit(what: Callable[[Tensor], Tensor]) -> nn.Module:
+    """Return one that does something when its unit stem:2 is climbed, to the gradient of those."""
+
+    def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
+        del module, inputs
+        if output.requires_grad:
+            output.register_hook(lambda g: what(g) if g[:, 2].any() else g)
+
+    network = net()
+    network.stem.register_forward_hook(watch)
     return network
+
+
+def raising_net() -> nn.Module:
+    """Return one that raises when its unit stem:2 is climbed."""
+
+    def fail(gradient: Tensor) -> Tensor:
+        raise RuntimeError(f"stem:2 does not like {tuple(gradient.shape)}")
+
+    return _with_bad_unit(fail)
+
+
+def nan_net() -> nn.Module:
+    """Return one whose gradient is not a number where its unit stem:2 is climbed."""
+
+    def spoil(gradient: Tensor) -> Tensor:
+        rows = gradient[:, 2].flatten(1).any(1)
+        return torch.where(rows[:, None, None, None], torch.nan, gradient)
+
+    return _with_bad_unit(spoil)
+
+
+def deadly_net() -> nn.Module:
+    """Return one that kills its process when its unit stem:2 is climbed."""
+
+    def die(gradient: Tensor) -> Tensor:
+        del gradient
+        os._exit(9)
+
+    return _with_bad_unit(die)
 
 
 def noted(path: Path, letter: str) -> list[int]:

@@ -7,9 +7,6 @@ import json
 import os
 import sys
 
-import featviz.atlas.build
-import featviz.cli.atlas.build
-import featviz.cli.atlas.resume
 from featviz.cli import run
 
 for line in sys.stdin:

@@ -1,7 +1,8 @@
 """Renders batches of jobs with a model that is loaded once; knows no folders.
 
 What comes back are files and records in memory: the driver alone writes. What is inside them does
-not depend on which worker rendered a job, or with which others.
+not depend on which worker rendered a job, and on which others it rendered with in the last bits of
+the arithmetic alone.
 """
 
 import io

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -56,7 +56,9 @@ def showing(shown: str) -> Iterator[Report]:
     if shown == "json":
         out = sys.stdout
         with prints_to_stderr():
-            yield lambda moment: _print_line(moment, out)
+            yield lambda moment: click.echo(
+                json.dumps({"event": "progress", **dataclasses.asdict(moment)}), file=out
+            )
         return
     from tqdm import tqdm
 
@@ -76,10 +78,6 @@ def showing(shown: str) -> Iterator[Report]:
             bar.refresh()
 
         yield report
-
-
-def _print_line(moment: "Moment", out: TextIO) -> None:
-    click.echo(json.dumps({"event": "progress", **dataclasses.asdict(moment)}), file=out)
 
 
 def tell(built: Sequence["Built"], *, shown: str, as_json: bool) -> int:

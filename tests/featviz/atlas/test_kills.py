@@ -24,11 +24,11 @@ from featviz.atlas.build import Moment, build_atlas, resume_atlas
 from featviz.atlas.request import Request
 from featviz.atlas.status import read_status
 
-KILLS = {"driver": 8, "driver of workers": 2, "worker": 6, "ray actor": 4}
+KILLS = {"driver": 9, "driver of workers": 2, "worker": 6, "ray actor": 3}
 VARIANTS = ("positive", "negative", "diverse:2")
 WORDS = [
-    "counted_net:net", "--sites", "stem,block,late", "--variants", ",".join(VARIANTS), "--steps", "2",
-    "--size", "32", "--precision", "float32", "--batch", "2", "--device", "cpu",
+    "counted_net:net", "--sites", "stem,block,late", "--variants", ",".join(VARIANTS),
+    "--steps", "2", "--size", "32", "--precision", "float32", "--batch", "2", "--device", "cpu",
 ]  # fmt: skip
 STEP_S = 0.025  # so that a batch takes longer than its overhead, and moments fall into batches
 TESTS = Path(__file__).parents[2]
