@@ -14,5 +14,7 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os._exit(run(words))
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    sys.stdout.write(f"{child}\n")
+    sys.stdout.flush()
+    sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+    sys.stdout.flush()

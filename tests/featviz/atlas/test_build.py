@@ -140,7 +140,7 @@ def test_other_weights_are_other_work(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(changing, "seed", 1)
     with pytest.raises(
-        RecordError, match="'changing:net' has other weights than when .* was begun"
+        RecordError, match=r"'changing:net' has other weights than when .* was begun"
     ):
         resume_atlas(tmp_path / "a")
     assert len(lines(tmp_path / "a")) == 4
