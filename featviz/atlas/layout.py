@@ -6,11 +6,13 @@
     images/ab/KEY.webp      pictures, by key; PNG where asked
     thumbs/ab/KEY.webp      small ones
     index.sqlite            made of the records, at any time anew
+    index.lock, build.lock  held by who writes the index, and by who builds
 
 Names are made of keys alone, so that nothing in a record can point elsewhere.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from featviz.images import make_folder, write_file
 FORMAT = 1
 FORMATS = ("webp", "png")
 """Kinds of picture files, the default first."""
+
+_LOG = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,120}\.jsonl\Z")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class Layout:
         return self.root / "thumbs"
 
     @property
+    def build_lock(self) -> Path:
+        """Held by who adds images, or removes any."""
+        return self.root / "build.lock"
+
+    @property
+    def index_lock(self) -> Path:
+        """Held by who writes the index."""
+        return self.root / "index.lock"
+
+    @property
     def index(self) -> Path:
         """The index."""
         return self.root / "index.sqlite"
@@ -76,9 +90,25 @@ class Layout:
         """
         return self.thumbs / _below(key, "webp")
 
+    def log(self, name: str) -> Path:
+        """Return where the log of a name lies.
+
+        Raises:
+            RecordError: If the name is not that of a log.
+        """
+        if not is_log_name(name):
+            raise RecordError(f"{name!r} is no log; delete {str(self.index)!r}, it is made anew")
+        return self.records / name
+
     def logs(self) -> list[Path]:
-        """Return the logs, sorted by name."""
-        return sorted(self.records.glob("*.jsonl"))
+        """Return the logs, sorted by name; symbolic links are left out."""
+        found = (path for path in self.records.glob("*.jsonl") if is_log_name(path.name))
+        return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
+def is_log_name(name: object) -> bool:
+    """Tell whether something is the name of a log, and so safe as a file name."""
+    return isinstance(name, str) and _LOG.match(name) is not None
 
 
 def _below(key: str, kind: str) -> str:

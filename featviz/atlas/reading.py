@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from featviz.atlas.canonical import is_key
 from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings, parse_entry
-from featviz.atlas.index import open_index, refresh
+from featviz.atlas.index import Index
 from featviz.atlas.layout import open_layout
 from featviz.atlas.log import read_lines
 from featviz.errors import RecordError, did_you_mean
@@ -34,11 +34,11 @@ class Atlas:
 
     def __init__(self, root: str | Path) -> None:
         self.layout = open_layout(root)
-        self._index = open_index(self.layout)
+        self._index = Index(self.layout)
 
     def refresh(self) -> bool:
         """Take in what was recorded since, and tell whether there was anything."""
-        return refresh(self._index, self.layout)
+        return self._index.refresh()
 
     def models(self) -> list[str]:
         """Return the names of the models, sorted."""
@@ -133,10 +133,10 @@ class Atlas:
 
     def _entries(self, places: Sequence[tuple[int, int]]) -> list[Entry]:
         """Return what stands at places of logs, in their order."""
-        names = dict(self._index.execute("SELECT id, name FROM logs"))
+        names: dict[int, str] = dict(self._index.execute("SELECT id, name FROM logs"))
         found: dict[tuple[int, int], Entry] = {}
         for log in {log for log, _ in places}:
-            path = self.layout.records / names[log]
+            path = self.layout.log(names[log])
             wanted = sorted({place for other, place in places if other == log})
             try:
                 lines = read_lines(path, wanted)

@@ -4,6 +4,7 @@ A crash between the two leaves files without a record, which the next build writ
 same names and `verify` finds; it never leaves a record without its files.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from featviz.atlas.canonical import content_key
-from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Metrics, Settings
+from featviz.atlas.entries import Entry, ImageEntry, Settings
 from featviz.atlas.layout import create_layout
 from featviz.atlas.log import LogWriter, sync_folder
 from featviz.errors import OutputError
@@ -93,14 +94,13 @@ class Store:
         self._known = known
         return entries
 
-    def note(self, entries: Sequence[Failure | Metrics | Evidence]) -> None:
-        """Keep what comes without files: all of it or nothing.
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Keep what comes without files, or whose files are there: all of it or nothing.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        lines: list[Entry] = list(entries)
-        self._log.append(entry.to_line() for entry in lines)
+        self._log.append(entry.to_line() for entry in entries)
 
     def close(self) -> None:
         """Close the log."""
@@ -135,11 +135,13 @@ def write_durably(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise OutputError(
             f"cannot write {str(path)!r}: {error.strerror or error}; make room or give access, "
             "then 'featviz atlas resume' goes on"
         ) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise

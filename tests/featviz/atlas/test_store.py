@@ -96,7 +96,8 @@ def test_a_failure_counts_until_the_work_is_done(tmp_path: Path) -> None:
 
 def test_a_torn_line_is_left_out_and_nobody_goes_on_behind_it(tmp_path: Path) -> None:
     with Store(tmp_path / "a") as store:
-        store.add([new(1), new(2)])
+        store.add([new(1)])
+        store.add([new(2)])
         log = store._log.path
     whole = log.read_bytes()
     log.write_bytes(whole[:-20])
@@ -133,7 +134,7 @@ def test_nothing_is_recorded_of_a_write_that_failed(
     monkeypatch.undo()
     writer.append([{"d": 4}])
     writer.close()
-    assert [line for _, line in read_log(writer.path).lines] == [{"a": 1}, {"d": 4}]
+    assert [line.document for line in read_log(writer.path)] == [{"a": 1}, {"d": 4}]
 
 
 def test_lines_that_are_not_believed_are_told(tmp_path: Path) -> None:
