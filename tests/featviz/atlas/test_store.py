@@ -7,29 +7,13 @@ from typing import Any
 
 import pytest
 
-from featviz.atlas import Atlas, Failure, ImageEntry, NewImage, Store
+from atlases import WEIGHTS, new
+from featviz.atlas import Atlas, Failure, ImageEntry, Store
 from featviz.atlas.canonical import canonical_json, content_key
 from featviz.atlas.entries import Evidence, Metrics, parse_entry
 from featviz.atlas.layout import Layout, create_layout, open_layout
 from featviz.atlas.log import LogWriter, read_log
 from featviz.errors import OutputError, RecordError
-
-WEIGHTS = content_key("weights")
-
-
-def new(
-    channel: int = 0, *, site: str = "fire4", variant: str = "positive", **more: Any
-) -> NewImage:
-    parts = {
-        "key": content_key([site, channel, variant]),
-        "job": content_key(["job", site, channel, variant]),
-        "model": "net", "weights": WEIGHTS, "site": site, "channel": channel, "variant": variant,
-        "image": 0, "label": f"{site}:{channel}", "score": float(channel % 7), "dead": False,
-        "failed": False, "metrics": {"sharpness": channel / 10}, "kind": "webp", "height": 8,
-        "width": 8, "seconds": 0.1, "record": {"unit": f"{site}:{channel}"}, **more,
-    }  # fmt: skip
-    picture = f"picture {site} {channel}".encode()
-    return NewImage(parts, picture, b"thumb" + picture, {"schema": 1, "config": {"steps": 4}})
 
 
 def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
