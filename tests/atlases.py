@@ -1,9 +1,15 @@
-"""Small atlases: images that are no pictures, for tests that never look at them."""
+"""Small atlases: of images that are no pictures, for tests that never look at them; of noise."""
 
+from pathlib import Path
 from typing import Any
 
-from featviz.atlas import NewImage
+import numpy as np
+from PIL import Image
+
+from featviz.atlas import NewImage, Store
 from featviz.atlas.canonical import content_key
+from featviz.atlas.layout import Layout
+from featviz.atlas.pictures import thumb_bytes, webp_bytes
 
 WEIGHTS = content_key("weights")
 
@@ -21,3 +27,27 @@ def new(
     }  # fmt: skip
     picture = f"picture {site} {channel}".encode()
     return NewImage(parts, picture, b"thumb" + picture, {"schema": 1, "config": {"steps": 4}})
+
+
+def noise(channel: int, side: int = 32) -> Image.Image:
+    levels = np.random.default_rng(channel).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(levels).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def picture_atlas(root: Path, channels: int = 4, **more: Any) -> Layout:
+    """Make an atlas of pictures of noise, one job an image."""
+    with Store(root) as store:
+        for channel in range(channels):
+            image = new(channel, height=32, width=32, **more)
+            picture = noise(channel)
+            store.add(
+                [
+                    NewImage(
+                        image.parts,
+                        webp_bytes(picture, quality=90),
+                        thumb_bytes(picture, 16),
+                        image.shared,
+                    )
+                ]
+            )
+    return Layout(root)

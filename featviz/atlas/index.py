@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from featviz.atlas.layout import Layout
-from featviz.atlas.locking import locked
+from featviz.atlas.lock_files import locked
 from featviz.atlas.tables import is_current, update
 
 _WAIT_S = 60.0
@@ -156,12 +156,25 @@ class Index:
 
     def _remove(self) -> None:
         """Remove a damaged file, unless another has taken its place already."""
-        path = self._layout.index
         with locked(self._layout.index_lock, wait_s=_WAIT_S):
-            if _identity(path) == self._file:
-                path.unlink()
-                # A journal of the old one would be played back into the new one.
-                path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+            if _identity(self._layout.index) == self._file:
+                _unlink(self._layout)
+
+
+def discard_index(layout: Layout) -> None:
+    """Remove the index, which is made anew when next needed.
+
+    Raises:
+        OSError: If that is not possible.
+    """
+    with locked(layout.index_lock, wait_s=_WAIT_S):
+        _unlink(layout)
+
+
+def _unlink(layout: Layout) -> None:
+    layout.index.unlink(missing_ok=True)
+    # A journal of the old one would be played back into the new one.
+    layout.index.with_name(f"{layout.index.name}-journal").unlink(missing_ok=True)
 
 
 def _connected(path: Path | str) -> sqlite3.Connection:

@@ -88,13 +88,15 @@ class LogWriter:
         """Cut off what was written of lines that failed, or leave the file for good."""
         if self._file is None:
             return
-        try:
+        with contextlib.suppress(OSError):
             os.ftruncate(self._file, self._length)
-        except OSError:
-            # Half a write may stand at the end, so nothing may come behind it.
-            with contextlib.suppress(OSError):
-                os.close(self._file)
-            self._begin()
+            if self._length:
+                return
+            self.path.unlink()
+        # Half a write may stand at the end, so nothing may come behind it; or nothing is there.
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+        self._begin()
 
     def close(self) -> None:
         """Close the file."""

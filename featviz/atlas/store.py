@@ -86,10 +86,14 @@ class Store:
                 (self.layout.image(entry.key, entry.kind), image.picture),
                 (self.layout.thumb(entry.key), image.thumb),
             ):
+                # A folder that is new must outlast a loss of power as well.
+                folders |= {path.parent} if path.parent.exists() else {*path.parents[:2]}
                 write_durably(path, data)
-                folders.add(path.parent)
-        for folder in folders:
-            sync_folder(folder)
+        for folder in sorted(folders):
+            try:
+                sync_folder(folder)
+            except OSError as error:
+                raise _unwritable(folder, error) from error
         self._log.append(lines)
         self._known = known
         return entries
@@ -137,11 +141,15 @@ def write_durably(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise OutputError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; make room or give access, "
-            "then 'featviz atlas resume' goes on"
-        ) from error
+        raise _unwritable(path, error) from error
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write {str(path)!r}: {error.strerror or error}; make room or give access, "
+        "then 'featviz atlas resume' goes on"
+    )

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from featviz.atlas.locking import locked
+from featviz.atlas.lock_files import locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from featviz.atlas.locking import locked
+from featviz.atlas.lock_files import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
