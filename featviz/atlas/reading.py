@@ -199,6 +199,15 @@ class Atlas:
             found |= {str(name): float(value) for name, value in rows}
         return dict(sorted(found.items()))
 
+    def measured_unit(self, model: str, site: str, channel: int) -> dict[str, float]:
+        """Return what was measured of a unit apart from its renders."""
+        rows = self._index.execute(
+            "SELECT names.name, value FROM unit_metrics JOIN names ON names.id = unit_metrics.name "
+            "WHERE model = ? AND site = ? AND channel = ? ORDER BY names.name",
+            (model, site, channel),
+        )
+        return {str(name): float(value) for name, value in rows}
+
     def evidence(self, model: str, site: str, channel: int) -> dict[str, Any]:
         """Return what is known of a unit apart from its renders, by name."""
         rows = self._index.execute(
