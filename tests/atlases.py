@@ -51,3 +51,12 @@ def picture_atlas(root: Path, channels: int = 4, **more: Any) -> Layout:
                 ]
             )
     return Layout(root)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder, links left out."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            found[str(path)] = path.read_bytes()
+    return found

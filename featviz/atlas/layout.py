@@ -24,6 +24,7 @@ FORMAT = 1
 FORMATS = ("webp", "png")
 """Kinds of picture files, the default first."""
 
+_FOLDERS = ("requests", "records", "images", "thumbs")
 _LOG = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,120}\.jsonl\Z")
 
 
@@ -143,6 +144,13 @@ def open_layout(root: str | Path) -> Layout:
     return layout
 
 
+def _is_begun(path: Path) -> bool:
+    """Tell whether something is left of making an atlas that was cut short."""
+    if path.name in _FOLDERS:
+        return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    return path.name.startswith(".atlas.json.") and path.suffix == ".tmp"
+
+
 def create_layout(root: str | Path) -> Layout:
     """Return the layout of a folder, made an atlas if it is new or empty.
 
@@ -152,11 +160,11 @@ def create_layout(root: str | Path) -> Layout:
     """
     layout = Layout(Path(root))
     if not (layout.root / "atlas.json").exists():
-        if layout.root.is_dir() and any(layout.root.iterdir()):
+        if layout.root.is_dir() and not all(map(_is_begun, layout.root.iterdir())):
             raise OutputError(f"{str(root)!r} is neither empty nor an atlas; choose another folder")
         make_folder(layout.root)
-        for folder in (layout.requests, layout.records, layout.images, layout.thumbs):
-            make_folder(folder)
+        for name in _FOLDERS:
+            make_folder(layout.root / name)
         # Last, so that a folder with this file is whole.
         write_file(layout.root / "atlas.json", json.dumps({"format": FORMAT}).encode() + b"\n")
     found = open_layout(root)

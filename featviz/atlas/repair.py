@@ -2,6 +2,8 @@
 
 Records are taken back by lines that say so, in a new log: no log is edited, so deleting that one
 undoes it. What was taken back counts as not done, and `featviz atlas resume` renders it again.
+Pictures without a record are moved into the folder `lost`, below the same names: whoever finds the
+log that knew them puts them back.
 """
 
 import hashlib
@@ -23,7 +25,8 @@ from featviz.errors import OutputError, PictureError
 from featviz.photographs import read_pixels
 
 THUMB_PX = 96
-_REMOVED = ("orphan", "temporary")
+LOST = "lost"
+"""Folder, within that of the atlas, of pictures without a record; nothing reads it."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,15 @@ class Repaired:
         after: What a check finds now; it compares sizes only.
         forgotten: How many images were taken back, to be rendered again.
         thumbs: How many small pictures were made anew.
-        removed: Files that were removed, below the folder.
+        lost: Pictures without a record that were moved into the folder `lost`.
+        removed: Unfinished files that were removed.
     """
 
     before: Checked
     after: Checked
     forgotten: int
     thumbs: int
+    lost: tuple[str, ...]
     removed: tuple[str, ...]
 
 
@@ -49,9 +54,9 @@ def repair(root: str | Path) -> Repaired:
     """Check an atlas and put right what can be put right.
 
     Images whose picture is gone or wrong, or whose settings are missing, are taken back; small
-    pictures are made anew from the pictures; pictures without a record and files that were never
-    finished are removed, and so is a damaged index. Symbolic links and files that are not the
-    atlas's own are left alone, and so is what lies behind them.
+    pictures are made anew from the pictures; pictures without a record are moved into `lost`; files
+    that were never finished are removed, and so is a damaged index. Symbolic links and files that
+    are not the atlas's own are left alone, and so is what lies behind them.
 
     Args:
         root: The folder.
@@ -86,15 +91,29 @@ def _repair(layout: Layout) -> Repaired:
         store.note([*taken, *thumbs])
     # What was taken back leaves files behind.
     left = Check(layout, quick=True, alone=True).run()
-    removed = tuple(p.path for p in left.problems if p.kind in _REMOVED)
+    lost = tuple(p.path for p in left.problems if p.kind == "orphan")
+    for path in lost:
+        _move(layout.root, path)
+    removed = tuple(p.path for p in left.problems if p.kind == "temporary")
     for path in removed:
         (layout.root / path).unlink(missing_ok=True)
     damaged = any(p.kind == "index" for p in before.problems)
     if damaged:
         discard_index(layout)
-    after = Check(layout, quick=True, alone=True).run() if removed or damaged else left
+    after = Check(layout, quick=True, alone=True).run() if lost or removed or damaged else left
     made = sum(isinstance(entry, ImageEntry) for entry in thumbs)
-    return Repaired(before, after, len(lines), made, removed)
+    return Repaired(before, after, len(lines), made, lost, removed)
+
+
+def _move(root: Path, path: str) -> None:
+    """Move a file below the folder `lost`, whose own folders are no links."""
+    target = root / LOST
+    for name in (*Path(path).parent.parts, ""):
+        if target.is_symlink():
+            raise OutputError(f"{str(target)!r} is a link; remove it, then repair again")
+        target.mkdir(exist_ok=True)
+        target /= name
+    (root / path).replace(target / Path(path).name)
 
 
 def _new_thumbs(

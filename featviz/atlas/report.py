@@ -118,6 +118,8 @@ def _number(value: float | None, form: str) -> str:
 def _dead_text(dead: int, shown: int) -> str:
     if not dead:
         return "None: each image fires its unit."
+    if dead == 1:
+        return "One image does not fire its unit, so it shows nothing of it."
     cut = f" {shown} of them are shown." if shown < dead else ""
     return f"{dead:,} images do not fire their unit, so they show nothing of it.{cut}"
 

@@ -136,11 +136,12 @@ class Check:
 
     def run(self) -> Checked:
         """Return what there is to say."""
-        if not (self.layout.images.is_dir() and self.layout.thumbs.is_dir()):
-            raise RecordError(
-                f"{str(self.layout.root)!r} has no folder of pictures; is a disk missing? Put "
-                "'images' and 'thumbs' back, or make them, empty, if they are gone for good"
-            )
+        for folder in (self.layout.records, self.layout.images, self.layout.thumbs):
+            if not folder.is_dir():
+                raise RecordError(
+                    f"there is no folder {str(folder)!r}; is a disk missing? Put it back, or make "
+                    "it, empty, if what was in it is gone for good"
+                )
         busy = self._is_busy()
         # An empty name is a file that is removed when it is closed.
         with closing(sqlite3.connect("", isolation_level=None)) as tables:

@@ -18,8 +18,8 @@ _SHOWN = 5
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--repair", "repairs", is_flag=True,
-    help="Remove pictures without a record and unfinished files, make small pictures anew, and "
-    "take back records whose picture is gone or wrong, for 'resume' to render again.",
+    help="Take back records whose picture is gone or wrong, for 'resume' to render again, make "
+    "small pictures anew, move pictures without a record into 'lost', remove unfinished files.",
 )  # fmt: skip
 @click.option("--quick", is_flag=True, help="Compare sizes, and read no picture.")
 @json_option
@@ -62,12 +62,14 @@ def _document(folder: Path, found: "Checked", done: "Repaired | None") -> dict[s
             "counts": done.after.counts,
             "forgotten": done.forgotten,
             "thumbs": done.thumbs,
+            "lost": list(done.lost),
             "removed": list(done.removed),
         }
     return document
 
 
 def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
+    from featviz.atlas.repair import LOST
     from featviz.atlas.verify import LEFTOVERS, PROBLEMS
 
     click.echo(f"{found.images} images, {found.bytes / 1e6:.1f} MB read")
@@ -81,8 +83,11 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
     if done is not None:
         click.echo(
             f"repaired: {done.forgotten} images taken back, {done.thumbs} small pictures made, "
-            f"{len(done.removed)} files removed"
+            f"{len(done.lost)} pictures without a record moved, {len(done.removed)} unfinished "
+            "files removed"
         )
+        if done.lost:
+            click.echo(f"look into {folder / LOST}, and delete it if nothing there is missed")
         if done.forgotten:
             click.echo(f"next: featviz atlas resume {folder}")
         if not done.after.clean:

@@ -189,6 +189,20 @@ def test_folders_that_are_no_atlas_are_told(tmp_path: Path) -> None:
             open_layout(root)
 
 
+def test_the_making_of_an_atlas_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    (root / "records").mkdir(parents=True)
+    (root / "images").mkdir()
+    (root / ".atlas.json.77.tmp").write_text("{")
+    Store(root).close()
+    assert open_layout(root).root == root
+    other = tmp_path / "b"
+    (other / "images").mkdir(parents=True)
+    (other / "images" / "photo.jpg").touch()  # of somebody who sorts things the same way
+    with pytest.raises(OutputError, match="neither empty nor an atlas"):
+        Store(other)
+
+
 def test_two_writers_lose_nothing(tmp_path: Path) -> None:
     one, other = Store(tmp_path / "a"), Store(tmp_path / "a")
     for c in range(5):

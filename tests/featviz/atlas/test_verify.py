@@ -1,9 +1,5 @@
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +7,7 @@ import pytest
 from commands import make_command
 from PIL import Image
 
-from atlases import new, picture_atlas
+from atlases import everything, new, picture_atlas
 from featviz.atlas import Atlas, Store
 from featviz.atlas.entries import Settings
 from featviz.atlas.layout import Layout
@@ -50,14 +46,6 @@ def rewrite(layout: Layout, change: Callable[[dict[str, Any]], dict[str, Any] | 
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line))
 
 
-def everything(folder: Path) -> dict[str, bytes]:
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            found[str(path)] = path.read_bytes()
-    return found
-
-
 def test_a_whole_atlas_is_clean_and_left_as_it_is(tmp_path: Path) -> None:
     layout = picture_atlas(tmp_path / "a")
     with Atlas(layout.root):
@@ -91,7 +79,10 @@ def test_a_picture_that_is_not_what_its_record_says(tmp_path: Path, damage: Any,
     assert done.before == found
     assert done.forgotten == 1
     assert done.after.clean
-    assert all("thumbs" in path or kind != "missing" for path in done.removed)
+    assert done.removed == ()
+    # Its small picture is kept as well, and so is what is left of the picture.
+    assert len(done.lost) == (1 if kind == "missing" else 2)
+    assert all((layout.root / "lost" / path).exists() for path in done.lost)
     with Atlas(layout.root) as atlas:
         assert [e.channel for e in atlas.images("net")] == [0, 1, 3]
         assert len(atlas.jobs()) == 3
@@ -110,7 +101,7 @@ def test_small_pictures_are_made_anew(tmp_path: Path, damage: Any) -> None:
     (kind,) = verify(layout.root).counts
     assert kind == ("thumb missing" if damage is Path.unlink else "thumb changed")
     done = repair(layout.root)
-    assert (done.thumbs, done.forgotten, done.removed) == (1, 0, ())
+    assert (done.thumbs, done.forgotten, done.lost, done.removed) == (1, 0, (), ())
     assert done.after.clean
     assert verify(layout.root).clean
     with Image.open(thumb(layout, 1)) as small:
@@ -153,7 +144,10 @@ def test_orphans_and_leftovers_are_removed_and_what_is_foreign_stays(tmp_path: P
     assert by_kind["foreign"] == {*foreign, "images/more"}
     assert not found.clean
     done = repair(layout.root)
-    assert set(done.removed) == {*orphans, *temporary}
+    assert set(done.removed) == set(temporary)
+    assert set(done.lost) == set(orphans)
+    assert all((layout.root / "lost" / name).read_bytes() == b"x" for name in orphans)
+    assert not any((layout.root / name).exists() for name in [*orphans, *temporary])
     assert done.after.clean
     assert all((layout.root / name).exists() for name in foreign)
     assert (layout.images / "more" / "x.tmp").exists()
@@ -176,7 +170,7 @@ def test_links_are_not_followed_and_what_lies_behind_them_is_not_given_up(tmp_pa
     assert found.counts == {"link": 3}
     done = repair(layout.root)
     assert done.forgotten == 0
-    assert done.removed == ()
+    assert (done.lost, done.removed) == ((), ())
     after = everything(tmp_path)
     after.pop(str(layout.build_lock), None)
     before.pop(str(layout.build_lock), None)
@@ -187,10 +181,39 @@ def test_a_missing_disk_is_not_taken_for_damage(tmp_path: Path) -> None:
     layout = picture_atlas(tmp_path / "a")
     layout.images.rename(tmp_path / "unmounted")
     for check in (verify, repair):
-        with pytest.raises(RecordError, match="no folder of pictures; is a disk missing"):
+        with pytest.raises(RecordError, match=r"no folder '.*images'; is a disk missing"):
             check(layout.root)
     layout.images.symlink_to(tmp_path / "unmounted")
     assert verify(layout.root).counts == {"link": 1}
+    layout.records.rename(tmp_path / "logs")
+    with pytest.raises(RecordError, match=r"no folder '.*records'; is a disk missing"):
+        repair(layout.root)
+
+
+def test_pictures_whose_log_went_astray_come_back_with_it(tmp_path: Path) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    whole = everything(layout.root)
+    (log,) = layout.logs()
+    log.rename(tmp_path / "astray")
+    done = repair(layout.root)
+    assert len(done.lost) == 8
+    assert verify(layout.root).images == 0
+    assert repair(layout.root).lost == ()
+    (tmp_path / "astray").rename(log)
+    for path in done.lost:
+        (layout.root / "lost" / path).rename(layout.root / path)
+    assert verify(layout.root).clean
+    assert whole.items() <= everything(layout.root).items()
+
+
+def test_lost_pictures_are_not_moved_through_a_link(tmp_path: Path) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    layout.logs()[0].unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (layout.root / "lost").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="lost' is a link; remove it, then repair again"):
+        repair(layout.root)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_records_whose_settings_are_missing(tmp_path: Path) -> None:
@@ -269,137 +292,6 @@ def test_settings_are_believed_wherever_they_stand(tmp_path: Path) -> None:
     with Store(layout.root) as store:
         store.note([Settings(shared, {"schema": 1})])
     assert verify(layout.root).clean
-
-
-# ---- disks that are full or cannot be written --------------------------------------------------
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "featviz-test", str(folder)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_full_disk_loses_nothing_that_was_said_to_be_kept(tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", "size=400k"):
-        _fill(tmp_path / "disk" / "a", tmp_path / "disk" / "ballast")
-
-
-def _fill(root: Path, ballast: Path) -> None:
-    picture = os.urandom(9000)
-    kept = []
-    with Store(root) as store:
-        ballast.write_bytes(bytes(100_000))
-        with pytest.raises(OutputError, match="No space left on device; make room"):  # noqa: PT012
-            for channel in range(1000):
-                store.add([_with(new(channel), picture)])
-                kept.append(channel)
-        assert len(kept) > 3
-        with Atlas(root) as atlas:  # its index has no room either
-            assert [e.channel for e in atlas.images("net")] == kept
-        found = verify(root)
-        assert set(found.counts) <= {"orphan"}
-        ballast.unlink()
-        store.add([_with(new(999), picture)])
-    with Atlas(root) as atlas:
-        assert [e.channel for e in atlas.images("net")] == [*kept, 999]
-    assert repair(root).after.clean
-    assert verify(root).clean
-
-
-def _with(image: Any, picture: bytes) -> Any:
-    from dataclasses import replace
-
-    return replace(image, picture=picture)
-
-
-@pytest.mark.parametrize("call", ["write", "fsync", "open"])
-def test_when_the_disk_is_full_at_any_moment_nothing_is_half_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    root = tmp_path / "a"
-    for moment in range(12):
-        real, calls = getattr(os, call), []
-
-        def full(*arguments: Any, **options: Any) -> Any:
-            calls.append(1)  # noqa: B023 - used within the loop
-            if len(calls) == moment + 1:  # noqa: B023 - the same
-                raise OSError(28, "No space left on device")
-            return real(*arguments, **options)  # noqa: B023 - the same
-
-        with Store(root) as store:
-            monkeypatch.setattr(os, call, full)
-            try:
-                store.add([new(2 * moment), new(2 * moment + 1)])
-                failed = False
-            except OutputError as error:
-                assert "No space left" in str(error)  # noqa: PT017 - some moments pass
-                failed = True
-            finally:
-                monkeypatch.undo()
-        with Atlas(root) as atlas:
-            there = {e.channel for e in atlas.images("net")}
-        assert ({2 * moment, 2 * moment + 1} <= there) != failed
-        assert not failed or there.isdisjoint({2 * moment, 2 * moment + 1})
-        assert set(verify(root).counts) <= {"orphan", "temporary"}
-
-
-def test_a_disk_that_cannot_be_written_is_read_all_the_same(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    with mounted(disk, "size=4m"):
-        layout = picture_atlas(disk / "a")
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with Atlas(layout.root) as atlas:
-            assert len(atlas.images("net")) == 4
-            assert not atlas.refresh()
-        assert verify(layout.root).clean
-        with pytest.raises(OutputError, match=r"cannot repair .*Read-only file system"):
-            repair(layout.root)
-        with pytest.raises(OutputError, match="cannot write"):
-            Store(layout.root).add([new(9)])
-
-
-AS_NOBODY = """
-import os, sys
-from featviz.atlas import Atlas
-from featviz.atlas.repair import repair
-from featviz.atlas.verify import verify
-from featviz.errors import OutputError
-os.setgid(65534); os.setuid(65534)
-with Atlas(sys.argv[1]) as atlas:
-    assert len(atlas.images("net")) == 4
-assert verify(sys.argv[1]).clean, verify(sys.argv[1])
-try:
-    repair(sys.argv[1])
-except OutputError as error:
-    print(error)
-"""
-
-
-def test_a_folder_of_somebody_else_is_read_all_the_same(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
-    layout = picture_atlas(tmp_path / "a")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    before = everything(layout.root)
-    done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, str(layout.root)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "cannot repair" in done.stdout
-    assert "Permission denied; give access" in done.stdout
-    assert everything(layout.root) == before
 
 
 # ---- the command ------------------------------------------------------------------------------
