@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,9 @@ from featviz.atlas.entries import Entry, ImageEntry, Settings
 from featviz.atlas.layout import create_layout
 from featviz.atlas.log import LogWriter, sync_folder
 from featviz.errors import OutputError
+
+_TOGETHER = 8
+"""Files that are written at a time."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +84,11 @@ class Store:
             )
             entries.append(entry)
             lines.append(entry.to_line())
-        folders = set()
+        files: dict[Path, bytes] = {}
         for entry, image in zip(entries, images, strict=True):
-            for path, data in (
-                (self.layout.image(entry.key, entry.kind), image.picture),
-                (self.layout.thumb(entry.key), image.thumb),
-            ):
-                # A folder that is new must outlast a loss of power as well.
-                folders |= {path.parent} if path.parent.exists() else {*path.parents[:2]}
-                write_durably(path, data)
-        for folder in sorted(folders):
-            try:
-                sync_folder(folder)
-            except OSError as error:
-                raise _unwritable(folder, error) from error
+            files[self.layout.image(entry.key, entry.kind)] = image.picture
+            files[self.layout.thumb(entry.key)] = image.thumb
+        _write_all(files)
         self._log.append(lines)
         self._known = known
         return entries
@@ -122,6 +117,28 @@ class Store:
     ) -> None:
         """Close the log."""
         self.close()
+
+
+def _write_all(files: Mapping[Path, bytes]) -> None:
+    """Write files, several at a time: waiting for a disk takes as long for many as for one."""
+    # A folder that is new must outlast a loss of power as well.
+    folders = {
+        folder
+        for path in files
+        for folder in ((path.parent,) if path.parent.exists() else path.parents[:2])
+    }
+    with ThreadPoolExecutor(max(1, min(_TOGETHER, len(files)))) as pool:
+        for _ in pool.map(write_durably, files, files.values()):
+            pass
+        for _ in pool.map(_sync, folders):
+            pass
+
+
+def _sync(folder: Path) -> None:
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -95,6 +96,7 @@ class Full:
 
     def __init__(self, patch: pytest.MonkeyPatch, moment: int) -> None:
         self.left = moment
+        self.lock = threading.Lock()
         self.met = ""
         for home, name in CALLS:
             patch.setattr(home, name, self._wrapped(name, getattr(home, name)))
@@ -102,12 +104,15 @@ class Full:
     def _wrapped(self, name: str, real: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
             opened = str(arguments[0]) if arguments else ""
-            if self.left == 0 and not self.met:
-                self.met = f"{name} {opened}"
+            with self.lock:
+                fails = self.left == 0 and not self.met
+                self.left -= 1
+                if fails:
+                    self.met = f"{name} {opened}"
+            if fails:
                 if name == "open" and real is not os.open and "b" in str(arguments[1:]):
                     return real("/dev/full", *arguments[1:], **options)  # fails when it is written
                 raise OSError(28, "No space left on device")
-            self.left -= 1
             return real(*arguments, **options)
 
         return call
