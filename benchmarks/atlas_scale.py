@@ -131,7 +131,7 @@ def measure_disk(images: Sequence[NewImage], folder: Path, count: int) -> dict[s
 
 def measure(folder: Path, count: int) -> dict[str, Any]:
     """Return everything that is measured, and the estimate."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in NETWORKS:
         model = load(name, weights=None if ":" not in name else "random")
         units, macs, seconds = units_and_macs(model)
