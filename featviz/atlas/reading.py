@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from featviz.atlas.canonical import is_key
 from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings, parse_entry
-from featviz.atlas.index import open_index, refresh
+from featviz.atlas.index import Index
 from featviz.atlas.layout import open_layout
 from featviz.atlas.log import read_lines
 from featviz.errors import RecordError, did_you_mean
@@ -48,11 +48,11 @@ class Atlas:
 
     def __init__(self, root: str | Path) -> None:
         self.layout = open_layout(root)
-        self._index = open_index(self.layout)
+        self._index = Index(self.layout)
 
     def refresh(self) -> bool:
         """Take in what was recorded since, and tell whether there was anything."""
-        return refresh(self._index, self.layout)
+        return self._index.refresh()
 
     def models(self) -> list[str]:
         """Return the names of the models, sorted."""
@@ -147,10 +147,10 @@ class Atlas:
 
     def _entries(self, places: Sequence[tuple[int, int]]) -> list[Entry]:
         """Return what stands at places of logs, in their order."""
-        names = dict(self._index.execute("SELECT id, name FROM logs"))
+        names: dict[int, str] = dict(self._index.execute("SELECT id, name FROM logs"))
         found: dict[tuple[int, int], Entry] = {}
         for log in {log for log, _ in places}:
-            path = self.layout.records / names[log]
+            path = self.layout.log(names[log])
             wanted = sorted({place for other, place in places if other == log})
             try:
                 lines = read_lines(path, wanted)
@@ -212,6 +212,15 @@ class Atlas:
             )
             found |= {str(name): float(value) for name, value in rows}
         return dict(sorted(found.items()))
+
+    def measured_unit(self, model: str, site: str, channel: int) -> dict[str, float]:
+        """Return what was measured of a unit apart from its renders."""
+        rows = self._index.execute(
+            "SELECT names.name, value FROM unit_metrics JOIN names ON names.id = unit_metrics.name "
+            "WHERE model = ? AND site = ? AND channel = ? ORDER BY names.name",
+            (model, site, channel),
+        )
+        return {str(name): float(value) for name, value in rows}
 
     def evidence(self, model: str, site: str, channel: int) -> dict[str, Any]:
         """Return what is known of a unit apart from its renders, by name."""
