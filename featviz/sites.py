@@ -236,16 +236,24 @@ class Recorder:
         sites: Resolved sites.
         watch: Sees the functions of the network; needed for `.pre` sites and for redirected
             gradients, made when None and needed.
+        reduce: What to keep of an activation, [b c h w] or [b c] -> [b c ...]; None for all of
+            it. It runs at the site, so that the map itself need not be kept.
     """
 
     def __init__(
-        self, network: nn.Module, sites: Iterable[Site], *, watch: ActivationWatch | None = None
+        self,
+        network: nn.Module,
+        sites: Iterable[Site],
+        *,
+        watch: ActivationWatch | None = None,
+        reduce: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._network = network
         self._sites = tuple(sites)
         self._wanted = {part for site in self._sites for part in site.parts}
         needs_watch = any(part.pre for part in self._wanted)
         self.watch = watch or (ActivationWatch() if needs_watch else None)
+        self._reduce = reduce
         self._found: dict[Part, Tensor] = {}
         self._counts: Counter[str] = Counter()
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -286,11 +294,11 @@ class Recorder:
                     tensor = self.watch.pre_activation(tensor)
                 if tensor is None:
                     raise SiteError(f"{part.path!r} gave no tensor to record in this pass")
-                self._found[part] = tensor
+                self._found[part] = self._reduce(tensor) if self._reduce else tensor
             if len(self._found) == len(self._wanted):
                 raise _LastSiteReachedError
             go_on = None
-            for part in wanted:
+            for part in () if self._reduce else wanted:
                 tensor = self._found[part]
                 # A later in-place operation may overwrite what was captured.
                 self._found[part] = tensor.clone()

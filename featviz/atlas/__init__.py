@@ -14,18 +14,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from featviz.atlas.entries import Failure, ImageEntry
+    from featviz.atlas.example_files import keep_examples
+    from featviz.atlas.example_records import read_examples
+    from featviz.atlas.examples import ExampleSettings, collect_examples
     from featviz.atlas.reading import Atlas
     from featviz.atlas.store import NewImage, Store
 
 _HOMES = {
     "Atlas": "reading",
+    "ExampleSettings": "examples",
     "Failure": "entries",
     "ImageEntry": "entries",
     "NewImage": "store",
     "Store": "store",
+    "collect_examples": "examples",
+    "keep_examples": "example_files",
+    "read_examples": "example_records",
 }
 
-__all__ = ["Atlas", "Failure", "ImageEntry", "NewImage", "Store"]
+__all__ = [
+    "Atlas",
+    "ExampleSettings",
+    "Failure",
+    "ImageEntry",
+    "NewImage",
+    "Store",
+    "collect_examples",
+    "keep_examples",
+    "read_examples",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@
     records/WRITER.jsonl    what was made: the truth
     images/ab/KEY.webp      pictures, by key; PNG where asked
     thumbs/ab/KEY.webp      small ones
+    examples/ab/KEY.webp    photographs and what units saw of them; KEY is the SHA-256 of the file
+    passes/KEY.npz          where a pass over photographs stands; gone when it is done
     index.sqlite            made of the records, at any time anew
 
 Names are made of keys alone, so that nothing in a record can point elsewhere.
@@ -54,6 +56,16 @@ class Layout:
         return self.root / "thumbs"
 
     @property
+    def examples(self) -> Path:
+        """Folder of photographs and crops."""
+        return self.root / "examples"
+
+    @property
+    def passes(self) -> Path:
+        """Folder of unfinished passes over photographs."""
+        return self.root / "passes"
+
+    @property
     def index(self) -> Path:
         """The index."""
         return self.root / "index.sqlite"
@@ -75,6 +87,24 @@ class Layout:
             RecordError: If the key is none.
         """
         return self.thumbs / _below(key, "webp")
+
+    def example(self, key: str) -> Path:
+        """Return where a photograph or crop lies.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.examples / _below(key, "webp")
+
+    def unfinished(self, key: str) -> Path:
+        """Return where the state of a pass lies.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        if not is_key(key):
+            raise RecordError(f"{key!r} is no key: 64 hexadecimal digits")
+        return self.passes / f"{key}.npz"
 
     def logs(self) -> list[Path]:
         """Return the logs, sorted by name."""
