@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from featviz.atlas.example_files import keep_examples
     from featviz.atlas.example_records import read_examples
     from featviz.atlas.examples import ExampleSettings, collect_examples
+    from featviz.atlas.neighbours import NeighbourSettings, collect_neighbours, keep_neighbours
     from featviz.atlas.reading import Atlas
     from featviz.atlas.store import NewImage, Store
 
@@ -25,10 +26,13 @@ _HOMES = {
     "ExampleSettings": "examples",
     "Failure": "entries",
     "ImageEntry": "entries",
+    "NeighbourSettings": "neighbours",
     "NewImage": "store",
     "Store": "store",
     "collect_examples": "examples",
+    "collect_neighbours": "neighbours",
     "keep_examples": "example_files",
+    "keep_neighbours": "neighbours",
     "read_examples": "example_records",
 }
 
@@ -37,10 +41,13 @@ __all__ = [
     "ExampleSettings",
     "Failure",
     "ImageEntry",
+    "NeighbourSettings",
     "NewImage",
     "Store",
     "collect_examples",
+    "collect_neighbours",
     "keep_examples",
+    "keep_neighbours",
     "read_examples",
 ]
 

@@ -53,7 +53,7 @@ class Accumulator(Protocol):
         ...
 
 
-class _Kept:
+class Kept:
     """Accumulators whose state is some of their arrays."""
 
     names: tuple[str, ...]
@@ -75,7 +75,7 @@ class _Kept:
             setattr(self, name, found.copy())
 
 
-class Extremes(_Kept):
+class Extremes(Kept):
     """The images with the largest or the smallest values of each unit.
 
     Args:
@@ -130,7 +130,7 @@ class Extremes(_Kept):
         ]
 
 
-class Counts(_Kept):
+class Counts(Kept):
     """How many images there were, excited each unit, and gave it no finite value.
 
     Args:
@@ -157,7 +157,7 @@ class Counts(_Kept):
         self.fired += ((values.maxima > 0) & finite).sum(0)
 
 
-class Sample(_Kept):
+class Sample(Kept):
     """All values of the first images, which are a random sample if the order is random.
 
     Args:
@@ -198,7 +198,7 @@ class Sample(_Kept):
         return rows, ranks
 
 
-class Histogram(_Kept):
+class Histogram(Kept):
     """Exact counts of values, by unit, in bins whose width doubles when the range outgrows them.
 
     Bins lie at whole multiples of a power of two, the smallest for which `BINS` of them cover the

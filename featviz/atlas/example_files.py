@@ -1,6 +1,7 @@
-"""Keep examples in an atlas: pictures by the hash of their bytes, then the evidence of each unit."""
+"""Keep examples in an atlas: pictures by the hash of their bytes, then what is known of units."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,11 +12,10 @@ from featviz.atlas.entries import Evidence
 from featviz.atlas.example_records import Example, Ranking
 from featviz.atlas.examples import Examples
 from featviz.atlas.layout import Layout
-from featviz.atlas.log import sync_folder
 from featviz.atlas.reading_ahead import read_ahead
-from featviz.atlas.store import Store, write_durably
+from featviz.atlas.store import Store
 from featviz.errors import ConfigError, PictureError
-from featviz.images import make_folder
+from featviz.images import make_folder, write_file
 
 Pictures = dict[tuple[int, Box | None], str]
 
@@ -114,15 +114,14 @@ class _Writer:
             claimed = key in self._claimed
             self._claimed.add(key)
         path = self._layout.example(key)
-        if not claimed and not (path.is_file() and path.stat().st_size == len(data)):
+        if not claimed and not (path.is_file() and path.read_bytes() == data):
             path.parent.mkdir(exist_ok=True)
-            write_durably(path, data)
+            write_file(path, data)
         return key
 
     def sync(self) -> None:
-        """Wait until the names are on disk."""
-        for folder in {self._layout.example(key).parent for key in self._claimed}:
-            sync_folder(folder)
+        """Wait until all is on disk: once, since thousands of small files would each take a turn."""
+        os.sync()
 
 
 def _evidence(

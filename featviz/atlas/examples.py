@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from featviz.atlas.accumulators import Accumulator, Counts, Extremes, Histogram, Sample
-from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.boxes import field_box
+from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.example_records import Bin, Example, Ranking, UnitExamples
 from featviz.atlas.pass_state import StatePath, open_state
 from featviz.atlas.picture_sources import ImageSource, open_source

@@ -65,7 +65,8 @@ class PassState:
         """
         text = json.dumps({"key": self.key, **about})
         buffer = io.BytesIO()
-        np.savez(buffer, **{_META: np.frombuffer(text.encode(), np.uint8)}, **arrays)
+        everything: dict[str, Any] = {_META: np.frombuffer(text.encode(), np.uint8), **arrays}
+        np.savez(buffer, **everything)
         make_folder(self.path.parent)
         write_durably(self.path, buffer.getvalue())
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -245,7 +245,9 @@ def open_source(images: "str | Path | Sequence[Any] | ImageSource") -> ImageSour
     """
     if isinstance(images, FolderSource | SequenceSource):
         return images
-    return FolderSource(images) if isinstance(images, str | Path) else SequenceSource(images)
+    if isinstance(images, str | Path):
+        return FolderSource(images)
+    return SequenceSource(cast(Sequence[Any], images))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
