@@ -29,11 +29,14 @@ help:  ## list these targets
 
 setup: $(STAMP)  ## install everything into .venv, once, and again when a requirement changes
 
-demo: $(STAMP)  ## features of the embedded network and a circuit, into out/demo (a minute or two)
+demo: $(STAMP)  ## features of the embedded network and two circuits, into out/demo (a minute or two)
 	@$(PY) -m featviz demo -o out/demo
 	@$(PY) -m featviz circuit graph artificial_curves arcs:6 --depth 3 --keep 8 \
 	    -o out/demo/circuit.html --overwrite -q >out/demo/circuit.txt
-	@printf 'open %s\nopen %s\n' "$$(pwd)/out/demo/index.html" "$$(pwd)/out/demo/circuit.html"
+	@$(PY) -m featviz circuit graph squeezenet1_1 fire5:38 --depth 2 --keep 8 --width 16 \
+	    -o out/demo/circuit-squeezenet.html --overwrite -q >out/demo/circuit-squeezenet.txt
+	@for page in index circuit circuit-squeezenet; do \
+	    printf 'open %s\n' "$$(pwd)/out/demo/$$page.html"; done
 
 gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 5 minutes)
 	@$(PY) -m featviz gallery -o out/gallery $(ARGS)

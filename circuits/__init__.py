@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuits.ablation.chance import Chance, compare_with_chance
     from circuits.ablation.editing import edited
     from circuits.ablation.edits import (
         DropWeights,
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     )
     from circuits.ablation.input_ablation import InputAblation, ablate_inputs
     from circuits.ablation.keeping import keep_only
-    from circuits.ablation.random_edits import edited_at_random
-    from circuits.ablation.random_network import with_random_weights
+    from circuits.ablation.random_edits import RandomEdits, edited_at_random
     from circuits.ablation.replay import Replay
     from circuits.attribution.contributions import (
         Attribution,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         weight_scores,
     )
     from circuits.attribution.relevance import Relevance, conditional_relevance
+    from circuits.controls import shuffled, with_random_weights
     from circuits.expansion.agreement import GateReport, compare_gates
     from circuits.expansion.expand import expand
     from circuits.expansion.kernel_sides import side_sums
@@ -81,29 +82,31 @@ if TYPE_CHECKING:
     from circuits.graphs.check import CheckRow, CircuitCheck, check_circuit, probe_images
     from circuits.graphs.draw import graph_to_svg
     from circuits.graphs.draw_png import graph_picture
+    from circuits.graphs.family_nodes import with_families
     from circuits.graphs.features import with_images, with_tuning
+    from circuits.graphs.gate_agreement import GateAgreement, GateRow, gate_agreement
     from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
     from circuits.graphs.input_scores import ContributionScore
     from circuits.graphs.page import write_graph_page
     from circuits.graphs.preservation import (
         Faithfulness,
         PreservationPoint,
-        Probe,
         measure_faithfulness,
         preservation_curve,
     )
+    from circuits.graphs.probe import Probe
     from circuits.kinds.network_map import NetworkMap, map_network
     from circuits.kinds.photographed import PhotographEvidence, photograph_evidence
     from circuits.kinds.probes import Probed, probe_site
     from circuits.kinds.rules import KindRules, UnitKind, unit_kinds
     from circuits.pictures.family_matrix import family_matrix
     from circuits.tuning.angle_profiles import AngleProfile, angle_profile
-    from circuits.tuning.controls import shuffled
     from circuits.tuning.curve import TuningCurve
     from circuits.tuning.measuring import TuningConfig, measure_responses, measure_tuning
     from circuits.tuning.turned_pictures import JointTuning, joint_tuning
 
 _NAMES = {
+    "ablation.chance": ("Chance", "compare_with_chance"),
     "ablation.editing": ("edited",),
     "ablation.edits": (
         "DropWeights",
@@ -123,8 +126,7 @@ _NAMES = {
     ),
     "ablation.input_ablation": ("InputAblation", "ablate_inputs"),
     "ablation.keeping": ("keep_only",),
-    "ablation.random_edits": ("edited_at_random",),
-    "ablation.random_network": ("with_random_weights",),
+    "ablation.random_edits": ("RandomEdits", "edited_at_random"),
     "ablation.replay": ("Replay",),
     "attribution.contributions": (
         "Attribution",
@@ -140,6 +142,7 @@ _NAMES = {
         "weight_scores",
     ),
     "attribution.relevance": ("Relevance", "conditional_relevance"),
+    "controls": ("shuffled", "with_random_weights"),
     "expansion.agreement": ("GateReport", "compare_gates"),
     "expansion.expand": ("expand",),
     "expansion.kernel_sides": ("side_sums",),
@@ -172,24 +175,25 @@ _NAMES = {
     "graphs.check": ("CheckRow", "CircuitCheck", "check_circuit", "probe_images"),
     "graphs.draw": ("graph_to_svg",),
     "graphs.draw_png": ("graph_picture",),
+    "graphs.family_nodes": ("with_families",),
     "graphs.features": ("with_images", "with_tuning"),
+    "graphs.gate_agreement": ("GateAgreement", "GateRow", "gate_agreement"),
     "graphs.graph": ("CircuitGraph", "Edge", "Node", "Tuning"),
     "graphs.input_scores": ("ContributionScore",),
     "graphs.page": ("write_graph_page",),
     "graphs.preservation": (
         "Faithfulness",
         "PreservationPoint",
-        "Probe",
         "measure_faithfulness",
         "preservation_curve",
     ),
+    "graphs.probe": ("Probe",),
     "kinds.network_map": ("NetworkMap", "map_network"),
     "kinds.photographed": ("PhotographEvidence", "photograph_evidence"),
     "kinds.probes": ("Probed", "probe_site"),
     "kinds.rules": ("KindRules", "UnitKind", "unit_kinds"),
     "pictures.family_matrix": ("family_matrix",),
     "tuning.angle_profiles": ("AngleProfile", "angle_profile"),
-    "tuning.controls": ("shuffled",),
     "tuning.curve": ("TuningCurve",),
     "tuning.measuring": ("TuningConfig", "measure_responses", "measure_tuning"),
     "tuning.turned_pictures": ("JointTuning", "joint_tuning"),
@@ -200,6 +204,7 @@ __all__ = [
     "AngleProfile",
     "Attribution",
     "BandingScore",
+    "Chance",
     "CheckRow",
     "CircuitCheck",
     "CircuitGraph",
@@ -215,7 +220,9 @@ __all__ = [
     "Faithfulness",
     "Family",
     "FamilyMap",
+    "GateAgreement",
     "GateReport",
+    "GateRow",
     "Grouping",
     "HarmonicScore",
     "InputAblation",
@@ -228,6 +235,7 @@ __all__ = [
     "Probe",
     "Probed",
     "PruningCurve",
+    "RandomEdits",
     "Relevance",
     "Replay",
     "ScaleEdge",
@@ -254,6 +262,7 @@ __all__ = [
     "check_partition",
     "class_effects",
     "compare_gates",
+    "compare_with_chance",
     "conditional_relevance",
     "contributions",
     "edge_scores",
@@ -266,6 +275,7 @@ __all__ = [
     "factorise_each",
     "factorise_weights",
     "family_matrix",
+    "gate_agreement",
     "gradient_times_activation",
     "graph_picture",
     "graph_to_svg",
@@ -299,6 +309,7 @@ __all__ = [
     "unit_effects",
     "unit_kinds",
     "weight_scores",
+    "with_families",
     "with_images",
     "with_random_weights",
     "with_tuning",

@@ -1,23 +1,91 @@
 """Change what sites of a network give, by hooks that nothing is left of.
 
-ablation.py, attribution.py and edge_patching.py put these up. The hooks see the calls of the
-network in order; a trace is left alone, because it shows the network itself and is kept.
+editing.py, keeping.py and the attributions put these up. The hooks see the calls of the network in
+order; a trace is left alone, because it shows the network itself and is kept.
 """
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from featviz.errors import CircuitError
 from featviz.models import Model
-from featviz.sites import Recorder, Site
+from featviz.sites import Site
 from featviz.tracing import is_tracing
 
 Change = Callable[[Tensor], Tensor]
 """Takes the channels of a site and returns what stands in their place."""
+
+_ASLEEP = ContextVar("_ASLEEP", default=False)
+
+
+class Follower(Protocol):
+    """A second module that runs beside a network, and whose sites change with those of it."""
+
+    twin: nn.Module
+
+    def put_last(self) -> None:
+        """Let the follower's own hooks run after all others."""
+
+
+FOLLOWERS: WeakKeyDictionary[nn.Module, list[Follower]] = WeakKeyDictionary()
+"""Those of each network, while they are there."""
+
+
+@contextmanager
+def hooks_asleep() -> Iterator[None]:
+    """Let networks run in a `with` block as if no site of them were changed: to look into them."""
+    token = _ASLEEP.set(True)
+    try:
+        yield
+    finally:
+        _ASLEEP.reset(token)
+
+
+def are_asleep() -> bool:
+    """Tell whether hooks that change sites leave them alone: in a trace, or in `hooks_asleep`."""
+    return is_tracing() or _ASLEEP.get()
+
+
+def constant(channels: Sequence[int], values: Float[Tensor, " k"]) -> Change:
+    """Return the change that gives some channels constants, everywhere on their map.
+
+    Args:
+        channels: Which.
+        values: What each becomes.
+    """
+    return partial(_filled, tuple(channels), values)
+
+
+def scaled(factors: Mapping[int, float]) -> Change:
+    """Return the change that multiplies some channels.
+
+    Args:
+        factors: By channel.
+    """
+    return partial(_multiplied, dict(factors))
+
+
+def _filled(channels: tuple[int, ...], values: Tensor, activation: Tensor) -> Tensor:
+    index = torch.tensor(channels, dtype=torch.long, device=activation.device)
+    shape = (len(activation), len(channels), *activation.shape[2:])
+    filled = values.to(activation).view(1, -1, *[1] * (activation.dim() - 2)).expand(shape)
+    return activation.index_copy(1, index, filled)
+
+
+def _multiplied(factors: Mapping[int, float], activation: Tensor) -> Tensor:
+    scale = torch.ones(activation.shape[1]).to(activation)
+    for channel, factor in factors.items():
+        scale[channel] = factor
+    return activation * scale.view(1, -1, *[1] * (activation.dim() - 2))
 
 
 def editable_site(model: Model, name: str) -> Site:
@@ -48,16 +116,55 @@ def changed_sites(model: Model, changes: Mapping[str, Change]) -> Iterator[None]
         CircuitError: If a site is a pre-activation, or a module on it gives no single tensor.
         SiteError: If a site is unknown.
     """
-    sites = [(editable_site(model, name), change) for name, change in changes.items()]
+    assembled = assemble(model, changes)
+    followers = FOLLOWERS.get(model.module, [])
     with ExitStack() as stack:
-        for site, change in sites:
-            assembled = _Assembled(site, _widths(model, site), change)
-            for path in dict.fromkeys(part.path for part in site.parts):
-                hook = _PartHook(path, assembled)
-                module = model.module.get_submodule(path)
-                stack.callback(model.module.register_forward_pre_hook(hook.restart).remove)
-                stack.callback(module.register_forward_hook(hook).remove)
+        for module in (model.module, *(follower.twin for follower in followers)):
+            for handle in place_hooks(module, assembled):
+                stack.callback(_take_away, model.module, handle)
+        for follower in followers:
+            follower.put_last()
         yield
+
+
+def assemble(model: Model, changes: Mapping[str, Change]) -> "list[Assembled]":
+    """Look sites up in a network, for `place_hooks`.
+
+    Args:
+        model: The network.
+        changes: See `changed_sites`.
+
+    Raises:
+        CircuitError: As `changed_sites`.
+        SiteError: If a site is unknown.
+    """
+    sites = [(editable_site(model, name), change) for name, change in changes.items()]
+    return [Assembled(site, _widths(model, site), change) for site, change in sites]
+
+
+def place_hooks(network: nn.Module, assembled: "Sequence[Assembled]") -> list[RemovableHandle]:
+    """Hook a network, or a copy of the one that was looked into, and return what takes it back.
+
+    Args:
+        network: The module.
+        assembled: From `assemble`.
+    """
+    handles = []
+    for each in assembled:
+        for path in dict.fromkeys(part.path for part in each.site.parts):
+            hook = _PartHook(path, each)
+            handles.append(network.register_forward_pre_hook(hook.restart))
+            handles.append(network.get_submodule(path).register_forward_hook(hook))
+    return handles
+
+
+def _take_away(network: nn.Module, handle: RemovableHandle) -> None:
+    """Remove a hook, and its copies: a follower may have come while it was there."""
+    handle.remove()
+    for follower in FOLLOWERS.get(network, []):
+        for module in follower.twin.modules():
+            module._forward_hooks.pop(handle.id, None)
+            module._forward_pre_hooks.pop(handle.id, None)
 
 
 def _widths(model: Model, site: Site) -> tuple[int, ...]:
@@ -65,7 +172,7 @@ def _widths(model: Model, site: Site) -> tuple[int, ...]:
     return tuple(trace.of(part.path)[part.index].shape[1] for part in site.parts)
 
 
-class _Assembled:
+class Assembled:
     """A site as several parts: which channels of it each part gives."""
 
     def __init__(self, site: Site, widths: tuple[int, ...], change: Change) -> None:
@@ -96,15 +203,13 @@ def _with_channels(
 
 
 def _range(tensor: Tensor, part: slice) -> Tensor:
-    import torch
-
     return torch.arange(part.start, part.stop, device=tensor.device)
 
 
 class _PartHook:
     """Hook of one module; an object, so that copies of a network count for themselves."""
 
-    def __init__(self, path: str, assembled: _Assembled) -> None:
+    def __init__(self, path: str, assembled: Assembled) -> None:
         self._path, self._assembled = path, assembled
         self._calls = 0
 
@@ -117,7 +222,7 @@ class _PartHook:
         del module, inputs
         index = self._calls
         self._calls += 1
-        if is_tracing():
+        if are_asleep():
             return None
         for number, part in enumerate(self._assembled.site.parts):
             if (part.path, part.index) == (self._path, index):
@@ -128,56 +233,3 @@ class _PartHook:
                     )
                 return self._assembled.changed(number, output)
         return None
-
-
-@contextmanager
-def patched_from_twin(
-    model: Model,
-    target: str,
-    channels: list[int],
-    changes: Mapping[str, Change],
-) -> Iterator[None]:
-    """Let units of a site give what they give in a second pass in which other sites are changed.
-
-    Args:
-        model: The network.
-        target: Site of the units.
-        channels: Its units.
-        changes: See `changed_sites`; they hold in the second pass only.
-
-    Raises:
-        CircuitError: As `changed_sites`.
-        SiteError: If a site is unknown.
-    """
-    site = editable_site(model, target)
-    # A copy, so that hooks on the network that somebody else put up see one pass, not two.
-    twin = Model(copy.deepcopy(model.module), model.spec, weights_origin=model.weights_origin)
-    seen = _SecondPass(twin, site)
-
-    def change(activation: Float[Tensor, "b c *map"]) -> Tensor:
-        index = activation.new_tensor(channels).long()
-        return activation.index_copy(1, index, seen.activation.index_select(1, index))
-
-    with changed_sites(twin, changes), changed_sites(model, {target: change}):
-        handle = model.module.register_forward_pre_hook(seen)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-
-class _SecondPass:
-    """Runs a twin before each pass of a network and keeps what a site of it gave."""
-
-    def __init__(self, twin: Model, site: Site) -> None:
-        self._twin, self._site = twin, site
-        self.activation: Tensor
-
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Run the twin on the same input, in the same mode."""
-        if is_tracing():
-            return
-        for mine, own in zip(self._twin.module.modules(), module.modules(), strict=True):
-            mine.training = own.training
-        with Recorder(self._twin.module, [self._site]) as recorder:
-            self.activation = recorder(inputs[0])[self._site.name]

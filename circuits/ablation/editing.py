@@ -3,29 +3,25 @@
     with edited(model, [parse_edit("negative weights of arcs")]):
         curves = measure_tuning(model, "arcs")
 
-Afterwards the network is bit for bit what it was. ablation_effects.py says what broke.
+Afterwards the network is bit for bit what it was. effects.py says what broke.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from circuits.ablation.activation_hooks import (
-    Change,
-    changed_sites,
-    editable_site,
-    patched_from_twin,
-)
-from circuits.ablation.edits import DropWeights, Edit, ScaleEdge, SelectInputs, SetUnits
-from circuits.ablation.layers import NotDirectError, layers_into
-from circuits.tracing.opgraph import record_between
+from circuits.ablation.activation_hooks import changed_sites, constant
+from circuits.ablation.edits import Edit
+from circuits.ablation.plans import Constants, Plan, choices, together
+from circuits.ablation.second_passes import scaled_edges
+from circuits.ablation.weight_edits import swapped_weights
 from featviz.errors import CircuitError
 from featviz.models import Model
-from featviz.units import UnitSet
+from featviz.sites import Part
 
 
 @contextmanager
@@ -37,164 +33,110 @@ def edited(
 ) -> Iterator[None]:
     """Change a network inside a `with` block; blocks may be nested.
 
+    All edits, those of blocks around this one too, are found on the network as it is without any:
+    signs of weights, means, and which units read which. Then weights are multiplied, units get
+    their constants, and edges over several layers are scaled last. So their order does not matter,
+    nor whether they stand in one block or in several.
+
     Args:
         model: The network. Weights are swapped, activations changed by hooks; both are restored,
             also after an exception.
-        edits: Made one after the other.
+        edits: All made together.
         images: For edits to the mean: what it is taken over, RGB (or the network's own channels),
             0..1.
 
     Raises:
         CircuitError: If an edit does not fit the network: no layer of weights, an edge that runs
-            backwards, a mean without images, or nothing that it would change.
+            backwards, a mean without images, or nothing that it would change; or if two set the
+            same unit to different constants.
         SiteError: If a site is unknown.
         UnitError: If a channel is out of range.
     """
-    with ExitStack() as stack:
-        for edit in edits:
-            if isinstance(edit, SetUnits):
-                change = _constant(model, edit, images)
-                stack.enter_context(changed_sites(model, {edit.units.site: change}))
-                continue
-            try:
-                changes = weight_changes(model, edit)
-            except NotDirectError:
-                if not isinstance(edit, ScaleEdge):
-                    raise
-                source, target = (_without_pre(model, u) for u in (edit.sources, edit.targets))
-                scale = _scaled(channels_of(model, edit.sources), edit.factor)
-                channels = channels_of(model, edit.targets)
-                stack.enter_context(patched_from_twin(model, target, channels, {source: scale}))
-                continue
-            stack.enter_context(swapped_weights(changes))
+    with unedited(model):
+        plans = [
+            choice.plan(choice.own)
+            for edit in edits
+            for choice in choices(model, edit, images=images)
+        ]
+    with planned(model, together(plans)):
         yield
 
 
-@dataclass(frozen=True, eq=False)
-class WeightChange:
-    """New numbers for some weights of a parameter.
+@dataclass(eq=False)
+class _Blocks:
+    """The blocks that a network is in, outermost first, and what is up for them."""
 
-    Attributes:
-        name: Of the parameter.
-        parameter: It; unchanged.
-        touched: Which weights change.
-        eligible: Those among which such a choice is made: of the same units and inputs, not 0.
-        values: The new numbers, of its shape.
-    """
+    plans: list[Plan] = field(default_factory=list)
+    up: ExitStack = field(default_factory=ExitStack)
 
-    name: str
-    parameter: nn.Parameter
-    touched: Tensor
-    eligible: Tensor
-    values: Tensor
+    def put_up(self, model: Model) -> None:
+        """Do what all blocks say."""
+        self.up.close()
+        plan = together(self.plans)
+        _check_constants(model, plan.constants)
+        with ExitStack() as stack:
+            stack.enter_context(swapped_weights(plan.weights))
+            for each in plan.constants:
+                change = constant(each.channels, each.values)
+                stack.enter_context(changed_sites(model, {each.site: change}))
+            stack.enter_context(scaled_edges(model, plan.edges))
+            self.up = stack.pop_all()
 
 
-def weight_changes(
-    model: Model, edit: DropWeights | SelectInputs | ScaleEdge
-) -> list[WeightChange]:
-    """Return what an edit of weights would change.
-
-    Args:
-        model: The network; it is left as it is.
-        edit: The edit.
-
-    Raises:
-        CircuitError: If it does not fit the network, or would change nothing; a `NotDirectError`
-            if the targets' layers do not read the sources.
-        SiteError: If a site is unknown.
-        UnitError: If a channel is out of range.
-    """
-    sources = edit.inputs if isinstance(edit, SelectInputs) else edit.sources
-    target = edit.targets.site
-    if sources is not None:
-        record_between(model, sources.site, target)  # says what is wrong with the ends
-    first = model.site_table().resolve(target).span[0]
-    targets = [first + channel for channel in channels_of(model, edit.targets)]
-    inputs = None if sources is None else channels_of(model, sources)
-    changes = []
-    for layer in layers_into(model, target, None if sources is None else sources.site):
-        mask, weight = layer.mask(targets, inputs), layer.parameter.detach()
-        eligible = mask & (weight != 0)
-        if isinstance(edit, DropWeights):
-            signed = layer.signed()
-            mask &= (signed < 0) if edit.sign == "negative" else (signed > 0)
-        elif isinstance(edit, SelectInputs) and edit.keep:
-            mask = layer.mask(targets) & ~mask
-        factor = edit.factor if isinstance(edit, ScaleEdge) else 0.0
-        if mask.any():
-            values = torch.where(mask, weight * factor, weight)
-            changes.append(WeightChange(layer.name, layer.parameter, mask, eligible, values))
-    if not changes:
-        raise CircuitError(
-            f"'{edit}' changes no weight of {model.name!r}: there are none of this kind; check "
-            "units and signs"
-        )
-    return changes
+_BLOCKS: WeakKeyDictionary[nn.Module, _Blocks] = WeakKeyDictionary()
 
 
 @contextmanager
-def swapped_weights(changes: Sequence[WeightChange]) -> Iterator[None]:
-    """Give parameters other storage inside a `with` block; the old one comes back as it is.
+def unedited(model: Model) -> Iterator[None]:
+    """Take the edits of all blocks around this one back inside a `with` block.
 
     Args:
-        changes: From `weight_changes`.
+        model: The network.
     """
-    before = [change.parameter.data for change in changes]
+    blocks = _BLOCKS.get(model.module)
+    if blocks is None:
+        yield
+        return
+    blocks.up.close()
     try:
-        for change in changes:
-            change.parameter.data = change.values
         yield
     finally:
-        for change, data in zip(changes, before, strict=True):
-            change.parameter.data = data
+        blocks.put_up(model)
 
 
-def channels_of(model: Model, units: UnitSet) -> list[int]:
-    """Return the channels that a set of units names.
+@contextmanager
+def planned(model: Model, plan: Plan) -> Iterator[None]:
+    """Do what a plan says inside a `with` block, with what blocks around it say.
+
+    Args:
+        model: The network.
+        plan: Made of `choices` on the network unedited.
 
     Raises:
-        SiteError: If the site is unknown.
-        UnitError: If a channel is out of range.
+        CircuitError: If two edits set the same unit to different constants.
     """
-    site = model.site_table().resolve(units.site)
-    return [unit.channel for unit in units.expand(site.channels)]
+    blocks = _BLOCKS.setdefault(model.module, _Blocks())
+    blocks.plans.append(plan)
+    try:
+        blocks.put_up(model)
+        yield
+    finally:
+        blocks.plans.pop()
+        blocks.put_up(model)
+        if not blocks.plans:
+            del _BLOCKS[model.module]
 
 
-def _without_pre(model: Model, units: UnitSet) -> str:
-    """Return the site behind the activation function: what goes on is what comes out of it."""
-    site = model.site_table().resolve(units.site)
-    if not any(part.pre for part in site.parts):
-        return units.site
-    head, _, tail = units.site.rpartition(".pre")
-    return f"{head}{tail}"
-
-
-def _constant(model: Model, edit: SetUnits, images: Tensor | None) -> Change:
-    channels = channels_of(model, edit.units)
-    editable_site(model, edit.units.site)
-    if edit.to == "zero":
-        values = torch.zeros(len(channels))
-    else:
-        if images is None:
-            raise CircuitError(f"'{edit}' needs images to take the mean over; give some")
-        with torch.no_grad():
-            found = model.record(images.to(model.device), [edit.units.site])[edit.units.site]
-        values = found.flatten(2).mean((0, 2)) if found.dim() > 2 else found.mean(0)
-        values = values[channels]
-
-    def change(activation: Tensor) -> Tensor:
-        index = torch.tensor(channels, device=activation.device)
-        shape = (len(activation), len(channels), *activation.shape[2:])
-        filled = values.to(activation).view(1, -1, *[1] * (activation.dim() - 2)).expand(shape)
-        return activation.index_copy(1, index, filled)
-
-    return change
-
-
-def _scaled(channels: list[int], factor: float) -> Change:
-    def change(activation: Tensor) -> Tensor:
-        scale = torch.ones(activation.shape[1]).to(activation)
-        scale[channels] = factor
-        return activation * scale.view(1, -1, *[1] * (activation.dim() - 2))
-
-    return change
+def _check_constants(model: Model, constants: Sequence[Constants]) -> None:
+    """Refuse a unit that is given two constants, by whatever names."""
+    table = model.site_table()
+    found: dict[tuple[tuple[Part, ...], int], tuple[float, Constants]] = {}
+    for each in constants:
+        site = table.resolve(each.site)
+        for channel, value in zip(each.channels, each.values.tolist(), strict=True):
+            known, other = found.setdefault((site.parts, site.span[0] + channel), (value, each))
+            if known != value:
+                raise CircuitError(
+                    f"'{other.edit}' and '{each.edit}' set {each.site}:{channel} to different "
+                    "constants; leave one of them out"
+                )

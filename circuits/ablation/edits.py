@@ -9,7 +9,8 @@
                                             everything but these
     edge fire3:4->fire4:7 [x0.5]            what units give to others is scaled; without a factor, 0
 
-ablation.py makes the changes and takes them back.
+Signs and means are those of the network without any edit, so the order of edits does not matter.
+editing.py makes the changes and takes them back.
 """
 
 import math
@@ -88,7 +89,7 @@ class SelectInputs:
 class ScaleEdge:
     """What some units give to others is scaled.
 
-    Between adjacent sites the weights are scaled. Between others, target units take the
+    Where one layer reads the sources, its weights are scaled. Elsewhere, target units take the
     activation that they have in a second pass in which the source units are scaled: all ways
     between them are scaled at once, and nothing else reads the scaled source.
 

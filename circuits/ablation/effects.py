@@ -9,11 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.ablation.editing import edited
+from circuits.ablation.chance import DRAWS
+from circuits.ablation.editing import edited, planned
 from circuits.ablation.edits import Edit
-from circuits.ablation.random_edits import edited_at_random
+from circuits.ablation.random_edits import RandomEdits
+from circuits.ablation.reach import check_reach
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.measuring import TuningConfig, measure_tuning
+from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model
 
@@ -49,7 +52,7 @@ class TuningEffect:
     Attributes:
         before: Of the network as it is.
         after: Of the edited one.
-        random: One for each random draw.
+        random: One for each random draw; chance.py compares them.
     """
 
     before: TuningCurve
@@ -65,15 +68,18 @@ class ClassEffect:
         classes: Outputs of the network.
         logit: Mean logit of each.
         probability: Mean softmax probability of each.
+        rank: Mean rank of each among all, 1 for the largest output.
         agreement: Share of the images whose largest output is that of the full network.
     """
 
     classes: tuple[int, ...]
     logit: tuple[float, ...]
     probability: tuple[float, ...]
+    rank: tuple[float, ...]
     agreement: float
 
 
+@own_settings()
 def tuning_effects(
     model: Model,
     edits: Sequence[Edit],
@@ -83,7 +89,7 @@ def tuning_effects(
     stimulus: str = "curve",
     config: TuningConfig | None = None,
     images: Images | None = None,
-    draws: int = 5,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> list[TuningEffect]:
     """Measure the tuning of units before and after edits.
@@ -96,15 +102,18 @@ def tuning_effects(
         stimulus: See `measure_tuning`.
         config: See `measure_tuning`.
         images: For edits to the mean.
-        draws: How many random edits of the same size to measure too.
+        draws: How many random edits of the same size to measure too; fewer are if there are fewer
+            different ones.
         seed: Of the random edits.
 
     Returns:
         One a unit.
 
     Raises:
-        CircuitError: As `edited` and `measure_tuning`.
+        CircuitError: As `edited` and `measure_tuning`; if an edit cannot change the units, or
+            there is no random edit and one is asked for.
     """
+    check_reach(model, edits, site, units)
 
     def measure() -> list[TuningCurve]:
         return measure_tuning(model, site, units, stimulus=stimulus, config=config)
@@ -116,6 +125,7 @@ def tuning_effects(
     ]
 
 
+@own_settings()
 def unit_effects(
     model: Model,
     edits: Sequence[Edit],
@@ -123,7 +133,7 @@ def unit_effects(
     units: Sequence[int],
     images: Images,
     *,
-    draws: int = 5,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> list[tuple[UnitEffect, tuple[UnitEffect, ...]]]:
     """Compare the activations of units before and after edits.
@@ -134,16 +144,19 @@ def unit_effects(
         site: Site of the units.
         units: Channels.
         images: RGB (or the network's own channels), 0..1; also for edits to the mean.
-        draws: How many random edits of the same size to measure too.
+        draws: How many random edits of the same size to measure too; fewer are if there are fewer
+            different ones.
         seed: Of the random edits.
 
     Returns:
         For each unit, the effect and those of the random edits.
 
     Raises:
-        CircuitError: As `edited`; if there are no images.
+        CircuitError: As `edited`; if there are no images, an edit cannot change the units, or
+            there is no random edit and one is asked for.
     """
     channels = list(units)
+    check_reach(model, edits, site, channels)
 
     def measure() -> Tensor:
         return _activations(model, images, site)[:, channels].transpose(0, 1).flatten(1)
@@ -155,6 +168,7 @@ def unit_effects(
     ]
 
 
+@own_settings()
 def class_effects(
     model: Model,
     edits: Sequence[Edit],
@@ -162,7 +176,7 @@ def class_effects(
     images: Images,
     *,
     site: str = "logits",
-    draws: int = 5,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[ClassEffect, ClassEffect, tuple[ClassEffect, ...]]:
     """Compare what a network says about classes before and after edits.
@@ -173,24 +187,28 @@ def class_effects(
         classes: Channels of the output.
         images: RGB (or the network's own channels), 0..1.
         site: The output, before softmax; of maps, the mean over positions counts.
-        draws: How many random edits of the same size to measure too.
+        draws: How many random edits of the same size to measure too; fewer are if there are fewer
+            different ones.
         seed: Of the random edits.
 
     Returns:
         Before (agreement 1), after, and one for each random edit.
 
     Raises:
-        CircuitError: As `edited`; if there are no images.
+        CircuitError: As `unit_effects`.
         UnitError: If there is no such class.
     """
+    outputs = model.site_table().resolve(site).channels
+    for name in classes:
+        if not 0 <= name < outputs:
+            raise UnitError(f"class {name} is out of range: {site!r} has {outputs}")
+    # All outputs: probabilities and ranks hang on the others.
+    check_reach(model, edits, site, range(outputs))
 
     def measure() -> Tensor:
         return _activations(model, images, site).flatten(2).mean(2)
 
     before, after, drawn = _runs(model, edits, measure, images=images, draws=draws, seed=seed)
-    for name in classes:
-        if not 0 <= name < before.shape[1]:
-            raise UnitError(f"class {name} is out of range: {site!r} has {before.shape[1]}")
     found = [_about(outputs, before, classes) for outputs in (before, after, *drawn)]
     return found[0], found[1], tuple(found[2:])
 
@@ -198,10 +216,12 @@ def class_effects(
 def _about(outputs: Tensor, full: Tensor, classes: Sequence[int]) -> ClassEffect:
     probability = outputs.softmax(1).mean(0)
     logit = outputs.mean(0)
+    above = [(outputs > outputs[:, k : k + 1]).sum(1).double().mean() for k in classes]
     return ClassEffect(
         classes=tuple(classes),
         logit=tuple(float(logit[k]) for k in classes),
         probability=tuple(float(probability[k]) for k in classes),
+        rank=tuple(1 + float(each) for each in above),
         agreement=float((outputs.argmax(1) == full.argmax(1)).double().mean()),
     )
 
@@ -220,9 +240,10 @@ def _runs(
     with edited(model, edits, images=images):
         after = measure()
     drawn = []
-    for number in range(draws):
-        with edited_at_random(model, edits, seed=seed + number, images=images):
-            drawn.append(measure())
+    if draws:
+        for plan in RandomEdits(model, edits, images=images).plans(draws, seed=seed):
+            with planned(model, plan):
+                drawn.append(measure())
     return before, after, drawn
 
 

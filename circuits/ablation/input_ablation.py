@@ -23,12 +23,13 @@ from circuits.ablation.replay import Replay
 from circuits.tuning.measuring import read_map
 from featviz.errors import CircuitError
 
-Read = Callable[[Float[Tensor, "n h w"]], float]
-"""From the maps of one unit, one for each picture, to the number that is compared."""
+Read = Callable[[Float[Tensor, "n ..."]], float]
+"""From what one unit gives, one map or number for each picture, to the number that is compared."""
 
 CONTROLS = ("random", "matched")
 SIDES = ("above", "below")
 _NEAREST = 8
+_SETS = ("random_sets", "matched_sets")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class InputAblation:
         without: The number without these.
         random: The number without as many others that fire on the pictures, one a draw.
         matched: The same for others of about the same mean activation, one a draw.
+        random_sets: How many different sets the random draws hold; few are weak evidence, and of
+            one set all draws agree whatever it is.
+        matched_sets: The same of the matched draws.
     """
 
     inputs: tuple[int, ...]
@@ -48,6 +52,8 @@ class InputAblation:
     without: float
     random: tuple[float, ...]
     matched: tuple[float, ...]
+    random_sets: int
+    matched_sets: int
 
     def row(self, *, per: float = 1.0) -> dict[str, Any]:
         """Return the numbers for tables and JSON, with the means of the controls.
@@ -67,6 +73,7 @@ class InputAblation:
             "without": self.without / per,
             **means,
             **shares,
+            **{name: getattr(self, name) for name in _SETS},
         }
 
     def share_above(self, control: str) -> float:
@@ -95,7 +102,7 @@ class InputAblation:
 
 def ablate_inputs(
     replay: Replay,
-    activation: Float[Tensor, "n c h w"],
+    activation: Float[Tensor, "n c *map"],
     *,
     channel: int,
     inputs: Sequence[int],
@@ -130,7 +137,8 @@ def ablate_inputs(
         )
     if draws < 1:
         raise CircuitError(f"draws must be 1 or more, got {draws}")
-    strength = activation.float().clamp(min=0).mean((0, 2, 3)).cpu()
+    axes = [axis for axis in range(activation.dim()) if axis != 1]
+    strength = activation.float().clamp(min=0).mean(axes).cpu()
     others = [k for k in range(channels) if strength[k] > 0 and k not in set(chosen)]
     if len(others) < len(chosen):
         raise CircuitError(
@@ -144,12 +152,16 @@ def ablate_inputs(
         changed[:, list(dropped)] = 0
         return read(replay(changed)[:, channel])
 
+    random = [_drawn(others, len(chosen), generator) for _ in range(draws)]
+    matched = [_matched(chosen, others, strength, generator) for _ in range(draws)]
     return InputAblation(
         inputs=tuple(chosen),
         intact=without([]),
         without=without(chosen),
-        random=tuple(without(_drawn(others, len(chosen), generator)) for _ in range(draws)),
-        matched=tuple(without(_matched(chosen, others, strength, generator)) for _ in range(draws)),
+        random=tuple(map(without, random)),
+        matched=tuple(map(without, matched)),
+        random_sets=len(set(map(frozenset, random))),
+        matched_sets=len(set(map(frozenset, matched))),
     )
 
 
@@ -167,6 +179,8 @@ def largest_response(levels: int) -> Read:
 
 def summarise_rows(rows: Sequence[Mapping[str, Any]], *, side: str) -> dict[str, float]:
     """Return the means of rows of `InputAblation.row`, and in how many no draw went as far.
+
+    With them stands the smallest number of different sets that the draws of a row hold.
 
     Args:
         rows: One a unit, one at least.
@@ -190,7 +204,8 @@ def summarise_rows(rows: Sequence[Mapping[str, Any]], *, side: str) -> dict[str,
         for share in (1.0, 0.95)
     }
     inputs = statistics.fmean(len(row["inputs"]) for row in rows)
-    return {"units": len(rows), "inputs": inputs, **means, **beyond}
+    fewest = {f"fewest_{name}": min(row[name] for row in rows) for name in _SETS}
+    return {"units": len(rows), "inputs": inputs, **means, **beyond, **fewest}
 
 
 def _drawn(pool: Sequence[int], count: int, generator: torch.Generator) -> list[int]:

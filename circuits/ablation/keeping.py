@@ -5,17 +5,17 @@ The one place through which checks of circuits cut units off; hooks last as long
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from circuits.ablation.activation_hooks import Change, changed_sites, editable_site
-from featviz.errors import CircuitError, did_you_mean
+from circuits.ablation.activation_hooks import Change, changed_sites, constant, editable_site
+from featviz.errors import CircuitError, UnitError, did_you_mean
 from featviz.models import Model
 
 ABLATIONS = ("zero", "mean")
+_BATCH = 16
 
 
 def check_ablation(name: str) -> str:
@@ -35,10 +35,26 @@ def check_ablation(name: str) -> str:
 def channel_means(
     model: Model, images: Float[Tensor, "n c h w"], sites: Sequence[str]
 ) -> dict[str, Float[Tensor, " k"]]:
-    """Return the mean activation of each channel of sites, over images and positions."""
+    """Return the mean activation of each channel of sites, over images and positions.
+
+    Args:
+        model: The network.
+        images: RGB (or the network's own channels), 0..1; run a few at a time.
+        sites: Names.
+
+    Raises:
+        CircuitError: If there are no images.
+        SiteError: If a site is unknown.
+    """
+    if not len(images):
+        raise CircuitError("no images to take a mean over; give one at least")
+    sums: dict[str, Tensor] = {}
     with torch.no_grad():
-        found = model.record(images.to(model.device), list(sites))
-    return {site: value.transpose(0, 1).flatten(1).mean(1) for site, value in found.items()}
+        for batch in images.split(_BATCH):
+            for site, value in model.record(batch.to(model.device), list(sites)).items():
+                mean = value.transpose(0, 1).flatten(1).mean(1) * (len(batch) / len(images))
+                sums[site] = sums[site] + mean if site in sums else mean
+    return sums
 
 
 @contextmanager
@@ -58,23 +74,19 @@ def keep_only(
     Raises:
         CircuitError: If a site is a pre-activation, which hooks cannot reach.
         SiteError: If a site is unknown.
+        UnitError: If there is no such channel.
     """
     changes: dict[str, Change] = {}
     for name, channels in kept.items():
         count = editable_site(model, name).channels
-        mask = torch.zeros(count, dtype=torch.bool)
-        mask[list(channels)] = True
+        wrong = [k for k in channels if not 0 <= k < count]
+        if wrong:
+            raise UnitError(
+                f"channel {wrong[0]} is out of range: {name!r} has {count} channels, 0 to "
+                f"{count - 1}"
+            )
+        gone = sorted(set(range(count)) - set(channels))
         values = torch.zeros(count) if fill is None else fill[name]
-        changes[name] = partial(_silenced, mask, values)
+        changes[name] = constant(gone, values[gone])
     with changed_sites(model, changes):
         yield
-
-
-def _silenced(
-    mask: Bool[Tensor, " c"], values: Float[Tensor, " c"], activation: Float[Tensor, "b c ..."]
-) -> Float[Tensor, "b c ..."]:
-    """Return an activation in which only the channels of a mask are left, the others replaced."""
-    shape = (1, -1, *(1 for _ in activation.shape[2:]))
-    return torch.where(
-        mask.to(activation.device).view(shape), activation, values.to(activation).view(shape)
-    )

@@ -1,26 +1,25 @@
 """Which weights build the units of a site, and through which of them a unit of another is read.
 
 Found on the tape of one pass, not by names of modules, so that branches that are concatenated,
-batch norms and pools on the way are understood. ablation.py changes what is found here.
+batch norms and pools on the way are understood. weight_edits.py changes what is found here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from circuits.ablation.activation_hooks import hooks_asleep
 from circuits.tracing.operations import ACTIVATIONS, UNCHANGED, Operation, Ref, Tape, cat_axis
 from circuits.tracing.opgraph import run_tape
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.models import Model
-from featviz.sites import Site
+from featviz.sites import Part, Site
 
-_NORMS = frozenset(
-    {"native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"}
-)
+NORMS = frozenset({"native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"})
 _POOLS = frozenset(
     {
         *("max_pool2d_with_indices", "max_pool2d", "avg_pool2d", "_adaptive_avg_pool2d"),
@@ -28,12 +27,12 @@ _POOLS = frozenset(
     }
 )
 _RESHAPED = frozenset({"view", "_unsafe_view", "reshape", "squeeze", "mean", "flatten"})
-_CHANNELWISE = _NORMS | _POOLS | UNCHANGED | ACTIVATIONS
+_CHANNELWISE = NORMS | _POOLS | UNCHANGED | ACTIVATIONS
 _MATRIX = {"addmm": 1, "mm": 0, "linear": 0}
 
 
 class NotDirectError(CircuitError):
-    """A layer does not read a site channel by channel."""
+    """No layer of weights stands for what units of one site give to another, and for that alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +79,21 @@ class Layer:
                 chosen[reached, column] = True
         return chosen
 
+    def sources_of(self, targets: Iterable[int]) -> set[int]:
+        """Return the channels of the source that units read; groups read none of the others.
+
+        Args:
+            targets: Channels of the site.
+        """
+        rows = [t - self.first for t in targets if 0 <= t - self.first < len(self.parameter)]
+        width, height = self.parameter.shape[1], len(self.parameter) // self.groups
+        groups = {row // height for row in rows}
+        return {
+            origin
+            for place, origin in enumerate(self.origins)
+            if origin is not None and place // width in groups
+        }
+
     def signed(self) -> Tensor:
         """Return the weights with the signs that count."""
         signs = self.signs.to(self.parameter)
@@ -95,8 +109,9 @@ def layers_into(model: Model, target: str, source: str | None = None) -> list[La
         source: Site whose units are looked for among the inputs; None for none.
 
     Raises:
-        CircuitError: If a part of the target is not built by one layer of weights, or does not
-            read the source channel by channel (a `NotDirectError`).
+        CircuitError: If weights are no parameter; a `NotDirectError` if a part of the target is
+            not built by one layer of weights, does not read the source channel by channel, or is
+            built by weights that build something else too.
         SiteError: If a site is unknown.
     """
     table = model.site_table()
@@ -104,15 +119,16 @@ def layers_into(model: Model, target: str, source: str | None = None) -> list[La
     ends = (built if source is None else table.resolve(source), built)
     size = model.spec.size
     image = torch.rand(1, model.spec.channels, *size, generator=torch.Generator().manual_seed(0))
-    with own_settings():
-        tape = run_tape(model, image, ends)
+    with own_settings(), hooks_asleep():
+        # To the end, since weights may be used again behind the target.
+        tape = run_tape(model, image, (*ends, replace(built, parts=(Part("", 0),))))
     origin = _Origins(tape, ends[0] if source is not None else None, model.name, target)
     found, first = [], 0
     for part in built.parts:
         for value in tape.parts[part]:
             for before in tape.before_activation(value) or (value,):
                 made, signs = _maker(tape, before, f"{target!r} in {model.name!r}")
-                found.append(_layer(model, made, signs, first, origin))
+                found.append(_layer(model, tape, made, signs, first, origin))
                 first += tape.shapes[before][1]
     return found
 
@@ -125,7 +141,7 @@ def _maker(tape: Tape, value: int, said: str) -> tuple[Operation, Tensor]:
             return made, signs
         if made.name in _MATRIX:
             return made, signs
-        if made.name in _NORMS:
+        if made.name in NORMS:
             scale = made.args[1]
             if isinstance(scale, Tensor):
                 signs = signs * scale.detach().cpu().sign()
@@ -133,16 +149,19 @@ def _maker(tape: Tape, value: int, said: str) -> tuple[Operation, Tensor]:
             break
         value = made.inputs[0]
     what = "the image" if made is None else str(made)
-    raise CircuitError(
+    raise NotDirectError(
         f"{said} is not built by one layer of weights, but by {what}; name the convolution or "
         "linear layer whose weights are meant, or edit units"
     )
 
 
-def _layer(model: Model, made: Operation, signs: Tensor, first: int, origin: "_Origins") -> Layer:
+def _layer(
+    model: Model, tape: Tape, made: Operation, signs: Tensor, first: int, origin: "_Origins"
+) -> Layer:
     place = _MATRIX.get(made.name, 0)
     weight = made.args[place + 1]
     name, parameter = _parameter(model, weight, made)
+    _check_used_once(model, tape, name, parameter)
     ref = made.args[place]
     groups = int(made.args[8]) if made.name == "convolution" else 1
     origins = origin.of(ref.value) if isinstance(ref, Ref) else ()
@@ -159,6 +178,21 @@ def _parameter(model: Model, weight: object, made: Operation) -> tuple[str, nn.P
         f"the weights of {made} in {model.name!r} are no parameter of it but computed on the way, "
         "as by weight norm, and cannot be edited; edit units instead"
     )
+
+
+def _check_used_once(model: Model, tape: Tape, name: str, parameter: nn.Parameter) -> None:
+    same = (parameter.data_ptr(), parameter.numel())
+    users = [
+        operation
+        for operation in tape.operations
+        if any((each.data_ptr(), each.numel()) == same for each in operation.constants)
+    ]
+    if len(users) > 1:
+        raise NotDirectError(
+            f"{name!r} in {model.name!r} is used {len(users)} times in one pass, and an edit of it "
+            "would change all of them; edit units of the call that is meant, or give each call a "
+            "layer of its own"
+        )
 
 
 class _Origins:

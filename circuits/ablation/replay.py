@@ -86,7 +86,7 @@ class Replay:
         _check_no_way_round(graph)
 
     @torch.no_grad()
-    def __call__(self, activation: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o *map"]:
+    def __call__(self, activation: Float[Tensor, "n c *given"]) -> Float[Tensor, "n o *map"]:
         """Return the target's activation.
 
         Args:

@@ -1,6 +1,6 @@
 """Kernels of the hand-built curve network, each from a closed formula.
 
-First stage of the model `artificial_curves` (artificial.py): arrays in, arrays out, no torch.
+First stage of the model `artificial_curves` (model.py): arrays in, arrays out, no torch.
 Everything is computed in float64 and rounded to twelve decimals, so that the last bits of a
 machine's sine do not show and the symmetries of the formulas hold exactly.
 

@@ -5,7 +5,7 @@ Registered with featviz under its name; torch is imported when the network is bu
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from featviz.models.spec import ModelSpec, Preprocess, SiteAlias, WeightsSource, register_model
 
@@ -14,28 +14,35 @@ if TYPE_CHECKING:
 
     from featviz.models.model import Model
 
-_ORIGIN = "by formula, circuits/curve_kernels.py"
+_NAME = "artificial_curves"
+_ORIGIN = "by formula"
 _SITES = ("gabors", "phases", "lines", "early_curves", "early_lines", "arcs")
 
 Kind = Literal["line", "curve"]
+T = TypeVar("T")
 
 
 def kind_of(site: str) -> Kind | None:
     """Return whether the units of a site of `artificial_curves` see lines or curves."""
-    name = site.partition(".")[0].partition("/")[0]
+    name = _layer_of(site)
     if name not in _SITES:
         return None
     return "curve" if name in ("early_curves", "arcs") else "line"
+
+
+def _layer_of(site: str) -> str:
+    """Return the layer that a site lies in: `gabors` of `gabors.conv/0:8`."""
+    return site.partition(".")[0].partition("/")[0]
 
 
 def orientations_deg(site: str) -> tuple[float, ...]:
     """Return the orientation each unit of a site of `artificial_curves` was built for.
 
     Args:
-        site: One of its aliases.
+        site: One of its aliases, or a module inside one; a slice counts as the whole.
 
     Returns:
-        Degrees in channel order, conventions of curve_kernels.py; empty for another site.
+        Degrees in channel order, conventions of kernels.py; empty for another site.
     """
     from circuits.artificial.kernels import CURVE_DEG, LINE_DEG, PHASE_DEG
 
@@ -43,7 +50,9 @@ def orientations_deg(site: str) -> tuple[float, ...]:
         return ()
     if kind_of(site) == "curve":
         return CURVE_DEG
-    return tuple(deg for deg in LINE_DEG for _ in PHASE_DEG) if site == "gabors" else LINE_DEG
+    if _layer_of(site) == "gabors":
+        return tuple(deg for deg in LINE_DEG for _ in PHASE_DEG)
+    return LINE_DEG
 
 
 def known_orientations_deg(model: "Model", site: str, kind: Kind) -> tuple[float, ...] | None:
@@ -58,14 +67,22 @@ def known_orientations_deg(model: "Model", site: str, kind: Kind) -> tuple[float
         Degrees in channel order; None for every model but `artificial_curves` with the weights of
         the formula, for other sites, and for stimuli of the other kind.
     """
-    if model.weights_origin != _ORIGIN or kind_of(site) != kind:
+    by_formula = model.spec.name == _NAME and model.weights_origin == _ORIGIN
+    if not by_formula or kind_of(site) != kind:
         return None
-    name, _, cut = site.partition("/")
-    known = orientations_deg(name.removesuffix(".pre"))
-    if not cut:
-        return known
+    return of_channels(orientations_deg(site), site)
+
+
+def of_channels(whole: tuple[T, ...], site: str) -> tuple[T, ...]:
+    """Return what belongs to the channels of a site, which may be a slice: `arcs/4:8`.
+
+    Args:
+        whole: One item for each channel of the whole site.
+        site: Its name.
+    """
+    _, _, cut = site.partition("/")
     first, _, stop = cut.partition(":")
-    return known[int(first or 0) : int(stop) if stop else None]
+    return whole[int(first or 0) : int(stop) if stop else None]
 
 
 def _unit_labels() -> dict[str, tuple[str, ...]]:
@@ -97,7 +114,7 @@ def _locate() -> Path:
 
 ARTIFICIAL_CURVES = register_model(
     ModelSpec(
-        name="artificial_curves",
+        name=_NAME,
         build=_build,
         # White paper is 0 and ink is negative, as the formulas take it.
         preprocess=Preprocess(mean=(1.0,)),

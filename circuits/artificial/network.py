@@ -1,6 +1,6 @@
 """The module behind `artificial_curves`: four layers of detectors, wired by hand.
 
-Its weights come from curve_kernels.py (see artificial.py); built alone it has torch's random ones,
+Its weights come from kernels.py (see model.py); built alone it has torch's random ones,
 which serve as the control.
 """
 

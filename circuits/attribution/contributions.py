@@ -15,15 +15,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.ablation.activation_hooks import changed_sites
-from circuits.attribution.unit_reading import Where, check_channel, places_of, read_unit
 from circuits.expansion.raw_weights import raw_weights
-from circuits.expansion.vjp import cut_window
-from circuits.expansion.weight_map import WeightMap
+from circuits.expansion.vjp import cut_windows
+from circuits.tracing.given_images import BATCH, checked_images, joined
 from circuits.tracing.opgraph import record_between
+from circuits.tracing.unit_reading import (
+    Where,
+    as_channel,
+    check_channel,
+    one_place,
+    places_of,
+    pre_site,
+    read_at,
+)
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.models import Model
-from featviz.sites import pre_activation_name
 
 Images = Float[Tensor, "n c h w"]
 
@@ -70,6 +77,7 @@ class Attribution:
         return [(unit, float(mean[unit])) for unit in order]
 
 
+@own_settings()
 def contributions(
     model: Model,
     source: str,
@@ -90,49 +98,41 @@ def contributions(
         where: Position of the target; `sum` is not possible.
 
     Raises:
-        CircuitError: If the sites are not adjacent, or there is no such position.
+        CircuitError: If the sites are not adjacent, there is no such position, or the images are
+            none, see `checked_images`.
         UnitError: If there is no such channel.
         SiteError: If a site is unknown.
     """
     if where == "sum":
         raise CircuitError("contributions are those to one position; choose 'peak' or another")
+    images, channel = checked_images(model, images), as_channel(channel)
     size = (images.shape[2], images.shape[3])
-    table = model.site_table(size)
-    before = pre_activation_name(target) if table.resolve(target).has_pre else target
+    before = pre_site(model, target, size)
     weights = raw_weights(model, source, target, units=[channel], size=size)
-    with own_settings(), torch.no_grad():
-        images = images.to(model.device)
-        found = model.record(images, [source, before])
-        silent = _with_source(model, source, torch.zeros_like(found[source]), before, images)
-        activation = found[before]
-        places = places_of(activation, channel, where)
-        columns = activation.shape[3] if activation.dim() == 4 else 1
-        maps = found[source] if found[source].dim() == 4 else found[source][..., None, None]
-        kernel = weights.kernel[0].to(maps)
-        extent = (kernel.shape[1], kernel.shape[2])
-        windows = [
-            cut_window(maps[k : k + 1], _start(place, columns, weights), extent)
-            for k, place in enumerate(places.tolist())
-        ]
-        given = torch.cat(windows) * kernel
+    kernel = weights.kernel[0].to(model.device)
+    extent = (kernel.shape[1], kernel.shape[2])
+
+    def of(batch: Tensor) -> dict[str, Tensor]:
+        found = model.record(batch, [source, before])
+        silent = _with_source(model, source, torch.zeros_like(found[source]), before, batch)
+        places = one_place(found[before], channel, where)
+        shape = found[before].shape
+        # Half precision would round each product.
+        wide = torch.promote_types(found[source].dtype, kernel.dtype)
+        windows = cut_windows(
+            found[source].to(wide), places, shape, weights.stride, weights.offset, extent
+        )
+        return {
+            "maps": (windows * kernel).cpu(),
+            "rest": read_at(silent, channel, places).to(wide).cpu(),
+            "value": read_at(found[before], channel, places).to(wide).cpu(),
+        }
+
+    with torch.no_grad():
+        found = joined(of(batch) for batch in images.split(BATCH))
     return Attribution(
-        maps=given.cpu(),
-        rest=_at(silent, channel, places).cpu(),
-        value=_at(activation, channel, places).cpu(),
-        source=source,
-        target=before,
-        channel=channel,
-        method="contribution",
+        **found, source=source, target=before, channel=channel, method="contribution"
     )
-
-
-def _start(place: int, columns: int, weights: WeightMap) -> list[int]:
-    position = divmod(place, columns)
-    return [p * s + o for p, s, o in zip(position, weights.stride, weights.offset, strict=True)]
-
-
-def _at(activation: Tensor, channel: int, places: Tensor) -> Tensor:
-    return activation[:, channel].flatten(1).gather(1, places[:, None])[:, 0]
 
 
 def _with_source(model: Model, source: str, values: Tensor, target: str, images: Tensor) -> Tensor:
@@ -141,6 +141,7 @@ def _with_source(model: Model, source: str, values: Tensor, target: str, images:
         return model.record(images, [target])[target]
 
 
+@own_settings()
 def gradient_times_activation(
     model: Model,
     source: str,
@@ -164,13 +165,15 @@ def gradient_times_activation(
         where: Which number of the target's map; `peak` is that of the unedited network.
 
     Raises:
-        CircuitError: If no path leads from source to target, or there is no such position.
+        CircuitError: If no path leads from source to target, there is no such position, or the
+            images are none, see `checked_images`.
         UnitError: If there is no such channel.
         SiteError: If a site is unknown.
     """
     return _along(model, source, target, channel, images, where, None, 1)
 
 
+@own_settings()
 def integrated_gradients(
     model: Model,
     source: str,
@@ -197,8 +200,8 @@ def integrated_gradients(
         steps: Midpoints of so many equal parts of the way.
 
     Raises:
-        CircuitError: If no path leads from source to target, there is no such position, or steps
-            are fewer than 1.
+        CircuitError: If no path leads from source to target, there is no such position, steps are
+            fewer than 1, the baseline does not fit, or the images are none, see `checked_images`.
         UnitError: If there is no such channel.
         SiteError: If a site is unknown.
     """
@@ -218,22 +221,23 @@ def _along(
     steps: int,
 ) -> Attribution:
     """Add gradients up on the way from a baseline; without a way, take the one at its end."""
+    images, channel = checked_images(model, images), as_channel(channel)
     record_between(model, source, target, size=(images.shape[2], images.shape[3]))
-    with own_settings():
-        images = images.to(model.device)
+
+    def of(batch: Tensor, baseline: Tensor | None) -> dict[str, Tensor]:
         with torch.no_grad():
-            found = model.record(images, [source, target])
+            found = model.record(batch, [source, target])
         check_channel(found[target], channel)
+        places = places_of(found[target], channel, where)
         end = found[source].detach()
-        given = way[0] if way else None
-        start = torch.zeros_like(end) if given is None else given.to(end).expand_as(end)
-        places = None if where == "sum" else places_of(found[target], channel, where)
+        # Half precision would swallow the small steps of the way.
+        wide = torch.promote_types(end.dtype, torch.float32)
+        end = end.to(wide)
+        start = torch.zeros_like(end) if baseline is None else baseline.to(end).expand_as(end)
 
         def read(values: Tensor) -> Tensor:
-            activation = _with_source(model, source, values, target, images)
-            if places is None:
-                return read_unit(activation, channel, where)
-            return _at(activation, channel, places)
+            activation = _with_source(model, source, values.to(found[source]), target, batch)
+            return read_at(activation.to(wide), channel, places)
 
         total = torch.zeros_like(end)
         for step in range(steps):
@@ -245,12 +249,39 @@ def _along(
                 total += gradient / steps
         with torch.no_grad():
             value, rest = read(end), read(start)
+        return {"maps": (total * (end - start)).cpu(), "rest": rest.cpu(), "value": value.cpu()}
+
+    baselines = _baselines(model, source, way[0] if way else None, images)
+    batches = zip(images.split(BATCH), baselines, strict=True)
     return Attribution(
-        maps=(total * (end - start)).cpu(),
-        rest=rest.cpu(),
-        value=value.cpu(),
+        **joined(of(batch, baseline) for batch, baseline in batches),
         source=source,
         target=target,
         channel=channel,
         method="gradient_x_activation" if way is None else "integrated_gradients",
     )
+
+
+def _baselines(
+    model: Model, source: str, baseline: Tensor | None, images: Tensor
+) -> list[Tensor | None]:
+    """Return what each batch of images starts from."""
+    batches = images.split(BATCH)
+    if baseline is None:
+        return [None] * len(batches)
+    with torch.no_grad():
+        shape = (len(images), *model.record(images[:1], [source])[source].shape[1:])
+    fits = isinstance(baseline, Tensor) and baseline.dim() <= len(shape)
+    given = tuple(baseline.shape) if fits else ()
+    sides = zip(reversed(given), reversed(shape), strict=False)
+    if not fits or any(own not in (1, side) for own, side in sides):
+        told = tuple(baseline.shape) if isinstance(baseline, Tensor) else type(baseline).__name__
+        raise CircuitError(
+            f"the baseline must be a tensor that broadcasts to the activation {shape} of "
+            f"{source!r}, got {told}"
+        )
+    if not baseline.isfinite().all():
+        raise CircuitError(f"the baseline of {source!r} holds NaN or infinity; give finite numbers")
+    if len(given) < len(shape) or given[0] == 1:
+        return [baseline] * len(batches)
+    return list(baseline.split(BATCH))

@@ -15,13 +15,20 @@ from torch import Tensor
 
 from circuits.ablation.activation_hooks import Change, changed_sites, editable_site
 from circuits.ablation.effects import correlation
-from circuits.attribution.unit_reading import Where, check_channel, places_of, read_unit
 from circuits.expansion.live import run_live
-from circuits.tracing.opgraph import record_between
+from circuits.tracing.given_images import BATCH, checked_images
+from circuits.tracing.opgraph import OpGraph, record_between
+from circuits.tracing.unit_reading import (
+    Where,
+    as_channels,
+    check_number,
+    places_of,
+    pre_site,
+    read_at,
+)
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.models import Model
-from featviz.sites import pre_activation_name
 from featviz.units import Unit
 
 _MOST_EDGES = 20_000
@@ -64,6 +71,7 @@ class EdgeScores:
         return [(self.sources[k // width], self.targets[k % width], float(flat[k])) for k in order]
 
 
+@own_settings()
 def edge_scores(
     model: Model,
     source: str,
@@ -90,31 +98,36 @@ def edge_scores(
         where: Which number of the metric's map; `peak` is that of the unedited network.
 
     Raises:
-        CircuitError: If sites are in the wrong order, there are too many edges, or the corrupted
-            images do not fit.
+        CircuitError: If sites are in the wrong order, there are no edges or too many, the
+            corrupted images do not fit, or the images are none, see `checked_images`.
         SiteError: If a site is unknown.
         UnitError: If there is no such channel.
     """
-    run = _Run(model, source, target, metric, images, corrupted, where)
-    chosen_u = tuple(range(run.clean[source].shape[1])) if sources is None else tuple(sources)
-    everything = (metric.channel,) if run.ends_here else range(run.clean[target].shape[1])
-    chosen_v = tuple(everything) if targets is None else tuple(targets)
-    for channels, site in ((chosen_u, source), (chosen_v, target)):
-        for channel in channels:
-            check_channel(run.clean[site], channel)
-    if len(chosen_u) * len(chosen_v) > _MOST_EDGES:
-        raise CircuitError(
-            f"{len(chosen_u)} x {len(chosen_v)} edges are more than {_MOST_EDGES}; name fewer units"
-        )
+    images = checked_images(model, images)
+    plan = _plan(model, source, target, metric, (images.shape[2], images.shape[3]), where)
+    chosen_u, chosen_v = _edges(model, plan, sources, targets)
+    starts = images.new_zeros(len(images), 0) if corrupted is None else corrupted
+    if corrupted is not None:
+        starts = checked_images(model, corrupted, name="corrupted images")
+        if starts.shape != images.shape:
+            raise CircuitError(
+                f"corrupted images must have the shape {tuple(images.shape)} of the images, got "
+                f"{tuple(starts.shape)}"
+            )
     patched = torch.zeros(len(chosen_u), len(chosen_v), dtype=torch.float64)
     linear = torch.zeros_like(patched)
-    gradient = run.gradient()
-    for row, u in enumerate(chosen_u):
-        found = run.with_source_unit(u)
-        change = (found[run.before] - run.clean[run.before]) * gradient
-        for column, v in enumerate(chosen_v):
-            linear[row, column] = float(change[:, v].flatten(1).sum(1).mean())
-            patched[row, column] = run.effect(v, found)
+    for batch, start in zip(images.split(BATCH), starts.split(BATCH), strict=True):
+        run = _Run(plan, batch, None if corrupted is None else start)
+        share = len(batch) / len(images)
+        gradient = run.gradient()
+        for row, u in enumerate(chosen_u):
+            found = run.with_source_unit(u)
+            change = (found[plan.before] - run.clean[plan.before]) * gradient
+            for column, v in enumerate(chosen_v):
+                linear[row, column] += share * float(
+                    change[:, v].reshape(len(batch), -1).sum(1).mean()
+                )
+                patched[row, column] += share * run.effect(v, found)
     return EdgeScores(
         source=source,
         target=target,
@@ -128,70 +141,98 @@ def edge_scores(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is patched and read, whatever the images."""
+
+    model: Model
+    source: str
+    target: str
+    before: str
+    metric: Unit
+    where: Where
+    ways: OpGraph | None
+    """From the target's pre-activation to the metric; None if that is read itself."""
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether the metric is a unit of the target."""
+        return self.metric.site in (self.target, self.before)
+
+    @property
+    def sites(self) -> list[str]:
+        """All that is recorded, each once."""
+        return list(dict.fromkeys([self.source, self.before, self.target, self.metric.site]))
+
+
+def _plan(
+    model: Model, source: str, target: str, metric: Unit, size: tuple[int, int], where: Where
+) -> _Plan:
+    """Check that the sites stand in order, and that they can be patched."""
+    record_between(model, source, target, size=size)
+    editable_site(model, source)
+    editable_site(model, target)
+    before, site = pre_site(model, target, size), metric.site
+    if site not in (target, before):
+        record_between(model, target, site, size=size)
+    ways = None if site == before else record_between(model, before, site, size=size)
+    return _Plan(model, source, target, before, metric, where, ways)
+
+
+def _edges(
+    model: Model, plan: _Plan, sources: Sequence[int] | None, targets: Sequence[int] | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the units of both ends, checked."""
+    table = model.site_table()
+    counts = [table.resolve(site).channels for site in (plan.source, plan.target)]
+    everything = (plan.metric.channel,) if plan.ends_here else range(counts[1])
+    chosen_u = as_channels(range(counts[0]) if sources is None else sources)
+    chosen_v = as_channels(everything if targets is None else targets)
+    for channels, count in zip((chosen_u, chosen_v), counts, strict=True):
+        for channel in channels:
+            check_number(channel, count)
+    check_number(plan.metric.channel, table.resolve(plan.metric.site).channels)
+    count = len(chosen_u) * len(chosen_v)
+    if not count:
+        raise CircuitError("no edges to score; name one source and one target at least")
+    if count > _MOST_EDGES:
+        raise CircuitError(
+            f"{len(chosen_u)} x {len(chosen_v)} edges are more than {_MOST_EDGES}; name fewer units"
+        )
+    return chosen_u, chosen_v
+
+
 class _Run:
     """The passes behind edge scores, at fixed images."""
 
-    def __init__(
-        self,
-        model: Model,
-        source: str,
-        target: str,
-        metric: Unit,
-        images: Tensor,
-        corrupted: Tensor | None,
-        where: Where,
-    ) -> None:
-        size = (images.shape[2], images.shape[3])
-        record_between(model, source, target, size=size)
-        editable_site(model, source)
-        has_pre = editable_site(model, target).has_pre
-        self.before = pre_activation_name(target) if has_pre else target
-        self.ends_here = metric.site in (target, self.before)
-        if not self.ends_here:
-            record_between(model, target, metric.site, size=size)
-        self._model, self._source, self._target, self._metric = model, source, target, metric
-        self._images, self._size = images.to(model.device), size
-        self._sites = list(dict.fromkeys([source, self.before, target, metric.site]))
-        self.clean = self._record(self._sites, {})
-        check_channel(self.clean[metric.site], metric.channel)
-        self._where = where
-        self._places = (
-            None if where == "sum" else places_of(self.clean[metric.site], metric.channel, where)
-        )
-        self._start = self.read(self.clean[metric.site])
-        self._corrupted = torch.zeros_like(self.clean[source])
+    def __init__(self, plan: _Plan, images: Tensor, corrupted: Tensor | None) -> None:
+        self._plan, self._images = plan, images
+        self.clean = self._record(plan.sites, {})
+        read = self.clean[plan.metric.site]
+        self._places = places_of(read, plan.metric.channel, plan.where)
+        self._start = self.read(read)
+        self._corrupted = torch.zeros_like(self.clean[plan.source])
         if corrupted is not None:
-            if corrupted.shape != images.shape:
-                raise CircuitError(
-                    f"corrupted images must have the shape {tuple(images.shape)} of the images, "
-                    f"got {tuple(corrupted.shape)}"
-                )
             with torch.no_grad():
-                found = model.record(corrupted.to(model.device), [source])
-            self._corrupted = found[source]
+                self._corrupted = plan.model.record(corrupted, [plan.source])[plan.source]
 
     @torch.no_grad()
     def _record(self, sites: list[str], changes: dict[str, Change]) -> dict[str, Tensor]:
-        with changed_sites(self._model, changes):
-            return self._model.record(self._images, sites)
+        with changed_sites(self._plan.model, changes):
+            return self._plan.model.record(self._images, sites)
 
     def read(self, activation: Tensor) -> Tensor:
         """Return the metric on each image."""
-        if self._places is None:
-            return read_unit(activation, self._metric.channel, self._where)
-        flat = activation[:, self._metric.channel].flatten(1)
-        return flat.gather(1, self._places[:, None])[:, 0]
+        return read_at(activation, self._plan.metric.channel, self._places)
 
     def gradient(self) -> Tensor:
         """Return d metric / d pre-activation of the target."""
-        if self._metric.site == self.before:
-            leaf = torch.zeros_like(self.clean[self.before]).requires_grad_()
-            with own_settings():
-                return torch.autograd.grad(self.read(leaf).sum(), leaf)[0]
-        graph = record_between(self._model, self.before, self._metric.site, size=self._size)
-        with own_settings():
-            live = run_live(self._model, self._images, graph, surrogate=None)
-            found = live.gradient(self.read(live.target).sum())
+        graph = self._plan.ways
+        if graph is None:
+            leaf = torch.zeros_like(self.clean[self._plan.before]).requires_grad_()
+            return torch.autograd.grad(self.read(leaf).sum(), leaf)[0]
+        live = run_live(self._plan.model, self._images, graph, surrogate=None)
+        found = live.gradient(self.read(live.target).sum())
         first = graph.source.span[0]
         return found[:, first : first + graph.source.channels]
 
@@ -203,22 +244,23 @@ class _Run:
             changed[:, u] = self._corrupted[:, u]
             return changed
 
-        return self._record(self._sites, {self._source: change})
+        return self._record(self._plan.sites, {self._plan.source: change})
 
     def effect(self, v: int, found: dict[str, Tensor]) -> float:
         """Return the change of the metric when one target unit sees the corrupted source."""
-        if self.ends_here:
-            if v != self._metric.channel:
+        site, target = self._plan.metric.site, self._plan.target
+        if self._plan.ends_here:
+            if v != self._plan.metric.channel:
                 return 0.0
-            end = found[self._metric.site]
+            end = found[site]
         else:
 
             def change(activation: Tensor) -> Tensor:
                 changed = activation.clone()
-                changed[:, v] = found[self._target][:, v]
+                changed[:, v] = found[target][:, v]
                 return changed
 
-            end = self._record([self._metric.site], {self._target: change})[self._metric.site]
+            end = self._record([site], {target: change})[site]
         return float((self.read(end) - self._start).mean())
 
 

@@ -14,18 +14,26 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from circuits.ablation.editing import WeightChange, swapped_weights
 from circuits.ablation.effects import correlation
 from circuits.ablation.layers import Layer, layers_into
-from circuits.attribution.unit_reading import Where, places_of, read_unit
+from circuits.ablation.weight_edits import WeightChange, swapped_weights
 from circuits.expansion.live import run_live
 from circuits.expansion.raw_weights import raw_weights
 from circuits.expansion.weight_map import WeightMap
+from circuits.tracing.given_images import BATCH, checked_images
 from circuits.tracing.opgraph import record_between
+from circuits.tracing.unit_reading import (
+    Where,
+    as_channel,
+    check_channel,
+    places_of,
+    pre_site,
+    read_at,
+    read_unit,
+)
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.models import Model
-from featviz.sites import pre_activation_name
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class PruningCurve:
     random: tuple[tuple[float, ...], ...]
 
 
+@own_settings()
 def activation_scores(
     model: Model,
     source: str,
@@ -63,37 +72,33 @@ def activation_scores(
         where: Which number of the target's map the gradient is of.
 
     Raises:
-        CircuitError: If the sites are not adjacent, or there is no such position.
+        CircuitError: If the sites are not adjacent, there is no such position, or the images are
+            none, see `checked_images`.
         SiteError: If a site is unknown.
         UnitError: If there is no such channel.
     """
+    images, channel = checked_images(model, images), as_channel(channel)
     size = (images.shape[2], images.shape[3])
-    table = model.site_table(size)
-    before = pre_activation_name(target) if table.resolve(target).has_pre else target
+    before = pre_site(model, target, size)
     weights = raw_weights(model, source, target, units=[channel], size=size)
-    with own_settings():
-        images = images.to(model.device)
+    graph = None if before == target else record_between(model, before, target, size=size)
+    total = torch.zeros((), device=model.device)
+    for batch in images.split(BATCH):
         with torch.no_grad():
-            found = model.record(images, [source, before, target])
-        gradient = torch.zeros_like(found[before])
-        if before == target:
+            found = model.record(batch, [source, before, target])
+        if graph is None:
             leaf = found[before].clone().requires_grad_()
             gradient = torch.autograd.grad(read_unit(leaf, channel, where).sum(), leaf)[0]
         else:
-            graph = record_between(model, before, target, size=size)
-            live = run_live(model, images, graph, surrogate=None)
+            live = run_live(model, batch, graph, surrogate=None)
             all_channels = live.gradient(read_unit(live.target, channel, where).sum())
             first = graph.source.span[0]
             gradient = all_channels[:, first : first + graph.source.channels]
         mine = gradient[:, channel : channel + 1]
         partial = partial_maps(found[source], weights, tuple(mine.shape[2:]) or (1, 1))
-        return (
-            (partial * mine.view(len(mine), 1, *partial.shape[2:]))
-            .abs()
-            .sum((0, 2, 3))
-            .detach()
-            .cpu()
-        )
+        product = partial * mine.reshape(len(mine), 1, *partial.shape[2:])
+        total = total + product.abs().sum((0, 2, 3)).detach()
+    return total.cpu()
 
 
 def partial_maps(
@@ -107,6 +112,8 @@ def partial_maps(
         extent: Height and width of the target's map.
     """
     maps = activation if activation.dim() == 4 else activation[..., None, None]
+    # Half precision would round each product.
+    maps = maps.to(torch.promote_types(maps.dtype, weights.kernel.dtype))
     kernel = weights.kernel[:1].transpose(0, 1).to(maps)
     pads: list[int] = []
     for axis in (1, 0):
@@ -133,6 +140,7 @@ def weight_scores(model: Model, source: str, target: str, channel: int) -> Float
     return raw_weights(model, source, target, units=[channel]).strength("l2")[0]
 
 
+@own_settings()
 def pruning_curve(
     model: Model,
     source: str,
@@ -161,35 +169,35 @@ def pruning_curve(
         seed: Of these.
 
     Raises:
-        CircuitError: If scores do not fit the source, or a number to keep is out of range.
+        CircuitError: If scores do not fit the source, a number to keep is out of range, or the
+            images are none, see `checked_images`.
         SiteError: If a site is unknown.
         UnitError: If there is no such channel.
     """
+    images, channel = checked_images(model, images), as_channel(channel)
     count = model.site_table().resolve(source).channels
-    if scores.shape != (count,):
-        raise CircuitError(f"{source!r} has {count} units, got scores of shape {scores.shape}")
-    for k in keep:
-        if not 1 <= k <= count:
-            raise CircuitError(f"cannot keep {k} of {count} inputs; give numbers from 1 to {count}")
+    _check_scores(scores, keep, count, source)
     layers = layers_into(model, target, source)
     first = model.site_table().resolve(target).span[0]
-    images = images.to(model.device)
-    with torch.no_grad():
-        full = model.record(images, [target])[target]
-    places = None if where == "sum" else places_of(full, channel, where)
+    batches = images.split(BATCH)
+    places: list[Tensor | None] = []
 
-    def read(activation: Tensor) -> Tensor:
-        if places is None:
-            return read_unit(activation, channel, "sum")
-        return activation[:, channel].flatten(1).gather(1, places[:, None])[:, 0]
+    def read() -> Tensor:
+        with torch.no_grad():
+            found = [model.record(batch, [target])[target] for batch in batches]
+        check_channel(found[0], channel)
+        places.extend(places_of(each, channel, where) for each in found[len(places) :])
+        values = [read_at(each, channel, at) for each, at in zip(found, places, strict=True)]
+        return torch.cat(values)
+
+    full = read()
 
     def kept(order: Sequence[int], k: int) -> float:
         gone = sorted(order[k:])
         if not gone:
-            return correlation(read(full), read(full))
-        with swapped_weights(_without(layers, first + channel, gone)), torch.no_grad():
-            found = model.record(images, [target])[target]
-        return correlation(read(found), read(full))
+            return correlation(full, full)
+        with swapped_weights(_without(layers, first + channel, gone)):
+            return correlation(read(), full)
 
     ranked = torch.argsort(scores, descending=True, stable=True).tolist()
     generator = random.Random(seed)
@@ -201,11 +209,18 @@ def pruning_curve(
     )
 
 
+def _check_scores(scores: object, keep: Sequence[int], count: int, source: str) -> None:
+    fits = isinstance(scores, Tensor) and scores.shape == (count,)
+    if not isinstance(scores, Tensor) or not fits:
+        told = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise CircuitError(f"{source!r} has {count} units, got scores of shape {told}")
+    if scores.isnan().any():
+        raise CircuitError(f"scores of {source!r} hold NaN, which has no rank; give numbers")
+    for k in keep:
+        if not 1 <= k <= count:
+            raise CircuitError(f"cannot keep {k} of {count} inputs; give numbers from 1 to {count}")
+
+
 def _without(layers: Sequence[Layer], channel: int, gone: Sequence[int]) -> list[WeightChange]:
     masks = [(layer, layer.mask([channel], gone)) for layer in layers]
-    return [
-        WeightChange(
-            layer.name, layer.parameter, mask, mask, layer.parameter.detach().masked_fill(mask, 0)
-        )
-        for layer, mask in masks
-    ]
+    return [WeightChange(layer.name, layer.parameter, mask, mask) for layer, mask in masks]

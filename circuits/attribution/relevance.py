@@ -14,11 +14,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.ablation.activation_hooks import changed_sites
-from circuits.attribution.unit_reading import Where, check_channel, places_of
+from circuits.tracing.given_images import BATCH, checked_images, joined
+from circuits.tracing.unit_reading import (
+    Where,
+    as_channel,
+    as_channels,
+    check_channel,
+    one_place,
+    pre_site,
+    read_at,
+)
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model
-from featviz.sites import pre_activation_name
 
 _TOLERANCE = 1e-3
 
@@ -50,6 +58,7 @@ class Relevance:
         return relevance / relevance.abs().sum(1, keepdim=True).clamp(min=1e-30)
 
 
+@own_settings()
 def conditional_relevance(
     model: Model,
     sites: Sequence[str],
@@ -75,29 +84,49 @@ def conditional_relevance(
 
     Raises:
         CircuitError: If there are fewer than two sites, a condition names another site, the sum is
-            asked for, or relevance is not conserved between two sites.
+            asked for, relevance is not conserved between two sites, or the images are none, see
+            `checked_images`.
         SiteError: If a site is unknown.
         UnitError: If there is no such channel.
     """
-    conditions = dict(conditions or {})
-    _check(sites, conditions, where)
-    with own_settings():
-        images = images.to(model.device)
-        with torch.no_grad():
-            found = model.record(images, list(sites))
-        check_channel(found[sites[-1]], channel)
-        last = found[sites[-1]]
-        places = places_of(last, channel, where)
-        value = last[:, channel].flatten(1).gather(1, places[:, None])[:, 0]
-        current = torch.zeros_like(last)
-        current[:, channel].flatten(1).scatter_(1, places[:, None], value[:, None])
-        result = Relevance(value=value.cpu(), maps={sites[-1]: current.cpu()})
-        for source, target in reversed(list(pairwise(sites))):
-            if target in conditions:
-                current, cut = _kept(current, conditions[target], target)
-                result.excluded[target] = cut.cpu()
-            current, rest = _step(model, images, source, target, found[source], current)
-            result.maps[source], result.rest[source] = current.cpu(), rest.cpu()
+    kept = {site: as_channels(units) for site, units in dict(conditions or {}).items()}
+    _check(sites, kept, where)
+    images, channel = checked_images(model, images), as_channel(channel)
+    parts = [_of_batch(model, sites, channel, batch, where, kept) for batch in images.split(BATCH)]
+    return Relevance(
+        value=torch.cat([part.value for part in parts]),
+        maps=joined(part.maps for part in parts),
+        rest=joined(part.rest for part in parts),
+        excluded=joined(part.excluded for part in parts),
+    )
+
+
+def _of_batch(
+    model: Model,
+    sites: Sequence[str],
+    channel: int,
+    images: Tensor,
+    where: Where,
+    conditions: Mapping[str, Sequence[int]],
+) -> Relevance:
+    with torch.no_grad():
+        found = model.record(images, list(sites))
+    last = found[sites[-1]]
+    check_channel(last, channel)
+    places = one_place(last, channel, where)
+    value = read_at(last, channel, places)
+    current = torch.zeros_like(last)
+    flat = value.new_zeros(len(last), last[0, 0].numel()).scatter(
+        1, places[:, None], value[:, None]
+    )
+    current[:, channel] = flat.view_as(current[:, channel])
+    result = Relevance(value=value.cpu(), maps={sites[-1]: current.cpu()})
+    for source, target in reversed(list(pairwise(sites))):
+        if target in conditions:
+            current, cut = _kept(current, conditions[target], target)
+            result.excluded[target] = cut.cpu()
+        current, rest = _step(model, images, source, target, found[source], current)
+        result.maps[source], result.rest[source] = current.cpu(), rest.cpu()
     return result
 
 
@@ -130,8 +159,7 @@ def _step(
     model: Model, images: Tensor, source: str, target: str, end: Tensor, given: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Share the relevance of a target's units among those of a source, and with the rest."""
-    table = model.site_table((images.shape[2], images.shape[3]))
-    before = pre_activation_name(target) if table.resolve(target).has_pre else target
+    before = pre_site(model, target, (images.shape[2], images.shape[3]))
 
     def run(values: Tensor) -> Tensor:
         with changed_sites(model, {source: lambda _: values.clone()}):

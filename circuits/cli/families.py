@@ -37,7 +37,7 @@ class Words(click.ParamType[tuple[str, ...]]):
 
 
 _EXAMPLES = """\b
-featviz circuit families squeezenet1_1 fire4 -o families.html
+featviz circuit families squeezenet1_1 fire3 -o families.html
 featviz circuit families artificial_curves arcs --json
 featviz circuit families squeezenet1_1 fire4 --by weights --source fire3 --count 12
 featviz circuit families squeezenet1_1 fire4 --branches "1x1=fire4:0-127; 3x3=fire4:128-255"
@@ -123,7 +123,8 @@ def families(
     Units are grouped by the shape of their tuning curves at whatever orientation, or by the
     weights they read, or as a file says. Per unit: preferred orientation, width at half the peak,
     echo, selectivity, family; per family, in which branch of the layer it gathers, against chance.
-    Beside stands how alike shuffled units would be.
+    Beside stands how large groups of random curves are that are as smooth, or of shuffled weights:
+    units of groups no larger are `other`.
     """
     _check_ways(by, file, source, inputs)
     _check_free(output, save, overwrite=overwrite)
@@ -258,6 +259,7 @@ def _document(found: "FamilyMap", output: Path | None) -> dict[str, Any]:
             "within": grouping.within,
             "shuffled_within": list(grouping.shuffled_within),
             "shuffled_largest": list(grouping.shuffled_largest),
+            "networks_largest": list(found.networks),
         },
         "units": [member.row() for member in found.members],
         "page": None if output is None else str(output),
@@ -270,7 +272,7 @@ def _print(found: "FamilyMap", output: Path | None, *, as_json: bool) -> None:
         return
     from circuits.families.page import branch_text, control_text, facts
 
-    every = ("expected", "preferred", "FWHM", "echo", "selectivity", "stimulus")
+    every = ("expected", "preferred", "mean", "FWHM", "echo", "selectivity", "stimulus")
     known = [(member, dict(facts(member))) for member in found.members]
     heads = tuple(head for head in every if any(head in values for _, values in known))
     rows = [

@@ -1,29 +1,32 @@
 """`featviz circuit graph`: the circuit of a unit as a page, a picture or a file."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from circuits.cli.graph_output import Proof, check_output, print_graph, write_graph
 from featviz.cli.loading import load_model, model_options
-from featviz.cli.output import json_option, print_json, print_table, prints_to_stderr
-from featviz.errors import CircuitError, OutputError
+from featviz.cli.output import json_option, prints_to_stderr
+from featviz.errors import CircuitError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from circuits.graphs.check import CircuitCheck
+    from circuits.families.family import Family
+    from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
     from featviz.models import Model
 
-FORMATS = (".html", ".svg", ".png", ".json")
+# Those of circuits.graphs.gate_agreement, which would import torch.
+_COMPARED = ("identity", "positive_top", "attribution")
 _EXAMPLES = """\b
 featviz circuit graph squeezenet1_1 fire4:141 --depth 3 -o circuit.html
 featviz circuit graph artificial_curves arcs:6 --depth 3 --keep 8 -o circuit.html
 featviz circuit graph squeezenet1_1 fire4:141 --score weights --gates positive_top -o circuit.svg
+featviz circuit graph squeezenet1_1 fire4:141 --gates positive_top,identity,data_mean
 featviz circuit graph squeezenet1_1 fire4:141 --images photos/ -o circuit.json
+featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; down=arcs:6-11"
 """
 
 
@@ -56,12 +59,20 @@ featviz circuit graph squeezenet1_1 fire4:141 --images photos/ -o circuit.json
 )
 @click.option(
     "--gates",
-    default="identity",
+    metavar="GATES,...",
+    default=",".join(_COMPARED),
     show_default=True,
-    help="Policy between sites that are not adjacent; see 'featviz circuit expand'.",
+    help="Policy between sites that are not adjacent, then those that it is compared with; see "
+    "'featviz circuit expand'. One alone is compared with the default ones.",
 )
 @click.option(
     "--through", metavar="SITE,SITE", help="Sites it may run through. [those 'featviz sites' lists]"
+)
+@click.option(
+    "--families",
+    metavar="FILE|NAME=UNITS;...",
+    help="Draw the units of each family as one node; a file as 'featviz circuit families --save' "
+    "writes it, or text.",
 )
 @click.option(
     "--images",
@@ -110,6 +121,7 @@ def graph(
     score: str,
     gates: str,
     through: str | None,
+    families: str | None,
     images: Path | None,
     image_count: int,
     check: bool,
@@ -123,63 +135,110 @@ def graph(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what UNIT (SITE:CHANNEL) of MODEL is built from, column by column, and check it.
+    """Show what UNIT (SITE:CHANNELS) of MODEL is built from, column by column, and check it.
 
     Each unit keeps its strongest inputs from the sites before; red excites, blue inhibits. Between
-    adjacent sites the kernels are the network's own; otherwise they are expanded under --gates.
+    adjacent sites the kernels are the network's own; otherwise they are expanded under the first of
+    the --gates, and how far the others agree with it is always shown.
+    Units of one of the --families are drawn as one node: it reads as its units do on average, and
+    is read as their sum.
 
     The check silences all other units of the sites and says how far the unit stays itself, beside
-    as many units at random and beside circuits of a network with shuffled weights. It is on unless
-    --no-check: a picture alone proves nothing. Without --images it uses arcs and lines, which say
-    nothing about units that see something else.
+    as many units at random and beside circuits of networks with shuffled and with random weights.
+    It is on unless --no-check: a picture alone proves nothing. Without --images it uses arcs and
+    lines, which say nothing about units that see something else.
     """
-    _check_output(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
+    named, policies = _families(families), _policies(gates)
     from circuits.graphs.building import build_graph
     from circuits.graphs.check import check_circuit
 
     sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
-    wants = check or score == "contribution" or images is not None or gates in _IMAGE_GATES
-    given, told = _pictures(loaded, unit, images, image_count) if wants else (None, "")
+    needs = check or score == "contribution" or _needs_images(policies[0])
+    given, told = _pictures(loaded, unit, images, image_count, needed=needs)
     sites = None if through is None else [site.strip() for site in through.split(",")]
-    ways: Any = {"score": score, "gates": gates, "images": given, "sites": sites, **sizes}
+    ways: Any = {"score": score, "gates": policies[0], "images": given, "sites": sites, **sizes}
 
     def build(network: "Model", name: str) -> "CircuitGraph":
         return build_graph(network, name, **ways)
 
     with prints_to_stderr():
         found = build(loaded, unit)
+        shown = _joined(found, named, loaded)
         checked = None
         if check and given is not None:
             how: dict[str, Any] = {"told": told, "ablation": ablation, "seed": seed}
             how["region"] = "center" if images is None else "map"
             checked = check_circuit(loaded, found, given, rebuild=build, **how)
+        proof = Proof(checked, _agreement(loaded, found, given, policies, sizes["keep"], seed))
         if output is not None:
-            drawn = None if no_images else (steps, seed)
-            _write(output, _dressed(loaded, found, drawn, quiet=quiet), checked, theme)
-    _print(found, checked, output, as_json=as_json)
+            dressed = _dressed(loaded, found, None if no_images else (steps, seed), quiet=quiet)
+            write_graph(output, _joined(dressed, named, loaded), proof, theme)
+    print_graph(shown, proof, output, as_json=as_json)
 
 
 _SIZES = ("depth", "keep", "width", "threshold")
-_IMAGE_GATES = ("data_mean", "attribution")
 
 
-def _check_output(output: Path | None, *, overwrite: bool) -> None:
-    """Refuse outputs of unknown kinds, or that are there already, before anything is computed."""
-    if output is None:
-        return
-    if output.suffix.lower() not in FORMATS:
-        raise OutputError(
-            f"{str(output)!r} is of no known kind; end its name in {', '.join(FORMATS)}"
-        )
-    if output.is_dir():
-        raise OutputError(f"{str(output)!r} is a folder; name a file in it")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{str(output)!r} exists already; choose another or pass --overwrite")
+def _policies(text: str) -> list[str]:
+    """Return the policies of `--gates`, each once."""
+    from circuits.expansion.gates import check_gates
+
+    found: list[str] = [check_gates(name.strip()) for name in text.split(",")]
+    if len(set(found)) < len(found):
+        raise CircuitError(f"--gates {text!r} names a policy twice; name each once")
+    return found
 
 
-def _pictures(model: "Model", unit: str, folder: Path | None, count: int) -> "tuple[Tensor, str]":
-    """Return photographs, or else stimuli at the unit's scale, and what they are."""
+def _needs_images(gates: str) -> bool:
+    from circuits.expansion.gates import NEEDS_IMAGES
+
+    return gates in NEEDS_IMAGES
+
+
+def _agreement(
+    model: "Model",
+    found: "CircuitGraph",
+    images: "Tensor | None",
+    policies: list[str],
+    top: int,
+    seed: int,
+) -> "GateAgreement":
+    """Return how far the other policies agree with the first; one alone meets the default ones."""
+    from circuits.graphs.gate_agreement import gate_agreement
+
+    others = policies[1:] or _COMPARED
+    return gate_agreement(model, found, images, gates=others, top=top, seed=seed)
+
+
+def _joined(
+    found: "CircuitGraph", families: "list[Family] | None", model: "Model"
+) -> "CircuitGraph":
+    from circuits.graphs.family_nodes import with_families
+
+    return found if families is None else with_families(found, families, model=model)
+
+
+def _families(text: str | None) -> "list[Family] | None":
+    """Read families from a file, or as text if it is none and has an equals sign."""
+    from circuits.families.family import parse_families, read_families
+
+    if text is None:
+        return None
+    if "=" in text and not Path(text).is_file():
+        return parse_families(text)
+    return read_families(Path(text))
+
+
+def _pictures(
+    model: "Model", unit: str, folder: Path | None, count: int, *, needed: bool
+) -> "tuple[Tensor | None, str]":
+    """Return photographs, or else stimuli at the unit's scale, and what they are.
+
+    None if none are needed and there can be none: stimuli are RGB. The gates that want images are
+    then not compared, which is said.
+    """
     import torch
 
     from circuits.cli.weights import pick_units
@@ -187,6 +246,8 @@ def _pictures(model: "Model", unit: str, folder: Path | None, count: int) -> "tu
     from featviz.metrics import PictureFolder
 
     site, _ = pick_units(model, unit)
+    if folder is None and model.spec.channels != 3 and not needed:
+        return None, ""
     if folder is None:
         try:
             found = probe_images(model, site)
@@ -211,57 +272,3 @@ def _dressed(
     if drawn is None:
         return tuned
     return with_images(tuned, model, steps=drawn[0], seed=drawn[1], progress=not quiet)
-
-
-def _write(output: Path, found: "CircuitGraph", checked: "CircuitCheck | None", theme: Any) -> None:
-    from circuits.graphs.draw import graph_to_svg
-    from circuits.graphs.draw_png import graph_picture
-    from circuits.graphs.page import write_graph_page
-    from featviz.images import make_folder, png_bytes, write_file
-
-    make_folder(output.parent)
-    kind = output.suffix.lower()
-    if kind == ".html":
-        command = shlex.join(["featviz", *sys.argv[1:]])
-        write_graph_page(output, found, check=checked, command=command)
-    elif kind == ".svg":
-        write_file(output, graph_to_svg(found).encode())
-    elif kind == ".png":
-        write_file(output, png_bytes(graph_picture(found, theme=theme)))
-    else:
-        write_file(output, found.to_json().encode())
-
-
-def _print(
-    found: "CircuitGraph",
-    checked: "CircuitCheck | None",
-    output: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from circuits.graphs.check import HEADS, check_document, check_rows, check_text
-    from circuits.graphs.graph_json import graph_document
-
-    if as_json:
-        document = graph_document(found)
-        for node in document["nodes"]:
-            # Pictures are for the file; a terminal has no use for them.
-            del node["image"]
-        verdict = None if checked is None else check_document(checked)
-        print_json({"file": None if output is None else str(output), "check": verdict, **document})
-        return
-    rows = [
-        [edge.target, edge.source, f"{edge.weight:+.4g}", f"{edge.positive:+.4g}",
-         f"{edge.negative:+.4g}"]
-        for node in reversed(found.nodes) for edge in found.inputs(node.id)
-    ]  # fmt: skip
-    click.echo(repr(found))
-    print_table(["unit", "input", found.meta["score"], "kernel +", "kernel -"], rows)
-    for line in found.meta["approximated"].splitlines():
-        click.echo(f"  {line}")
-    if checked is not None:
-        click.echo()
-        print_table(HEADS, check_rows(checked))
-        click.echo(check_text(checked))
-    if output is not None:
-        click.echo(str(output))

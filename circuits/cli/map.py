@@ -61,12 +61,15 @@ def map_command(
     each count stands that of the same network with shuffled weights: what is no larger, chance
     finds too.
     """
-    if not photographs:
-        raise CircuitError("photographs check what stimuli say; give some, -p FILE -p FILE")
     _check_free(output, overwrite=overwrite)
     from circuits.kinds.network_map import map_network
 
     loaded = load_model(model, **options)
+    table = loaded.site_table()
+    for site in sites:
+        table.resolve(site)
+    if not photographs:
+        raise CircuitError("photographs check what stimuli say; give some, -p FILE -p FILE")
     with prints_to_stderr():
         found = map_network(
             loaded,

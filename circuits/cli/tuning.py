@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 STIMULI = (
     "curve", "circle", "line", "angle", "corner", "edge", "grating", "high_low", "color_pair"
 )  # fmt: skip
+_PAGE_SUFFIXES = {".html", ".htm"}
 _PAGE_NAME = "tuning.html"
 _COLUMNS = (
     ("unit", "unit", "{}"),
@@ -100,7 +101,7 @@ def tuning(
     selectivity, 0 to 1. Beside stands the same for the network with shuffled weights.
     """
     page = None if output is None else _page_path(output, overwrite=overwrite)
-    from circuits.tuning.controls import shuffled
+    from circuits.controls import shuffled
     from circuits.tuning.measuring import measure_tuning
     from circuits.tuning.report import summarise, tuning_row
 
@@ -151,9 +152,15 @@ def _page_path(output: Path, *, overwrite: bool) -> Path:
     """Return where the page goes, before anything is computed.
 
     Raises:
-        OutputError: If a file is there and may not be replaced, or the folder is none.
+        OutputError: If a file is there and may not be replaced, the folder is none, or the name is
+            that of another kind of file.
     """
-    page = output if output.suffix.lower() in {".html", ".htm"} else output / _PAGE_NAME
+    page = output if output.suffix.lower() in _PAGE_SUFFIXES else output / _PAGE_NAME
+    if page != output and output.suffix and not output.is_dir():
+        raise OutputError(
+            f"{str(output)!r} is neither a page nor a folder that exists; write FILE.html, or a "
+            "folder's name without a dot, which gets tuning.html and tuning.json"
+        )
     files = [page] if page == output else [page, page.with_suffix(".json")]
     for file in files:
         if file.exists() and not overwrite:

@@ -17,7 +17,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from circuits.expansion.canvas import Bank, NotComposableError, Pair
-from circuits.tracing.operations import ACTIVATIONS, LRN, UNCHANGED, Operation, Ref, cat_axis
+from circuits.tracing.operations import (
+    ACTIVATIONS,
+    BATCH_NORMS,
+    LRN,
+    UNCHANGED,
+    Operation,
+    Ref,
+    cat_axis,
+    has_own_statistics,
+    rounds,
+)
 
 PoolScale = Literal["average", "keep_l2", "keep_max"]
 Clamp = Literal["none", "top", "all"]
@@ -178,16 +188,11 @@ def _matrix(step: Step) -> Passed:
     yield step.source, replace(step.bank, kernel=kernel, fresh=False)
 
 
-@rule(
-    "native_batch_norm",
-    "cudnn_batch_norm",
-    "miopen_batch_norm",
-    "_native_batch_norm_legit_no_training",
-)
+@rule(*BATCH_NORMS)
 def _batch_norm(step: Step) -> Passed:
     gamma, variance = step.arg(1, "weight"), step.arg(4, "running_var")
-    if variance is None or step.slot != 0:
-        raise step.refuse("it has no running statistics, so it depends on the other images")
+    if has_own_statistics(step.operation) or step.slot != 0:
+        raise step.refuse("it normalises by its own images, not by running statistics")
     eps = step.operation.args[-1]
     scale = (step.weights(variance) + eps).rsqrt()
     if gamma is not None:
@@ -244,6 +249,8 @@ def _product(step: Step) -> Passed:
         operands = (*operands, -1.0)
     if step.operation.name == "div" and not isinstance(operands[0], Ref):
         raise step.refuse("it divides by an activation")
+    if rounds(step.operation):
+        raise step.refuse("it rounds to whole numbers")
     if step.before != step.after:
         raise step.refuse("it changes the shape")
     factor = next(x for x in operands if not isinstance(x, Ref))

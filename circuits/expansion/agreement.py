@@ -99,7 +99,7 @@ def compare_gates(
         lrn_at: See `expand`.
         pool: See `expand`.
         times_activation: See `expand`.
-        method: See `expand`; policies that need composition, or images, go their own way.
+        method: See `expand`; `attribution` always takes gradients.
         size: See `expand`.
         top: How many of the strongest inputs to compare.
         seed: Decides how inputs are shuffled for the baseline.
@@ -120,7 +120,7 @@ def compare_gates(
             lrn_at=lrn_at,
             pool=pool,
             times_activation=times_activation,
-            method=method,
+            method="auto" if policy == "attribution" else method,
             size=size,
         )
         for policy in gates

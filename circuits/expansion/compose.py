@@ -6,8 +6,9 @@ memory together.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ import circuits.expansion.adjoint_shapes  # noqa: F401 - its rules enter the tab
 from circuits.expansion.adjoints import Passage, Step, pass_back
 from circuits.expansion.canvas import Bank, NotComposableError, Pair
 from circuits.tracing.opgraph import End, OpGraph
+from circuits.tracing.unit_reading import as_channels
 from featviz.errors import CircuitError
 
 MAX_BYTES = 2**31
@@ -107,15 +109,15 @@ def compose(
     return result
 
 
-def pick_channels(graph: OpGraph, units: Sequence[int] | None) -> tuple[int, ...]:
+def pick_channels(graph: OpGraph, units: Iterable[SupportsIndex] | None) -> tuple[int, ...]:
     """Return the channels of the target that are asked for, each once; None asks for all.
 
     Raises:
-        CircuitError: If there is no such channel, or none is asked for.
+        CircuitError: If there is no such channel, one is no whole number, or none is asked for.
     """
     count = graph.target.channels
-    channels = tuple(range(count)) if units is None else tuple(dict.fromkeys(units))
-    wrong = [c for c in channels if not (isinstance(c, int) and 0 <= c < count)]
+    channels = tuple(dict.fromkeys(as_channels(range(count) if units is None else units)))
+    wrong = [c for c in channels if not 0 <= c < count]
     if wrong or not channels:
         raise CircuitError(
             f"no channel {wrong[0] if wrong else 'at all'} in {graph.target.name!r}, which has "

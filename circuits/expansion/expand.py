@@ -4,18 +4,17 @@
 
 Records the operations between (opgraph.py), passes kernels back through them (compose.py) under a
 gate policy (gates.py); where an operation has no rule, takes gradients instead (vjp.py) and says
-so. What comes is read by agreement.py, factor.py, graph.py and draw.py.
+so. What comes is read by agreement.py, factoring/, graph.py and draw.py.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.expansion.adjoints import Passage, PoolScale
+from circuits.expansion.adjoints import Passage
 from circuits.expansion.canvas import NotComposableError
 from circuits.expansion.compose import (
     Reach,
@@ -29,14 +28,22 @@ from circuits.expansion.gates import (
     Gates,
     NormPoint,
     check_gates,
+    check_norm_point,
     check_pool,
     list_notes,
     make_passage,
 )
+from circuits.expansion.image_groups import (
+    checked_groups,
+    count_images,
+    point_notes,
+    together,
+    traced_at,
+)
 from circuits.expansion.observed import Images, observe
-from circuits.expansion.vjp import field_reach, needs_point, vjp
+from circuits.expansion.vjp import field_reach, find_points, vjp
 from circuits.expansion.weight_map import WeightMap
-from circuits.tracing.operations import ACTIVATIONS, LRN
+from circuits.tracing.operations import ACTIVATIONS, LRN, Operation
 from circuits.tracing.opgraph import OpGraph, record_between
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
@@ -79,15 +86,18 @@ def expand(
         gates: What activation functions let through, see gates.py.
         images: RGB (or the network's own channels), 0..1, for `data_mean`, `attribution` and
             `lrn_at="mean"`, and where an operation can only be linearised at an image; for
-            `attribution` perhaps a mapping from channel to its own images.
+            `attribution` perhaps a mapping from channel to its own images. They run at their own
+            size.
         lrn_at: Activation of every channel at which local response norms are linearised; `mean`:
             the mean of each channel over the images; None: 0, where they only scale.
         pool: Weight of the n cells of a max pool: 1/n (`average`), 1/sqrt(n) (`keep_l2`), 1
             (`keep_max`). With 1/n a way through a pool seems weaker than one without.
         times_activation: For `attribution`: multiply gradients by the source's activation.
         method: `compose`, `vjp` for gradients through the network (slower; for checks), or `auto`:
-            composition, and gradients where an operation has no rule.
-        size: Image size to trace at, height and width in px; None for the model's own.
+            composition, and gradients where an operation has no rule. `attribution` always takes
+            gradients.
+        size: Image size to trace at, height and width in px; None for the model's own, or for the
+            images' if kernels end with the map and images decide them.
 
     Returns:
         Kernels of float32, or of float64 for a network of float64, on the CPU. Their `notes` say
@@ -95,8 +105,8 @@ def expand(
 
     Raises:
         CircuitError: If the sites have no weights between them, an operation allows neither
-            composition nor gradients under these gates, images are missing, or the result would
-            be too large.
+            composition nor gradients under these gates, images are missing or none (see
+            `checked_images`) or of another size than asked for, or the result would be too large.
         SiteError: If a site is unknown.
         ModelError: If the network cannot run.
 
@@ -105,58 +115,101 @@ def expand(
         are its expanded weights, without their crop.
     """
     policy, weight = check_gates(gates), check_pool(pool)
+    check_norm_point(lrn_at)
+    if policy == "attribution" and method == "compose":
+        raise CircuitError("attribution gates take gradients; leave method='compose' out")
     with own_settings(), kept_memory():
-        graph = record_between(model, source, target, size=size)
-        channels = pick_channels(graph, units)
-        where, refusal = _reach(graph, method)
-        check_size(graph, channels, where)
-        notes = list_notes(graph, policy, lrn_at=lrn_at, pool=weight)
+        images = checked_groups(model, images)
+        way = _way(model, source, target, policy, images, method=method, size=size)
+        channels = pick_channels(way.graph, units)
+        check_size(way.graph, channels, way.where)
+        notes = list_notes(way.graph, policy, lrn_at=lrn_at, pool=weight)
         if policy == "attribution":
             by: Literal["compose", "vjp"] = "vjp"
             kernel, told = _observed(
-                model, graph, channels, images, where=where, times_activation=times_activation
+                model, way, channels, images, times_activation=times_activation
             )
-            notes += told
         else:
-            passage = _passage(model, graph, policy, images, lrn_at=lrn_at, pool=weight)
-            kernel, by = _kernels(
-                model, graph, channels, passage, where, images, refusal, method=method
+            everything = together(images)
+            passage = make_passage(
+                model, way.graph, policy, images=everything, lrn_at=lrn_at, pool=weight
             )
-            if by == "vjp" and refusal is not None:
-                notes.append(f"by gradients at the central position, not composed: {refusal}")
-        if refusal is not None:
+            kernel, by, told = _kernels(model, way, channels, passage, everything)
+        where = way.where
+        if way.refusal is not None:
             kernel, where = _trimmed(kernel, where)
     return WeightMap(
         kernel=kernel.detach(),
         source=source,
         target=target,
-        sources=tuple(range(graph.source.channels)),
+        sources=tuple(range(way.graph.source.channels)),
         targets=channels,
         stride=where.stride,
         offset=where.offset,
         gates=policy,
         method=by,
-        notes=tuple(notes),
+        notes=(*notes, *told),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """What lies between the sites, and how weights pass back through it."""
+
+    graph: OpGraph
+    where: Reach
+    refusal: NotComposableError | None
+    """Why it cannot be composed."""
+    points: list[Operation]
+    """What gradients take as it is at the images; empty where it is composed."""
+    by: Literal["compose", "vjp"]
+
+
+def _way(
+    model: Model,
+    source: str,
+    target: str,
+    policy: Gates,
+    images: Images | None,
+    *,
+    method: str,
+    size: tuple[int, int] | None,
+) -> _Way:
+    """Record what lies between, at the size of the images where they and the map decide."""
+    graph = record_between(model, source, target, size=size)
+    where, refusal = _reach(graph, method)
+    by: Literal["compose", "vjp"] = "vjp"
+    if method != "vjp" and refusal is None and policy != "attribution":
+        by = "compose"
+    points = find_points(graph, _PASSED) if by == "vjp" else []
+    if images is not None and where.pinned and (points or policy == "attribution"):
+        graph = traced_at(model, graph, images, size)
+        where, refusal = _reach(graph, method)
+    return _Way(graph, where, refusal, points, by)
 
 
 def _observed(
     model: Model,
-    graph: OpGraph,
+    way: _Way,
     channels: tuple[int, ...],
     images: Images | None,
     *,
-    where: Reach,
     times_activation: bool,
 ) -> tuple[Float[Tensor, "o i kh kw"], list[str]]:
     """Return kernels with the true gates at the images, and which targets were silent there."""
     if images is None:
         raise CircuitError("attribution gates need images [n c h w] in 0..1; give some")
-    _check_images(images)
     kernel, silent = observe(
-        model, graph, channels, images, where=where, times_activation=times_activation
+        model, way.graph, channels, images, where=way.where, times_activation=times_activation
     )
-    return kernel, _silent_notes(silent, images)
+    notes = _silent_notes(silent, images)
+    still = [c for c, own in zip(channels, kernel, strict=True) if not own.any()]
+    if unread := [c for c in still if silent[c] < count_images(images, c)]:
+        notes.append(
+            f"active, but not by {way.graph.source.name} on any image, so without weights: "
+            + ", ".join(map(str, unread))
+        )
+    return kernel, notes
 
 
 def _trimmed(kernel: Tensor, where: Reach) -> tuple[Tensor, Reach]:
@@ -185,70 +238,42 @@ def _reach(graph: OpGraph, method: str) -> tuple[Reach, NotComposableError | Non
         return field_reach(graph), error
 
 
-def _check_images(images: Images) -> None:
-    for group in images.values() if isinstance(images, Mapping) else (images,):
-        if group.dim() != 4 or not group.isfinite().all():
-            raise CircuitError(
-                f"images must be [n c h w] and finite, 0..1; got shape {tuple(group.shape)}"
-            )
-
-
 def _silent_notes(silent: dict[int, int], images: Images) -> list[str]:
     quiet = {c: n for c, n in silent.items() if n}
-    total = {c: len(images[c] if isinstance(images, Mapping) else images) for c in silent}
-    dead = [c for c, n in quiet.items() if n == total[c]]
+    dead = [c for c, n in quiet.items() if n == count_images(images, c)]
     notes = [f"{len(quiet)} targets were silent on some of the images"] if quiet else []
     if dead:
         notes.append(f"silent on all images, so without weights: {', '.join(map(str, dead))}")
     return notes
 
 
-def _passage(
-    model: Model,
-    graph: OpGraph,
-    gates: Gates,
-    images: Images | None,
-    *,
-    lrn_at: NormPoint,
-    pool: PoolScale,
-) -> Passage:
-    if isinstance(images, Mapping):
-        images = torch.cat(list(images.values()))
-    if images is not None:
-        _check_images(images)
-    return make_passage(model, graph, gates, images=images, lrn_at=lrn_at, pool=pool)
-
-
 def _kernels(
     model: Model,
-    graph: OpGraph,
+    way: _Way,
     channels: tuple[int, ...],
     passage: Passage,
-    where: Reach,
-    images: Images | None,
-    refusal: NotComposableError | None,
-    *,
-    method: str,
-) -> tuple[Float[Tensor, "o i kh kw"], Literal["compose", "vjp"]]:
+    images: Float[Tensor, "n c h w"] | None,
+) -> tuple[Float[Tensor, "o i kh kw"], Literal["compose", "vjp"], list[str]]:
     """Compose, or take gradients where that is asked for or the only way."""
-    if method != "vjp" and refusal is None:
-        dtype = kernel_dtype(graph)
-        return compose(
-            graph, channels, passage, dtype=dtype, device=model.device, where=where
-        ), "compose"
+    if way.by == "compose":
+        dtype = kernel_dtype(way.graph)
+        kernel = compose(
+            way.graph, channels, passage, dtype=dtype, device=model.device, where=way.where
+        )
+        return kernel, "compose", []
     if passage.clamp != "none":
         raise CircuitError(
-            f"clamped weights need composition{f', but {refusal}' if refusal else ''}; use gates "
-            "'identity', 'data_mean' or 'attribution' here"
+            f"clamped weights need composition{f', but {way.refusal}' if way.refusal else ''}; "
+            "use gates 'identity', 'data_mean' or 'attribution' here"
         )
-    point = needs_point(graph, _PASSED)
-    if point is not None and images is None:
+    if way.points and images is None:
         raise CircuitError(
-            f"{point} is not linear, so its weights depend on the image: give images at which to "
-            "linearise it"
+            f"{way.points[0]} is not linear, so its weights depend on the image: give images at "
+            "which to linearise it (featviz circuit expand --images FOLDER)"
         )
-    if isinstance(images, Mapping):
-        images = torch.cat(list(images.values()))
-    return vjp(
-        model, graph, channels, passage, where=where, images=images if point else None
-    ), "vjp"
+    points = images if way.points else None
+    kernel = vjp(model, way.graph, channels, passage, where=way.where, images=points)
+    told = point_notes(way.points, images)
+    if way.refusal is not None:
+        told.append(f"by gradients at the central position, not composed: {way.refusal}")
+    return kernel, "vjp", told

@@ -11,6 +11,7 @@ No policy is the truth: a kernel through gates depends on the image. compare_gat
 (agreement.py) tells how much the choice matters.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, get_args
@@ -61,6 +62,17 @@ def check_gates(name: str) -> Gates:
     raise CircuitError(
         f"unknown gates {name!r}{did_you_mean(str(name), GATES)} choose one of {', '.join(GATES)}"
     )
+
+
+def check_norm_point(at: object) -> None:
+    """Check the activation at which local response norms are linearised.
+
+    Raises:
+        CircuitError: If it is no finite number, `mean` or None.
+    """
+    number = isinstance(at, int | float) and not isinstance(at, bool) and math.isfinite(at)
+    if not (at is None or at == "mean" or number):
+        raise CircuitError(f"lrn_at must be a finite number, 'mean' or None, got {at!r}")
 
 
 def make_passage(

@@ -6,15 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.expansion.compose import Reach
+from circuits.expansion.compose import Reach, kernel_dtype
 from circuits.expansion.live import run_live
-from circuits.expansion.vjp import cut_window
+from circuits.expansion.vjp import cut_windows
 from circuits.tracing.opgraph import OpGraph
+from circuits.tracing.unit_reading import flat_unit
 from featviz.errors import CircuitError
 from featviz.models import Model
 
 _BATCH = 8
-Images = Float[Tensor, "n c h w"] | Mapping[int, Float[Tensor, "n c h w"]]
+Images = Float[Tensor, "n c h w"] | Mapping[int, Float[Tensor, "_ c _ _"]]
 
 
 def observe(
@@ -38,8 +39,8 @@ def observe(
             source contributed, not what it could.
 
     Returns:
-        Kernels on the CPU, and for each channel the number of images on which it was silent: its
-        gradient there is zero.
+        Kernels on the CPU, and for each channel the number of images on which it was silent: 0
+        everywhere, and no gradient to follow.
 
     Raises:
         CircuitError: If there is no image for a channel.
@@ -49,6 +50,9 @@ def observe(
         if isinstance(images, Mapping)
         else [(images, channels)]
     )
+    dtype = kernel_dtype(graph)
+    first = graph.source.span[0]
+    mine = slice(first, first + graph.source.channels)
     kernels: dict[int, Tensor] = {}
     silent: dict[int, int] = {}
     for group, members in groups:
@@ -56,37 +60,25 @@ def observe(
             raise CircuitError(
                 f"no images for {graph.target.name}:{members[0]}; attribution gates need some"
             )
-        totals = [torch.zeros(())] * len(members)
+        totals = [torch.zeros((), dtype=dtype)] * len(members)
         quiet = [0] * len(members)
         for batch in group.split(_BATCH):
             live = run_live(model, batch, graph, surrogate=None)
             activation = live.source if times_activation else None
             for row, channel in enumerate(members):
-                target = live.target[:, channel].flatten(1)
-                best, place = target.max(1)
-                gradient = live.gradient(best.sum())
+                best, place = flat_unit(live.target, channel).max(1)
+                gradient = live.gradient(best.sum())[:, mine]
+                closed = (gradient.flatten(1) == 0).all(1)
+                quiet[row] += int((closed & (best == 0)).sum())
+                # Half precision would round the sum over images.
+                gradient = gradient.to(dtype)
                 if activation is not None:
-                    gradient = gradient * activation
-                windows = _windows(gradient, place, live.target.shape, graph, where)
+                    gradient = gradient * activation[:, mine].to(dtype)
+                windows = cut_windows(
+                    gradient, place, live.target.shape, where.stride, where.offset, where.extent
+                )
                 totals[row] = totals[row] + windows.sum(0).cpu()
-                quiet[row] += int((gradient.flatten(1) == 0).all(1).sum())
         for row, channel in enumerate(members):
             kernels[channel] = totals[row] / len(group)
             silent[channel] = quiet[row]
     return torch.stack([kernels[c] for c in channels]), silent
-
-
-def _windows(
-    gradient: Tensor, place: Tensor, shape: torch.Size, graph: OpGraph, where: Reach
-) -> Float[Tensor, "n c kh kw"]:
-    """Cut out for each image what its target's position reads."""
-    first = graph.source.span[0]
-    maps = gradient[:, first : first + graph.source.channels]
-    maps = maps if maps.dim() == 4 else maps[:, :, None, None]
-    width = shape[3] if len(shape) == 4 else 1
-    cut = []
-    for k, index in enumerate(place.tolist()):
-        position = divmod(index, width)
-        start = [p * s + o for p, s, o in zip(position, where.stride, where.offset, strict=True)]
-        cut.append(cut_window(maps[k : k + 1], start, where.extent))
-    return torch.cat(cut)

@@ -52,7 +52,7 @@ def raw_weights(
             raise CircuitError(
                 f"{source!r} and {target!r} in {model.name!r} are not adjacent: {blame} lies "
                 "between, which is not linear; circuits.expand (featviz circuit expand) passes it "
-                "under a gate policy, or choose a source behind it"
+                f"under a gate policy, gradient_times_activation at images, {_advice(model, blame)}"
             )
         channels = pick_channels(graph, units)
         try:
@@ -76,6 +76,16 @@ def raw_weights(
         gates="raw",
         method="raw",
     )
+
+
+def _advice(model: Model, blame: Operation) -> str:
+    """Say how to get a source behind an operation; what forward() calls itself has no site."""
+    if any(True for _ in model.module.get_submodule(blame.path).children()):
+        return (
+            "and it can be made a module of its own (such as torch.nn.ReLU), to be the source; now "
+            "forward() calls a function, which is no site"
+        )
+    return "or choose a source behind it"
 
 
 def first_obstacle(graph: OpGraph) -> Operation | None:

@@ -5,42 +5,62 @@ enlarged until everything that a target reads fits on the source's map: nothing 
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from circuits.expansion.adjoints import Passage
-from circuits.expansion.compose import Reach
+from circuits.expansion.canvas import Pair
+from circuits.expansion.compose import Reach, kernel_dtype
 from circuits.expansion.live import Live, run_live
-from circuits.tracing.operations import UNCHANGED
+from circuits.tracing.operations import (
+    BATCH_NORMS,
+    THROUGH_A_VIEW,
+    UNCHANGED,
+    Operation,
+    Ref,
+    has_own_statistics,
+    rounds,
+)
 from circuits.tracing.opgraph import OpGraph, record_between
 from featviz.errors import CircuitError, ModelError
 from featviz.models import Model
 
 _LARGEST_PX = 4096
 _NO_POINT = UNCHANGED | {
-    *("convolution", "addmm", "mm", "add", "sub", "neg", "cat", "view", "_unsafe_view", "permute"),
+    *("add", "sub", "neg", "cat", "view", "_unsafe_view", "permute"),
     *("transpose", "slice", "select", "split", "split_with_sizes", "roll", "flip", "mean", "sum"),
     *("avg_pool2d", "_adaptive_avg_pool2d", "constant_pad_nd", "upsample_nearest2d"),
-    *("upsample_bilinear2d", "native_batch_norm", "pixel_shuffle", "squeeze", "unsqueeze"),
+    *("upsample_bilinear2d", "pixel_shuffle", "squeeze", "unsqueeze"),
     *("expand", "t", "im2col", "unbind", "channel_shuffle", "native_channel_shuffle"),
+    *("reflection_pad2d", "replication_pad2d", "new_empty", "new_zeros", "empty_like"),
+    *("zeros_like", "copy", "zero", THROUGH_A_VIEW),
 }
 """Linear operations, whose gradient is the same at every image, beside those that are passed."""
 
 
-def needs_point(graph: OpGraph, passed: frozenset[str]) -> str | None:
-    """Return the first operation whose gradient depends on the image; None if none does.
+def find_points(graph: OpGraph, passed: frozenset[str]) -> list[Operation]:
+    """Return the operations whose gradient depends on the image.
 
     Args:
         graph: What lies between.
         passed: Names of operations whose gradient is a surrogate.
     """
-    for operation in graph.operations:
-        if operation.name in {"mul", "div"} and len(operation.inputs) == 1:
-            continue
-        if operation.name not in _NO_POINT | passed:
-            return str(operation)
-    return None
+    return [op for op in graph.operations if op.name not in passed and not _is_affine(op)]
+
+
+def _is_affine(operation: Operation) -> bool:
+    """Tell whether the gradient of an operation is the same at every image."""
+    name, args = operation.name, operation.args
+    if name in {"mul", "div"}:
+        divides_by_constant = name == "mul" or isinstance(args[0], Ref)
+        return len(operation.inputs) == 1 and divides_by_constant and not rounds(operation)
+    if name in {"convolution", "mm", "addmm"}:
+        first = 1 if name == "addmm" else 0
+        return not all(isinstance(factor, Ref) for factor in args[first : first + 2])
+    if name in BATCH_NORMS:
+        return not has_own_statistics(operation)
+    return name in _NO_POINT
 
 
 def field_reach(graph: OpGraph) -> Reach:
@@ -100,12 +120,13 @@ def vjp(
         channels: Of the target.
         passage: What nonlinearities let through; clamped weights are not possible here.
         where: What to cut out.
-        images: Where operations without a surrogate are linearised: the gradients are averaged;
-            None: one image of noise, which is as good as any where all operations are passed.
+        images: Where operations without a surrogate are linearised, at their own size: the
+            gradients are averaged; None: one image of noise, which is as good as any where all
+            operations are passed.
 
     Raises:
-        CircuitError: If the kernels are larger than the source's map at any size that the network
-            takes.
+        CircuitError: If the kernels are larger than the source's map at the size of the images,
+            or without images at any size that the network takes.
     """
     live, position = _large_enough(model, graph, passage, where=where, images=images)
     first = graph.source.span[0]
@@ -115,7 +136,9 @@ def vjp(
         target = live.target[:, channel]
         score = target[:, position[0], position[1]] if target.dim() == 3 else target
         gradient = live.gradient(score.sum())[:, first : first + graph.source.channels]
-        kernels.append(cut_window(_as_map(gradient), start, where.extent).mean(0))
+        # Half precision would round the mean over images.
+        gradient = _as_map(gradient).to(kernel_dtype(graph))
+        kernels.append(cut_window(gradient, start, where.extent).mean(0))
     return torch.stack(kernels).to("cpu")
 
 
@@ -138,6 +161,34 @@ def cut_window(
     return functional.pad(x, pads)  # a negative padding crops
 
 
+def cut_windows(
+    x: Float[Tensor, "n c *map"],
+    places: Int[Tensor, " n"],
+    shape: torch.Size,
+    stride: Pair,
+    offset: Pair,
+    extent: Pair,
+) -> Float[Tensor, "n c kh kw"]:
+    """Return of each image's map the window that one position of a target reads.
+
+    Args:
+        x: The source's maps or vectors.
+        places: Position of the target's flattened map on each image.
+        shape: Of the target's activation.
+        stride: Of the kernels, (y, x).
+        offset: Of the kernels, (y, x).
+        extent: Rows and columns.
+    """
+    maps = _as_map(x)
+    columns = shape[3] if len(shape) == 4 else 1
+    cut = []
+    for k, place in enumerate(places.tolist()):
+        position = divmod(place, columns)
+        start = [p * s + o for p, s, o in zip(position, stride, offset, strict=True)]
+        cut.append(cut_window(maps[k : k + 1], start, extent))
+    return torch.cat(cut) if cut else maps.new_zeros(0, maps.shape[1], *extent)
+
+
 def _large_enough(
     model: Model,
     graph: OpGraph,
@@ -147,27 +198,27 @@ def _large_enough(
     images: Tensor | None,
 ) -> tuple[Live, tuple[int, int]]:
     """Run at the smallest of some sizes at which the central target's window fits the map."""
-    h, w = graph.size
-    if images is None:
-        generator = torch.Generator().manual_seed(0)
-        images = torch.rand(1, model.spec.channels, h, w, generator=generator)
+    h, w = graph.size if images is None else images.shape[2:]
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, model.spec.channels, *graph.size, generator=generator)
     while True:
-        if tuple(images.shape[2:]) != (h, w):
-            images = functional.interpolate(
-                images, size=(h, w), mode="bilinear", align_corners=False
-            )
+        if images is None and tuple(noise.shape[2:]) != (h, w):
+            noise = functional.interpolate(noise, size=(h, w), mode="bilinear", align_corners=False)
         at = graph if (h, w) == graph.size else _again(model, graph, (h, w))
-        live = run_live(model, images, at, surrogate=passage)
+        live = run_live(model, noise if images is None else images, at, surrogate=passage)
         sides, maps = live.sources[0].shape[2:], live.target.shape[2:]
         position = (maps[0] // 2, maps[1] // 2) if len(maps) == 2 else (0, 0)
         if where.pinned or _fits(where, position, tuple(sides)):
             return live, position
+        small = (
+            f"kernels of {where.extent[0]}x{where.extent[1]} from {graph.source.name!r} do not fit "
+            f"its map at {h}x{w} px"
+        )
+        if images is not None:
+            raise CircuitError(f"{small}, the size of the images; give larger images")
         h, w = 2 * h, 2 * w
         if max(h, w) > _LARGEST_PX:
-            raise CircuitError(
-                f"kernels of {where.extent[0]}x{where.extent[1]} from {graph.source.name!r} do not "
-                f"fit its map at {h // 2}x{w // 2} px; choose a later source"
-            )
+            raise CircuitError(f"{small}; choose a later source")
 
 
 def _fits(where: Reach, position: tuple[int, int], sides: tuple[int, ...]) -> bool:

@@ -1,7 +1,7 @@
 """The weights between two sites of a network, as signed kernels with a place.
 
-First stage of the flow of circuits: weights.py and expansion.py make a `WeightMap`; factor.py,
-families.py, graph.py and draw.py read it.
+First stage of the flow of circuits: raw_weights.py and expand.py make a `WeightMap`; factoring/,
+families/, graph.py and draw.py read it.
 """
 
 from dataclasses import dataclass, replace

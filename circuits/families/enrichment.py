@@ -1,6 +1,6 @@
 """Whether a family gathers in one branch of a layer more than chance would have it.
 
-Reads families (families.py) and the channels of branches; the chance is exact: that of drawing as
+Reads families (family.py) and the channels of branches; the chance is exact: that of drawing as
 many units as the family has without putting any back.
 """
 

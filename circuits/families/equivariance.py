@@ -170,7 +170,8 @@ def angles_by_rotation(
 
     For each turn, the kernels of the reference are turned, moved on to the sources that lie as
     much further round, and correlated with those of each target; the turn with the largest mean
-    correlation counts.
+    correlation counts. Turns that lead from no source to another are left out, so of a family of
+    which parts are missing, some angles may not be found.
 
     Args:
         kernel: Weights between two families.
@@ -185,18 +186,20 @@ def angles_by_rotation(
 
     Raises:
         CircuitError: If the kernels do not fit the angles or cannot be turned, the reference is no
-            row, the step is not positive, or no turn leads from sources to sources.
+            row, or the step is not above 0 to 180.
     """
     kernel = _checked(kernel, [0.0] * len(kernel), source_deg)
-    if not 0 <= reference < len(kernel) or step_deg <= 0:
+    if not 0 <= reference < len(kernel) or not 0 < step_deg <= 180:
         raise CircuitError(
             f"reference {reference} and step {step_deg}: choose a row from 0 to "
-            f"{len(kernel) - 1} and a positive number of degrees"
+            f"{len(kernel) - 1} and degrees above 0, at most 180"
         )
-    turns = [k * step_deg for k in range(round(360 / step_deg))]
-    scores = []
-    for turn in turns:
-        b, b_to = _partners(source_deg, rotation(turn), source_period_deg, None, "source")
+    turns, scores = [], []
+    for turn in (k * step_deg for k in range(round(360 / step_deg))):
+        b, b_to = _pairs(source_deg, rotation(turn), source_period_deg, None)
+        if not b:
+            continue  # a family of which parts are missing: no source lies there
+        turns.append(turn)
         # The circle always, so that turns with and without interpolation compare.
         cells = _cells(kernel, disc=True)
         moved = rotated(kernel[reference], turn)[b][..., cells]
@@ -236,18 +239,35 @@ def _partners(
     tolerance_deg: float | None,
     side: str,
 ) -> tuple[list[int], list[int]]:
-    """Return the rows that have a partner after the symmetry, and those partners' rows."""
-    given = torch.tensor(angles, dtype=torch.float64)
-    tolerance = period_deg / len(angles) / 2 if tolerance_deg is None else tolerance_deg
-    off = (symmetry.angle(given)[:, None] - given[None]) % period_deg
-    off = torch.minimum(off, period_deg - off)
-    nearest = off.min(1)
-    rows = [k for k in range(len(angles)) if float(nearest.values[k]) <= tolerance + 1e-6]
+    """Return the rows that have a partner after the symmetry, and those partners' rows.
+
+    Raises:
+        CircuitError: If none has.
+    """
+    rows, partners = _pairs(angles, symmetry, period_deg, tolerance_deg)
     if not rows:
+        tolerance = _tolerance(angles, period_deg, tolerance_deg)
         raise CircuitError(
             f"no {side} lies within {tolerance:g} degrees of where {symmetry.name} takes another; "
             "raise tolerance_deg, or give units that cover the circle"
         )
+    return rows, partners
+
+
+def _tolerance(angles: Sequence[float], period_deg: float, tolerance_deg: float | None) -> float:
+    return period_deg / len(angles) / 2 if tolerance_deg is None else tolerance_deg
+
+
+def _pairs(
+    angles: Sequence[float], symmetry: Symmetry, period_deg: float, tolerance_deg: float | None
+) -> tuple[list[int], list[int]]:
+    """Return rows and their partners as `_partners` does; empty if there are none."""
+    given = torch.tensor(angles, dtype=torch.float64)
+    tolerance = _tolerance(angles, period_deg, tolerance_deg)
+    off = (symmetry.angle(given)[:, None] - given[None]) % period_deg
+    off = torch.minimum(off, period_deg - off)
+    nearest = off.min(1)
+    rows = [k for k in range(len(angles)) if float(nearest.values[k]) <= tolerance + 1e-6]
     return rows, [int(nearest.indices[k]) for k in rows]
 
 

@@ -21,6 +21,7 @@ from featviz.units import Unit, parse_units
 
 SCHEMA = "featviz-families-1"
 _MAX_BYTES = 2**24
+_MAX_UNITS = 100_000
 _LISTED = 8
 _KEYS = {"name", "units", "angles_deg"}
 
@@ -103,16 +104,19 @@ def parse_families(text: str) -> list[Family]:
         text: Units are those of `featviz.units`: `fire4:3,7-9`; no `*`.
 
     Raises:
-        CircuitError: If a part names no family, or its units are malformed.
+        CircuitError: If a part names no family, its units are malformed, or there are more than
+            100000 units.
     """
-    families = []
+    families: list[Family] = []
+    room = _MAX_UNITS
     for part in filter(str.strip, text.split(";")):
         name, equals, units = part.partition("=")
         if not equals:
             raise CircuitError(
                 f"{part.strip()!r} names no family; write NAME=UNITS, such as 'curves=fire4:3,7-9'"
             )
-        families.append(Family(name.strip(), tuple(_units(units, name.strip()))))
+        families.append(Family(name.strip(), tuple(_units(units, name.strip(), room))))
+        room -= len(families[-1].units)
     _check_names(families)
     return families
 
@@ -133,7 +137,8 @@ def families_from_json(text: str) -> list[Family]:
     """Read families from JSON, as in the module docstring.
 
     Raises:
-        CircuitError: If it is no JSON, has another schema, or a family in it is not right.
+        CircuitError: If it is no JSON, has another schema, a family in it is not right, or there
+            are more than 100000 units.
     """
     try:
         document = json.loads(text)
@@ -150,7 +155,11 @@ def families_from_json(text: str) -> list[Family]:
     listed = document.get("families")
     if not isinstance(listed, list):
         raise CircuitError('the families lack the list "families"; see circuits.families.family')
-    families = [_family(entry, number) for number, entry in enumerate(listed)]
+    families: list[Family] = []
+    room = _MAX_UNITS
+    for number, entry in enumerate(listed):
+        families.append(_family(entry, number, room))
+        room -= len(families[-1].units)
     _check_names(families)
     return families
 
@@ -243,8 +252,8 @@ def check_partition(families: Sequence[Family], site: str, channels: int) -> Non
         )
 
 
-def _family(entry: object, number: int) -> Family:
-    """Return the family of one entry of the list."""
+def _family(entry: object, number: int, room: int) -> Family:
+    """Return the family of one entry of the list, of at most so many units."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise CircuitError(f"family {number} is no object with a name: {str(entry)[:60]!r}")
     name = entry["name"]
@@ -263,18 +272,24 @@ def _family(entry: object, number: int) -> Family:
     )
     if not numbers:
         raise CircuitError(f"the angles of the family {name!r} are no list of numbers")
-    units = tuple(unit for text in texts for unit in _units(text, name))
-    return Family(name, units, None if angles is None else tuple(map(float, angles)))
+    units: list[Unit] = []
+    for text in texts:
+        units += _units(text, name, room - len(units))
+    return Family(name, tuple(units), None if angles is None else tuple(map(float, angles)))
 
 
-def _units(text: str, family: str) -> list[Unit]:
+def _units(text: str, family: str, room: int) -> list[Unit]:
+    """Return the units that a text names, of which there is room for so many."""
     try:
         parsed = parse_units(text)
         if parsed.spans is None:
             raise UnitError(f"{text.strip()!r} names all channels; write their numbers")
         most = max(last for _, last in parsed.spans) + 1
-        if sum(last - first + 1 for first, last in parsed.spans) > _MAX_BYTES:
-            raise UnitError(f"{text.strip()!r} names too many channels")
+        if sum(last - first + 1 for first, last in parsed.spans) > room:
+            raise UnitError(
+                f"{text.strip()!r} names too many units; all families together may have "
+                f"{_MAX_UNITS}"
+            )
         return parsed.expand(most)
     except UnitError as error:
         raise CircuitError(f"the family {family!r}: {error}") from error

@@ -3,8 +3,8 @@
     found = map_families(model, "fire4")
     [family.name for family in found.families]
 
-grouping.py finds families where none are given; tuning.py measures; enrichment.py says where in
-the layer they gather; family_page.py shows it all.
+tuned_groups.py and grouping.py find families where none are given; enrichment.py says where in the
+layer they gather; page.py shows it all.
 """
 
 import math
@@ -13,28 +13,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from circuits.expansion.weight_map import WeightMap
 from circuits.families.enrichment import Enrichment, branch_enrichment
 from circuits.families.family import Family, check_known, check_partition
 from circuits.families.grouping import (
     Grouping,
     group,
-    shuffled_tuning,
     shuffled_weights,
-    tuning_profiles,
     weight_profiles,
 )
-from circuits.tuning.measuring import TuningConfig, TuningCurve, measure_tuning
+from circuits.families.tuned_groups import (
+    OTHER,
+    UNTUNED,
+    measure_all,
+    preferred,
+    small_as_other,
+    tuned_groups,
+)
+from circuits.tuning.measuring import TuningConfig, TuningCurve
 from circuits.tuning.report import tuning_row
 from featviz.errors import CircuitError
 from featviz.models.model import Model
 from featviz.sites import Site
 
-SILENT = "silent"
-UNTUNED = "untuned"
-OTHER = "other"
 _CLEAR = 0.5
 
 
@@ -69,6 +70,8 @@ class FamilyMap:
         branches: For each family, its enrichment in each part of the site; empty if the site has
             one part.
         grouping: How the families were found; None if they were given.
+        networks: Units of the largest group in each of some networks with shuffled weights; empty
+            where these were not asked, see `TunedGroups`.
         left_out: Number of units of the site in no family.
     """
 
@@ -79,6 +82,7 @@ class FamilyMap:
     members: tuple[Member, ...]
     branches: dict[str, dict[str, Enrichment]]
     grouping: Grouping | None
+    networks: tuple[int, ...]
     left_out: int
 
     def of(self, family: str) -> list[Member]:
@@ -106,7 +110,8 @@ def map_families(
     that never fall below half their peak on the stimulus they prefer `untuned`; the others are
     grouped by the shape of their tuning curves at whatever orientation. Groups are named after the
     stimulus that most of their units prefer, the largest first. Groups no larger than those of
-    shuffled curves mean nothing: their units are `other`.
+    random curves that are as smooth, or those of five networks with shuffled weights, mean nothing:
+    their units are `other`. See tuned_groups.py for a site whose tuned units are all one group.
 
     The angle of a unit is the mean of its tuning curve, if all units of its family clearly prefer
     one orientation (selectivity of at least 0.5); else where its response is largest.
@@ -123,7 +128,7 @@ def map_families(
             modules that the site is put together from, if there are several.
         count: Number of groups; see `group`.
         threshold: Least correlation within groups; see `group`.
-        seed: Of the shuffled control.
+        seed: Of the controls.
 
     Raises:
         CircuitError: If arguments exclude each other, a family names unknown units, no family
@@ -135,22 +140,23 @@ def map_families(
     if not stimuli:
         raise CircuitError("no stimulus to measure tuning with; give one, such as 'curve'")
     if families is not None:
-        here = [family for family in families if family.channels(site)]
-        if not here:
-            raise CircuitError(f"none of the families has a unit of {site!r}; name another site")
-        _check_site(here, site, found.channels)
+        here = _in_site(families, site, found.channels)
     if branches is not None:
         check_partition(branches, site, found.channels)
         typed = {branch.name: branch.channels(site) for branch in branches}
-    curves = {name: measure_tuning(model, site, stimulus=name, config=config) for name in stimuli}
-    best = [max(of_unit, key=_strongest) for of_unit in zip(*curves.values(), strict=True)]
-    grouping = None
+    curves = measure_all(model, site, stimuli, config)
+    best = preferred(curves)
+    grouping: Grouping | None = None
+    networks: tuple[int, ...] = ()
     if families is not None:
         groups = {family.name: family.channels(site) for family in here}
     elif weights is not None:
         groups, grouping = _by_weights(weights, site, inputs, count, threshold, seed)
     else:
-        groups, grouping = _by_tuning(curves, best, count, threshold, seed)
+        tuned = tuned_groups(
+            model, site, curves, config=config, count=count, threshold=threshold, seed=seed
+        )
+        groups, grouping, networks = tuned.channels, tuned.grouping, tuned.networks
     members = _members(groups, curves, best)
     ordered = tuple(_family(name, site, members) for name in groups)
     return FamilyMap(
@@ -161,6 +167,7 @@ def map_families(
         members=members,
         branches=_enriched(groups, _parts(model, found) if branches is None else typed),
         grouping=grouping,
+        networks=networks,
         left_out=found.channels - len({member.curve.channel for member in members}),
     )
 
@@ -179,11 +186,6 @@ def _members(
     return tuple(members)
 
 
-def _strongest(curve: TuningCurve) -> float:
-    # Not the peak of the curve: that is a mean over widths or radii, which differ between stimuli.
-    return float(curve.surface.amax())
-
-
 def _check_one_way(
     families: Sequence[Family] | None,
     weights: WeightMap | None,
@@ -191,65 +193,13 @@ def _check_one_way(
     count: int | None,
     threshold: float | None,
 ) -> None:
-    if families is not None and (weights is not None or count or threshold is not None):
+    found_by = (weights, count, threshold)
+    if families is not None and any(way is not None for way in found_by):
         raise CircuitError(
             "families are given, so there is nothing to find: leave out weights, count, threshold"
         )
     if inputs is not None and weights is None:
         raise CircuitError("families of the inputs need the weights that read them; give weights")
-
-
-def _by_tuning(
-    curves: dict[str, list[TuningCurve]],
-    best: list[TuningCurve],
-    count: int | None,
-    threshold: float | None,
-    seed: int,
-) -> tuple[dict[str, tuple[int, ...]], Grouping | None]:
-    """Return the channels of each family, and how they were found; None if none is tuned."""
-    silent = [curve.channel for curve in best if curve.silent]
-    untuned = [
-        curve.channel
-        for curve in best
-        if not curve.silent and float(curve.response.amin()) > curve.peak / 2
-    ]
-    tuned = [curve.channel for curve in best if curve.channel not in {*silent, *untuned}]
-    groups: dict[str, tuple[int, ...]] = {}
-    grouping = None
-    if tuned:
-        responses = [
-            torch.stack([of[c].response for c in tuned]).double() for of in curves.values()
-        ]
-        grouping = group(
-            tuning_profiles(responses),
-            shuffled_tuning(responses),
-            count=count,
-            threshold=threshold,
-            seed=seed,
-        )
-        rows = [tuple(tuned[k] for k in rows) for rows in grouping.groups]
-        groups = _named(rows, best, grouping.by_chance)
-    rest = {UNTUNED: tuple(untuned), SILENT: tuple(silent)}
-    return groups | {name: channels for name, channels in rest.items() if channels}, grouping
-
-
-def _named(
-    found: Sequence[tuple[int, ...]], best: list[TuningCurve], by_chance: int
-) -> dict[str, tuple[int, ...]]:
-    """Return groups under the name of what they prefer, those that chance gives as one."""
-    kinds: Counter[str] = Counter()
-    named = {}
-    for channels in found:
-        if len(channels) > by_chance:
-            kind = Counter(best[channel].stimulus for channel in channels).most_common(1)[0][0]
-            kinds[kind] += 1
-            named[f"{kind} {kinds[kind]}"] = channels
-    return named | _other(found, by_chance)
-
-
-def _other(found: Sequence[tuple[int, ...]], by_chance: int) -> dict[str, tuple[int, ...]]:
-    rest = sorted(c for channels in found if len(channels) <= by_chance for c in channels)
-    return {OTHER: tuple(rest)} if rest else {}
 
 
 def _by_weights(
@@ -271,7 +221,7 @@ def _by_weights(
     found = [tuple(weights.targets[k] for k in rows) for rows in grouping.groups]
     large = [channels for channels in found if len(channels) > grouping.by_chance]
     groups = {f"group {number}": channels for number, channels in enumerate(large, 1)}
-    return groups | _other(found, grouping.by_chance), grouping
+    return groups | small_as_other(found, grouping.by_chance), grouping
 
 
 def _angles(members: Sequence[Member]) -> list[float]:
@@ -298,8 +248,13 @@ def _family(name: str, site: str, members: Sequence[Member]) -> Family:
     return Family.of(name, site, channels, angles_deg=_angles(own) if known else None)
 
 
-def _check_site(families: Sequence[Family], site: str, channels: int) -> None:
-    check_known([Family.of(f.name, site, f.channels(site)) for f in families], {site: channels})
+def _in_site(families: Sequence[Family], site: str, channels: int) -> list[Family]:
+    """Return the families with units in a site, if those units exist."""
+    here = [family for family in families if family.channels(site)]
+    if not here:
+        raise CircuitError(f"none of the families has a unit of {site!r}; name another site")
+    check_known([Family.of(f.name, site, f.channels(site)) for f in here], {site: channels})
+    return here
 
 
 def _parts(model: Model, site: Site) -> dict[str, range]:

@@ -12,7 +12,8 @@ from PIL import Image
 from circuits.families.enrichment import Enrichment
 from circuits.families.family import Family
 from circuits.families.family_map import FamilyMap, Member
-from circuits.tuning.page import POLAR_STYLE, polar_svg
+from circuits.families.tuned_groups import OTHER, SILENT, UNTUNED
+from circuits.tuning.page import PAGE_STYLE, plot_reading, polar_svg, step_reading
 from featviz.images import png_bytes, write_file
 
 _PAGE = Template("""<!doctype html>
@@ -21,41 +22,33 @@ _PAGE = Template("""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
-body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
-h2 { margin: 2.2rem 0 .2rem; font-size: 1.2rem; }
-p { margin: .3rem 0 .8rem; max-width: 46rem; }
+$style
+h2 { margin: 2.2rem 0 .2rem; }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
 a { color: inherit; }
 .units { display: grid; gap: 1.2rem 1rem;
   grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
 .pictures { display: grid; gap: .6rem; margin: .4rem 0 1rem;
   grid-template-columns: repeat(auto-fill, minmax(6rem, 1fr)); }
-figure { margin: 0; }
-figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 img { width: 100%; display: block; border-radius: 4px; image-rendering: auto; }
-$polar
-dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
-dt { opacity: .7; }
-dd { margin: 0; font-variant-numeric: tabular-nums; }
 code { font-size: .85rem; }
 </style>
 <h1>$title</h1>
 <p>$lead</p>
 <p>$control</p>
+<p>$reading</p>
 <nav aria-label="families">$links</nav>
 $families
 <h2>How it was made</h2>
 <p><code>$command</code></p>
-<p>$reading</p>
 </html>
 """)
 
 _READING = (
     "Within a family, units come in the order of their orientation, and pictures are of some of "
-    "them. A plot is the response by orientation, mean over curvature or width. FWHM is how many "
-    "degrees give more than half the peak, echo the response to the opposite orientation over the "
-    "peak; selectivity runs from 0 (all orientations alike) to 1 (one alone)."
+    "them. {plots} {steps} FWHM is how many degrees give more than half the peak, echo the "
+    "response to the opposite orientation over the peak; selectivity runs from 0 (all orientations "
+    "alike) to 1 (one alone)."
 )
 
 
@@ -92,15 +85,18 @@ def write_family_page(
     lead = f"{units} units in {len(names)} {word}, {_WAYS[found.by]}."
     if found.left_out:
         lead += f" {found.left_out} units of the site are in none."
+    curves = [member.curve for member in found.members]
     page = _PAGE.substitute(
-        polar=POLAR_STYLE,
+        style=PAGE_STYLE,
         title=html.escape(f"Families of {found.site} in {found.model}"),
         lead=html.escape(lead),
         control=html.escape(control_text(found)),
         links=links,
         families=sections,
         command=html.escape(command),
-        reading=html.escape(_READING),
+        reading=html.escape(
+            _READING.format(plots=plot_reading(curves), steps=step_reading(curves))
+        ),
     )
     write_file(path, page.encode())
 
@@ -113,19 +109,48 @@ _WAYS = {
 
 
 def control_text(found: FamilyMap) -> str:
-    """Return what the groups are worth beside those of shuffled profiles; empty if given."""
+    """Return what the groups are worth beside random ones; empty if they were given."""
     grouping = found.grouping
     if grouping is None:
         return ""
+    random = _RANDOM[found.by]
     text = f"Mean correlation of two units of one group {grouping.within:.2f}"
     if grouping.threshold is None:
         most = max(grouping.shuffled_within)
-        return f"{text}; as many groups of shuffled profiles have at most {most:.2f}."
-    return (
-        f"{text}; groups were joined down to {grouping.threshold:g}. Shuffled profiles, joined in "
-        f"the same way, give groups of at most {grouping.by_chance}; the units of groups no larger "
-        "are in 'other'."
+        return f"{text}; as many groups of {random} have at most {most:.2f}."
+    text = (
+        f"{text}; groups were joined down to {grouping.threshold:g}. {random.capitalize()}, joined "
+        f"in the same way, give groups of at most {grouping.by_chance}"
     )
+    if found.networks:
+        if len(grouping.groups) == 1:
+            text += ": as all tuned units are one group, these cannot tell it from chance"
+        text += (
+            ". In networks with shuffled weights, the largest groups have "
+            f"{_listed(found.networks)} units"
+        )
+    text += "; the units of groups no larger are in 'other'."
+    return text if _found_any(found) else f"{text} {_NONE}"
+
+
+_RANDOM = {
+    "tuning": "random curves of the same smoothness (random phases)",
+    "weights": "shuffled profiles",
+}
+
+
+_NONE = (
+    "No group is larger, so there is no family to tell from chance; a higher threshold looks for "
+    "smaller and closer ones, and 'featviz circuit map' sorts units by what excites them."
+)
+
+
+def _found_any(found: FamilyMap) -> bool:
+    return any(family.name not in {OTHER, UNTUNED, SILENT} for family in found.families)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(numbers, reverse=True)))
 
 
 def branch_text(branches: Mapping[str, Enrichment], tests: int) -> str:
@@ -169,7 +194,8 @@ def _picture(member: Member, picture: Image.Image, *, dead: bool) -> str:
     unit = html.escape(member.curve.unit, quote=True)
     data = base64.b64encode(png_bytes(picture)).decode()
     alt = f"what {unit} looks for" + (": nothing, it never fires" if dead else "")
-    preferred = "" if member.curve.silent else f" · {member.curve.preferred_deg:.0f}°"
+    # A line of its own: in a narrow column it would end up there anyway, sometimes.
+    preferred = "" if member.curve.silent else f"<br>{member.curve.preferred_deg:.0f}°"
     state = "<br>dead: never fires" if dead else ""
     return (
         f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
@@ -193,6 +219,7 @@ def facts(member: Member) -> Sequence[tuple[str, str]]:
     forms = (
         ("expected", "expected_deg", "{:.0f}°"),
         ("preferred", "preferred_deg", "{:.0f}°"),
+        ("mean", "mean_deg", "{:.0f}°"),
         ("FWHM", "fwhm_deg", "{:.0f}°"),
         ("echo", "echo", "{:.2f}"),
         ("selectivity", "selectivity", "{:.2f}"),

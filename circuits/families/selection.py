@@ -3,7 +3,7 @@
     curves = measure_tuning(model, "inception_3b", stimulus="curve")
     family = tuned_family(curves, name="curves", thresholds=Thresholds(selectivity=0.8, echo=0.1))
 
-Count the same selection on shuffled networks (tuning_controls.py): what passes there is chance.
+Count the same selection on shuffled networks (controls.py): what passes there is chance.
 """
 
 from collections.abc import Sequence

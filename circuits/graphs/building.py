@@ -3,7 +3,7 @@
     graph = build_graph(model, "fire4:141", depth=3, keep=8)
 
 Between adjacent sites the kernels are the network's own; otherwise they are expanded under a gate
-policy, and the graph's meta says so. Pictures and tuning are added by graph_features.py.
+policy, and the graph's meta says so. Pictures and tuning are added by features.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,7 @@ from circuits.expansion.weight_map import WeightMap
 from circuits.graphs.graph import MAX_EDGES, CircuitGraph, Edge, Node
 from circuits.graphs.input_scores import SCORES, ContributionScore, EdgeScore, weight_score
 from circuits.tracing.site_columns import reads, site_columns
+from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError, did_you_mean
 from featviz.models import Model
 from featviz.units import parse_units
@@ -51,6 +52,7 @@ class _Input:
         )
 
 
+@own_settings()
 def build_graph(
     model: Model,
     units: str,

@@ -2,13 +2,12 @@
 
     check = check_circuit(model, graph, images, rebuild=lambda m, unit: build_graph(m, unit))
 
-Beside each number stand as many units drawn at random, and circuits built in the same way in a
-copy of the network whose weights are in other places (tuning_controls.shuffled).
+Beside each number stand as many units drawn at random, and circuits built in the same way in
+copies of the network whose weights are in other places, or drawn anew (controls.py).
 """
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -16,22 +15,21 @@ from torch import Tensor
 
 from circuits import stimuli
 from circuits.graphs.graph import CircuitGraph
-from circuits.graphs.preservation import (
-    Faithfulness,
+from circuits.graphs.preservation import Faithfulness, measure_faithfulness
+from circuits.graphs.probe import (
+    ControlProbe,
     Probe,
-    measure_faithfulness,
+    control_probes,
     pearson,
+    units_text,
     varying_response,
 )
-from circuits.tuning.controls import shuffled
 from circuits.tuning.stimulus_scale import middle_size, scale_of
 from featviz.errors import CircuitError
 from featviz.models import Model
 
 Rebuild = Callable[[Model, str], CircuitGraph]
 _PROBES = (("curve", 24), ("line", 12))
-_CONTROLS = 3
-_TRIED = 24
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ class CheckRow:
         random: The same with as many units of each site at random.
         shuffled: The same of circuits of the shuffled network, one for each of some targets;
             empty if none responds there.
+        random_weights: The same in the network with weights drawn anew.
     """
 
     sites: tuple[str, ...]
@@ -54,6 +53,7 @@ class CheckRow:
     correlation: float
     random: tuple[float, ...]
     shuffled: tuple[float, ...]
+    random_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CircuitCheck:
     """What a circuit is worth.
 
     Attributes:
-        target: `SITE:CHANNEL`.
+        target: `SITE:CHANNELS`; of several units, the correlation is over units and images.
         images: What it was checked on, in words.
         ablation: What silenced units became.
         rows: For each column, nearest first, then for all together.
@@ -118,25 +118,26 @@ def check_circuit(
 
     Args:
         model: The network that the graph is of.
-        graph: With one unit at its end.
+        graph: With one unit at its end, or several of one site, also as families.
         images: RGB (or the network's own channels), 0..1.
         told: What the images are, for people.
-        region: Where the target's map is read, see tuning.py.
+        region: Where the target's map is read, see tuning/measuring.py.
         ablation: `zero` or `mean`.
         draws: Random selections.
-        seed: Of the draws and of the shuffled network.
-        rebuild: Builds the circuit of a unit in another network, for the shuffled control; None:
-            no such control.
+        seed: Of the draws and of the other networks.
+        rebuild: Builds the circuit of units (`SITE:CHANNELS`) in another network, for the controls
+            with shuffled weights and with weights drawn anew; None: no such controls.
         minimality: Whether to leave each unit out in turn.
 
     Raises:
-        CircuitError: If the graph ends in no single unit, or that does not vary over the images.
+        CircuitError: If the graph ends in units of several sites, or the target does not vary over
+            the images.
     """
     target = _end(graph)
     probe = Probe(model, target, images, region=region, ablation=ablation)
     full = varying_response(probe)
     generator = torch.Generator().manual_seed(seed)
-    controls = [] if rebuild is None else _controls(probe, rebuild, seed)
+    controls = {} if rebuild is None else _controls(probe, rebuild, seed)
     rows = []
     for sites in _site_sets(graph):
         kept = _kept(graph, sites)
@@ -155,10 +156,8 @@ def check_circuit(
                 total=sum(_width(model, site) for site in sites),
                 correlation=pearson(probe.response(kept), full),
                 random=tuple(random),
-                shuffled=tuple(
-                    pearson(other.response(_kept(circuit, sites)), whole)
-                    for other, circuit, whole in controls
-                ),
+                shuffled=_replayed(controls.get("shuffled", []), sites),
+                random_weights=_replayed(controls.get("random_weights", []), sites),
             )
         )
     return CircuitCheck(
@@ -169,12 +168,13 @@ def check_circuit(
 def _end(graph: CircuitGraph) -> str:
     read = {edge.source for edge in graph.edges}
     ends = [node for node in graph.nodes if node.id not in read]
-    if len(ends) != 1 or len(ends[0].units) != 1 or not graph.edges:
+    sites = list(dict.fromkeys(node.site for node in ends))
+    if len(sites) != 1 or not graph.edges:
         raise CircuitError(
-            f"a circuit is checked on its one target unit; this one has {len(ends)} ends and "
-            f"{len(graph.edges)} edges"
+            f"a circuit is checked on the units of one site that it ends in; this one has "
+            f"{len(graph.edges)} edges and ends in {len(ends)} nodes of {', '.join(sites)}"
         )
-    return f"{ends[0].site}:{ends[0].units[0]}"
+    return units_text(sites[0], [channel for node in ends for channel in node.units])
 
 
 def _site_sets(graph: CircuitGraph) -> list[tuple[str, ...]]:
@@ -198,23 +198,23 @@ def _width(model: Model, site: str) -> int:
     return model.site_table().resolve(site).channels
 
 
-def _controls(
-    probe: Probe, rebuild: Rebuild, seed: int
-) -> list[tuple[Probe, CircuitGraph, Tensor]]:
-    """Return circuits of the shuffled network: the same unit if it varies there, and others."""
-    twin = shuffled(probe.model, seed=seed)
-    site, _, own = probe.unit.rpartition(":")
-    width = _width(probe.model, site)
-    found: list[tuple[Probe, CircuitGraph, Tensor]] = []
-    for k in range(min(width, _TRIED)):
-        unit = f"{site}:{(int(own) + k) % width}"
-        other = replace(probe, model=twin, unit=unit)
-        whole = other.response()
-        if not math.isnan(pearson(whole, whole)):
-            found.append((other, rebuild(twin, unit), whole))
-        if len(found) == _CONTROLS:
-            break
-    return found
+_Controls = list[tuple[ControlProbe, CircuitGraph]]
+
+
+def _controls(probe: Probe, rebuild: Rebuild, seed: int) -> dict[str, _Controls]:
+    """Return circuits of networks without learnt order, by kind of network."""
+    return {
+        kind: [(c, rebuild(c.probe.model, c.probe.unit)) for c in controls]
+        for kind, controls in control_probes(probe, seed).items()
+    }
+
+
+def _replayed(controls: _Controls, sites: Sequence[str]) -> tuple[float, ...]:
+    """Return what is left of the targets of control circuits with these alone on."""
+    return tuple(
+        pearson(control.probe.response(_kept(circuit, sites)), control.full)
+        for control, circuit in controls
+    )
 
 
 def _faithfulness(probe: Probe, graph: CircuitGraph, *, minimality: bool) -> Faithfulness | None:
@@ -224,74 +224,3 @@ def _faithfulness(probe: Probe, graph: CircuitGraph, *, minimality: bool) -> Fai
     except CircuitError:
         # The unit does the same without these sites; the rows say so too.
         return None
-
-
-def check_document(check: CircuitCheck) -> dict[str, object]:
-    """Return a check as plain data for JSON; what is not a number becomes null."""
-    score = check.faithfulness
-    return {
-        "target": check.target,
-        "images": check.images,
-        "ablation": check.ablation,
-        "rows": [
-            {
-                "sites": list(row.sites),
-                "kept": row.kept,
-                "total": row.total,
-                "correlation": _plain(row.correlation),
-                "random": [_plain(value) for value in row.random],
-                "shuffled": [_plain(value) for value in row.shuffled],
-            }
-            for row in check.rows
-        ],
-        "faithfulness": None if score is None else score.faithfulness,
-        "incompleteness": None if score is None else score.incompleteness,
-        "minimality": None if score is None else dict(score.minimality),
-    }
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-HEADS = (
-    "only these units on", "kept", "correlation", "as many at random", "in the shuffled network",
-)  # fmt: skip
-
-
-def check_rows(check: CircuitCheck) -> list[list[str]]:
-    """Return the table of a check as text, columns as in HEADS."""
-    return [
-        [
-            " + ".join(row.sites),
-            f"{row.kept} of {row.total}",
-            "silent" if math.isnan(row.correlation) else f"{row.correlation:.2f}",
-            _spread(row.random),
-            _spread(row.shuffled),
-        ]
-        for row in check.rows
-    ]
-
-
-def check_text(check: CircuitCheck) -> str:
-    """Return what stands below the table of a check."""
-    text = (
-        f"Correlation of {check.target} with itself in the whole network, over {check.images}; "
-        f"other units of these sites set to {'0' if check.ablation == 'zero' else 'their mean'}."
-    )
-    score = check.faithfulness
-    if score is None:
-        return f"{text} Faithfulness cannot be told: the unit's mean is the same without the sites."
-    return (
-        f"{text} All columns together: faithfulness {score.faithfulness:.2f} (1: the circuit does "
-        f"as much as the network), without the circuit {score.incompleteness:.2f} (0: nothing is "
-        "missing from it)."
-    )
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Return mean and range; a silenced unit counts as 0."""
-    if not values:
-        return "-"
-    known = [0.0 if math.isnan(value) else value for value in values]
-    return f"{sum(known) / len(known):.2f} ({min(known):.2f} to {max(known):.2f})"

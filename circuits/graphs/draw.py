@@ -1,6 +1,6 @@
 """A circuit graph as a still picture: SVG that follows the reader's light or dark, and PNG.
 
-Both come from one layout (graph_layout.py); graph_page.py puts the SVG into an interactive page.
+Both come from one layout (layout.py); page.py puts the SVG into an interactive page.
 Red excites and is drawn through, blue inhibits and is dashed, so that no colour is needed.
 """
 
@@ -13,14 +13,17 @@ import torch
 
 from circuits.graphs.graph import CircuitGraph, Edge, Tuning
 from circuits.graphs.layout import (
+    BADGE_PX,
     LINE_PX,
     MARGIN_PX,
     PICTURE_PX,
+    STACK_PX,
     TEXT_PX,
     TILE_PX,
     Layout,
     Place,
     Wire,
+    badge,
     lay_out,
     text_width,
 )
@@ -41,7 +44,9 @@ svg.circuit {{ --ink: #1b1f24; --soft: #5c6670; --paper: #ffffff; --rim: #b4bcc4
 .circuit text {{ font: {TEXT_PX}px system-ui, "Segoe UI", Arial, sans-serif; fill: var(--ink); }}
 .circuit .head {{ font-weight: 600; }}
 .circuit .soft {{ fill: var(--soft); }}
-.box {{ fill: var(--box); stroke: var(--rim); }}
+.box, .behind {{ fill: var(--box); stroke: var(--rim); }}
+.badge rect {{ fill: var(--ink); }}
+.circuit .badge text {{ fill: var(--paper); font-weight: 600; }}
 .rim {{ fill: none; stroke: var(--rim); stroke-width: .8; }}
 .tuned {{ fill: var(--tuned); fill-opacity: .25; stroke: var(--tuned); stroke-width: 1.3;
   stroke-linejoin: round; }}
@@ -50,15 +55,23 @@ svg.circuit {{ --ink: #1b1f24; --soft: #5c6670; --paper: #ffffff; --rim: #b4bcc4
 """
 
 
+FAMILY_LINE = (
+    "stacked: a family and how many units; edge: mean over units that read of the sum over units "
+    "read"
+)
+
+
 def scale_lines(graph: CircuitGraph) -> tuple[str, ...]:
     """Return what colours and widths mean, and what the weights are, for the legend."""
     score = graph.meta.get("score", "weight")
     gates = graph.meta.get("gates")
-    between = f"; gates between sites that are not adjacent: {gates}" if gates else ""
+    between = f"; gates between sites not adjacent: {gates}" if gates else ""
+    families = any(node.is_family for node in graph.nodes)
     return (
         "squares: kernel of a node's strongest edge; weight / max |weight| over all inputs of the "
         "unit that reads",
-        f"width of a line: magnitude / that of the strongest input; score: {score}{between}",
+        f"width: magnitude / strongest input; score: {score}{between}",
+        *([FAMILY_LINE] if families else []),
     )
 
 
@@ -114,9 +127,10 @@ def _node_svg(place: Place, graph: CircuitGraph) -> str:
         f'<g class="node" data-node="{html.escape(node.id, quote=True)}">'
         # What lies between picture and name belongs to the node for the pointer too.
         f'<rect x="{place.x:.1f}" y="{place.y:.1f}" width="{wide:.1f}" '
-        f'height="{place.height:.1f}" fill="none" pointer-events="all"/>'
+        f'height="{place.height:.1f}" fill="none" pointer-events="all"/>',
+        *_frames_behind_svg(place),
         f'<rect class="box" x="{place.x - 3:.1f}" y="{place.y - 3:.1f}" '
-        f'width="{place.width + 6:.1f}" height="{PICTURE_PX + 6}" rx="4"/>'
+        f'width="{place.width + 6:.1f}" height="{PICTURE_PX + 6}" rx="4"/>',
     ]
     if place.picture_x is not None and node.image is not None:
         picture = _image_svg(
@@ -137,12 +151,36 @@ def _node_svg(place: Place, graph: CircuitGraph) -> str:
         top = place.middle - TILE_PX / 2
         alt = f"kernel of {edge_text(edge)}"
         parts.append(_image_svg(kernel_png(edge, TILE_PX * 2), place.tile_x, top, TILE_PX, alt))
+    parts += _badge_svg(place)
     top = place.y + PICTURE_PX + 4
     parts += [
         f'<text x="{place.x:.1f}" y="{top + LINE_PX * (k + 1) - 3:.1f}">{html.escape(line)}</text>'
         for k, line in enumerate(place.lines)
     ]
     return "".join(parts) + f"<title>{said}</title></g>"
+
+
+def _frames_behind_svg(place: Place) -> list[str]:
+    """Return the frames of a stack behind the first one; none for a single unit."""
+    if not place.node.is_family:
+        return []
+    return [
+        f'<rect class="behind" x="{place.x - 3 + shift:.1f}" y="{place.y - 3 - shift:.1f}" '
+        f'width="{place.width + 6:.1f}" height="{PICTURE_PX + 6}" rx="4"/>'
+        for shift in (2 * STACK_PX, STACK_PX)
+    ]
+
+
+def _badge_svg(place: Place) -> list[str]:
+    """Return the number of units of a family, on the corner of its stack."""
+    if not place.node.is_family:
+        return []
+    text, x, y, width = badge(place)
+    return [
+        f'<g class="badge"><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
+        f'height="{BADGE_PX}" rx="{BADGE_PX / 2}"/><text x="{x + width / 2:.1f}" '
+        f'y="{y + BADGE_PX - 4:.1f}" text-anchor="middle">{text}</text></g>'
+    ]
 
 
 def _image_svg(data: bytes, x: float, y: float, side: float, alt: str) -> str:

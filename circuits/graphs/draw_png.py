@@ -18,14 +18,17 @@ from circuits.graphs.draw import (
 )
 from circuits.graphs.graph import CircuitGraph
 from circuits.graphs.layout import (
+    BADGE_PX,
     LINE_PX,
     MARGIN_PX,
     PICTURE_PX,
+    STACK_PX,
     TEXT_PX,
     TILE_PX,
     Layout,
     Place,
     Wire,
+    badge,
     lay_out,
 )
 from circuits.pictures.kernels import diverging_colors
@@ -106,8 +109,11 @@ class _Painter:
     def _paste(self, data: bytes, x: float, y: float, side: float) -> None:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             px = round(side * self._k)
-            fitted = picture.convert("RGB").resize((px, px), Image.Resampling.BOX)
-        self._sheet.paste(fitted, (round(x * self._k), round(y * self._k)))
+            clear = picture.has_transparency_data
+            whole = picture.convert("RGBA" if clear else "RGB")
+            fitted = whole.resize((px, px), Image.Resampling.BOX)
+        at = (round(x * self._k), round(y * self._k))
+        self._sheet.paste(fitted.convert("RGB"), at, fitted if clear else None)
 
     def _box(self, x: float, y: float, w: float, h: float, **options: str) -> None:
         k = self._k
@@ -130,9 +136,9 @@ class _Painter:
 
     def _node(self, place: Place) -> None:
         ink, node = self._ink, place.node
-        self._box(
-            place.x - 3, place.y - 3, place.width + 6, PICTURE_PX + 6, fill=ink.box, outline=ink.rim
-        )
+        for shift in (2 * STACK_PX, STACK_PX, 0) if node.is_family else (0,):
+            x, y = place.x - 3 + shift, place.y - 3 - shift
+            self._box(x, y, place.width + 6, PICTURE_PX + 6, fill=ink.box, outline=ink.rim)
         if place.picture_x is not None and node.image is not None:
             self._paste(node.image, place.picture_x, place.y, PICTURE_PX)
         if place.tuning_x is not None and node.tuning is not None:
@@ -141,8 +147,20 @@ class _Painter:
             edge = self._layout.graph.edges[place.tile_edge]
             data = kernel_png(edge, TILE_PX * self._k)
             self._paste(data, place.tile_x, place.middle - TILE_PX / 2, TILE_PX)
+        if node.is_family:
+            self._badge(place)
         for n, line in enumerate(place.lines):
             self._text(place.x, place.y + PICTURE_PX + 4 + n * LINE_PX, line, ink.ink)
+
+    def _badge(self, place: Place) -> None:
+        text, x, y, width = badge(place)
+        k = self._k
+        self._draw.rounded_rectangle(
+            [x * k, y * k, (x + width) * k, (y + BADGE_PX) * k],
+            radius=BADGE_PX * k / 2,
+            fill=self._ink.ink,
+        )
+        self._text(x + width / 2, y + BADGE_PX / 2, text, self._ink.paper, "mm")
 
     def _tuning(self, place: Place) -> None:
         assert place.tuning_x is not None

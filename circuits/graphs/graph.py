@@ -3,8 +3,8 @@
     graph = circuits.build_graph(model, "fire4:141", depth=3)
     graph = circuits.CircuitGraph.from_json(path.read_text())
 
-graph_building.py makes graphs from weights, graph_json.py reads and writes them, draw.py and
-graph_page.py show them.
+building.py makes graphs from weights, family_nodes.py joins units into families, graph_json.py
+reads and writes graphs, draw.py and page.py show them.
 """
 
 import io
@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from PIL import Image
 
+from circuits.graphs.acyclic import check_acyclic
 from featviz.errors import CircuitError, did_you_mean
 
 Kernel: TypeAlias = tuple[tuple[float, ...], ...]
@@ -72,7 +73,7 @@ class Node:
         image: A feature image, PNG.
         tuning: Its tuning, if it has one.
         score: 1 for the target; for others, how much of what the target reads passes here, see
-            graph_building.py.
+            building.py.
     """
 
     id: str
@@ -102,6 +103,11 @@ class Node:
             raise CircuitError(f"the score of node {self.id!r} is {self.score}; give a number")
         if self.image is not None:
             _check_png(self.id, self.image)
+
+    @property
+    def is_family(self) -> bool:
+        """Whether it stands for more than one unit."""
+        return len(self.units) > 1
 
 
 def _check_png(name: str, data: bytes) -> None:
@@ -190,7 +196,7 @@ class CircuitGraph:
         doubled = _doubled(node.id for node in self.nodes)
         if doubled:
             raise CircuitError(f"nodes are there twice: {doubled}; give each its own id")
-        known = {node.id for node in self.nodes}
+        known = dict.fromkeys(node.id for node in self.nodes)
         for edge in self.edges:
             for end in (edge.source, edge.target):
                 if end not in known:
@@ -201,7 +207,7 @@ class CircuitGraph:
         doubled = _doubled(f"{edge.source} -> {edge.target}" for edge in self.edges)
         if doubled:
             raise CircuitError(f"edges are there twice: {doubled}; add their weights up")
-        _check_acyclic(self.nodes, self.edges)
+        check_acyclic(list(known), [(edge.source, edge.target) for edge in self.edges])
 
     def __repr__(self) -> str:
         """Return one line with the sizes."""
@@ -279,25 +285,3 @@ def check_counts(nodes: int, edges: int) -> None:
 def _doubled(names: Iterable[str]) -> str:
     found = [name for name, count in Counter(names).items() if count > 1]
     return ", ".join(found[:_FEW]) + (", ..." if len(found) > _FEW else "")
-
-
-def _check_acyclic(nodes: tuple[Node, ...], edges: tuple[Edge, ...]) -> None:
-    """Take nodes without inputs away until none is left, or only cycles are."""
-    waiting = Counter(edge.target for edge in edges)
-    readers: dict[str, list[str]] = {node.id: [] for node in nodes}
-    for edge in edges:
-        readers[edge.source].append(edge.target)
-    free = [node.id for node in nodes if not waiting[node.id]]
-    done = 0
-    while free:
-        done += 1
-        for reader in readers[free.pop()]:
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                free.append(reader)
-    if done < len(nodes):
-        stuck = next(node.id for node in nodes if waiting[node.id])
-        raise CircuitError(
-            f"the edges go in a circle through {stuck!r}; a circuit leads from earlier to later "
-            "units: turn or leave out an edge"
-        )

@@ -1,6 +1,6 @@
 """How strongly a unit reads each earlier one: signed scores of the edges of a circuit.
 
-A score takes a `WeightMap` and gives one signed number a kernel, [o i]; graph_building.py ranks by
+A score takes a `WeightMap` and gives one signed number a kernel, [o i]; building.py ranks by
 magnitude. Anything of that form is a score, also attributions by patching or gradients.
 """
 
@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.expansion.vjp import cut_windows
 from circuits.expansion.weight_map import WeightMap
+from circuits.tracing.given_images import checked_images, record_in_batches
 from featviz.errors import CircuitError
 from featviz.models import Model
 
@@ -41,13 +43,12 @@ class ContributionScore:
 
     def __init__(self, model: Model, images: Float[Tensor, "n c h w"]) -> None:
         self._model = model
-        self._images = images.to(model.device)
+        self._images = checked_images(model, images)
         self._kept: dict[str, Tensor] = {}
 
     def _activation(self, site: str) -> Float[Tensor, "n c h w"]:
         if site not in self._kept:
-            with torch.no_grad():
-                found = self._model.record(self._images, [site])[site].cpu()
+            found = record_in_batches(self._model, self._images, [site])[site].cpu()
             if found.dim() != 4:
                 raise CircuitError(
                     f"contributions need maps, and {site!r} has one number a channel; use "
@@ -74,26 +75,13 @@ class ContributionScore:
         reads: Float[Tensor, "n c hs ws"],
     ) -> Float[Tensor, " i"]:
         peaks = made.flatten(1)
-        total = kernels.new_zeros(len(kernels))
-        live = (peaks.amax(1) > 0).nonzero().flatten().tolist()
-        channels = list(weights.sources)
-        for n in live:
-            y, x = divmod(int(peaks[n].argmax()), made.shape[2])
-            patch, window = _patch(weights, reads[n, channels], y, x)
-            total += (kernels[(slice(None), *window)] * patch).sum((1, 2))
-        return total / max(1, len(live))
-
-
-def _patch(
-    weights: WeightMap, reads: Float[Tensor, "i h w"], y: int, x: int
-) -> tuple[Tensor, tuple[slice, slice]]:
-    """Return what one position sees of the source's map, and through which cells of the kernel."""
-    cells, window = [], []
-    for axis, place in enumerate((y, x)):
-        start = place * weights.stride[axis] + weights.offset[axis]
-        stop = start + weights.kernel.shape[2 + axis]
-        low, high = max(start, 0), min(stop, reads.shape[1 + axis])
-        high = max(high, low)
-        cells.append(slice(low, high))
-        window.append(slice(low - start, high - start))
-    return reads[:, cells[0], cells[1]], (window[0], window[1])
+        live = peaks.amax(1) > 0
+        windows = cut_windows(
+            reads[live][:, list(weights.sources)],
+            peaks[live].argmax(1),
+            made[:, None].shape,
+            weights.stride,
+            weights.offset,
+            (kernels.shape[1], kernels.shape[2]),
+        )
+        return (kernels * windows).sum((0, 2, 3)) / max(1, int(live.sum()))

@@ -23,7 +23,11 @@ COLUMN_GAP_PX = 100
 MARGIN_PX = 24
 HEAD_PX = 34
 LEGEND_PX = 96
-LEGEND_WIDTH_PX = 620
+LEGEND_WIDTH_PX = 740
+STACK_PX = 3
+"""Between the frames of a family's stack."""
+BADGE_PX = 17
+"""Height of the badge with a family's number of units."""
 _LABEL_PX = 150
 # Fonts differ between machines; this much room is kept.
 _FONT_SLACK = 1.18
@@ -133,6 +137,17 @@ def wrapped(text: str, width_px: float) -> tuple[str, ...]:
             joined = word
         line = joined
     return (*lines, line) if line else tuple(lines)
+
+
+def badge(place: Place) -> tuple[str, float, float, float]:
+    """Return the number of units of a node as text, and left end, top and width of its badge.
+
+    It sits on the upper right corner of the stack, beside the pictures.
+    """
+    text = str(len(place.node.units))
+    width = max(BADGE_PX, text_width(text) + 8)
+    x = place.x + place.width + 3 + 2 * STACK_PX - width / 2
+    return text, x, place.y - 3 - 2 * STACK_PX - 2, width
 
 
 def lay_out(graph: CircuitGraph) -> Layout:

@@ -109,6 +109,9 @@
     const node = graph.nodes.find((each) => each.id === name);
     const parts = [made("h2", node.id)];
     if (node.label) parts.push(made("p", node.label));
+    if (node.units.length > 1) {
+      parts.push(made("p", `family of ${node.site}: ${node.units.join(", ")}`, "soft"));
+    }
     const picture = groups.get(name).querySelector("image[data-feature]");
     if (picture) {
       const image = made("img");

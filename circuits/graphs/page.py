@@ -7,12 +7,16 @@ they hold.
 
 import html
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import Template
 
-from circuits.graphs.check import HEADS, CircuitCheck, check_rows, check_text
+from circuits.graphs.check import CircuitCheck
+from circuits.graphs.check_report import HEADS, check_rows, check_text
 from circuits.graphs.draw import graph_to_svg, scale_lines
+from circuits.graphs.gate_agreement import GateAgreement
+from circuits.graphs.gate_report import TITLE, gate_heads, gate_rows, gate_text
 from circuits.graphs.graph import CircuitGraph
 from circuits.graphs.graph_json import graph_document
 from circuits.graphs.layout import LEGEND_PX, MARGIN_PX
@@ -45,8 +49,8 @@ _PAGE = Template("""<!doctype html>
 <div class="stage" tabindex="0" role="group" aria-label="the graph; arrow keys move it, + and -
  zoom" data-legend="$legend">$svg</div>
 <aside id="panel" aria-label="details"><p>Point at an edge to see its kernel in numbers. Click a
-unit, or press Enter on it, to see what it reads and what reads it; Escape shows all again. Drag
-to move; Ctrl and the wheel, or + and &minus;, zoom.</p></aside>
+unit or family, or press Enter on it, to see what it reads and what reads it; Escape shows all
+again. Drag to move; Ctrl and the wheel, or + and &minus;, zoom.</p></aside>
 </div>
 <h2>Key</h2>
 <div class="key"><span>&minus;1 <span class="ramp" style="background: linear-gradient(to right,
@@ -55,6 +59,7 @@ to move; Ctrl and the wheel, or + and &minus;, zoom.</p></aside>
 <p class="soft">$scale</p>
 <p class="soft">$reading</p>
 $check
+$agreement
 <h2>How it was made</h2>
 <div class="wide"><table class="table">$meta</table></div>
 $command
@@ -72,19 +77,24 @@ _READING = (
 
 
 def graph_page(
-    graph: CircuitGraph, *, check: CircuitCheck | None = None, command: str | None = None
+    graph: CircuitGraph,
+    *,
+    check: CircuitCheck | None = None,
+    agreement: GateAgreement | None = None,
+    command: str | None = None,
 ) -> str:
     """Return the page.
 
     Args:
         graph: Any circuit graph.
         check: Of this graph, to stand beside it.
+        agreement: Of gate policies on its kernels, likewise.
         command: What makes the page again.
     """
     target = graph.meta.get("target", graph.nodes[-1].id)
     model = graph.meta.get("model")
     title = f"Circuit of {target}" + (f" in {model}" if model else "")
-    lead = f"{len(graph.nodes)} units, {len(graph.edges)} edges, through {', '.join(graph.sites)}."
+    lead = f"{_counted(graph)}, {len(graph.edges)} edges, through {', '.join(graph.sites)}."
     here = Path(__file__)
     stops = ", ".join(f"rgb({r}, {g}, {b})" for _, (r, g, b) in ANCHORS)
     return _PAGE.substitute(
@@ -98,6 +108,7 @@ def graph_page(
         scale="<br>".join(map(html.escape, scale_lines(graph))),
         reading=html.escape(_READING),
         check="" if check is None else _check_html(check),
+        agreement="" if agreement is None else _agreement_html(agreement),
         meta="".join(_meta_row(name, text) for name, text in graph.meta.items() if text),
         command="" if command is None else f"<p><code>{html.escape(command)}</code></p>",
         json=script_json(graph),
@@ -105,11 +116,21 @@ def graph_page(
     )
 
 
+def _counted(graph: CircuitGraph) -> str:
+    units = sum(len(node.units) for node in graph.nodes)
+    families = sum(node.is_family for node in graph.nodes)
+    if not families:
+        return f"{units} units"
+    joined = "1 family" if families == 1 else f"{families} families"
+    return f"{units} units in {len(graph.nodes)} nodes, among them {joined}"
+
+
 def write_graph_page(
     path: Path,
     graph: CircuitGraph,
     *,
     check: CircuitCheck | None = None,
+    agreement: GateAgreement | None = None,
     command: str | None = None,
 ) -> None:
     """Write the page, whole or not at all.
@@ -118,12 +139,14 @@ def write_graph_page(
         path: The HTML file.
         graph: See `graph_page`.
         check: See `graph_page`.
+        agreement: See `graph_page`.
         command: See `graph_page`.
 
     Raises:
         OutputError: If the file cannot be written.
     """
-    write_file(path, graph_page(graph, check=check, command=command).encode())
+    page = graph_page(graph, check=check, agreement=agreement, command=command)
+    write_file(path, page.encode())
 
 
 def script_json(graph: CircuitGraph) -> str:
@@ -142,12 +165,21 @@ def _meta_row(name: str, text: str) -> str:
 
 
 def _check_html(check: CircuitCheck) -> str:
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in HEADS)
-    rows = "".join(
+    table = _table(HEADS, check_rows(check))
+    return f"<h2>Is it true?</h2>{table}<p>{html.escape(check_text(check))}</p>"
+
+
+def _agreement_html(agreement: GateAgreement) -> str:
+    table = _table(gate_heads(agreement), gate_rows(agreement)) if agreement.rows else ""
+    notes = "".join(f'<p class="soft">{html.escape(note)}</p>' for note in agreement.notes)
+    text = html.escape(gate_text(agreement))
+    return f'<div id="gates"><h2>{html.escape(TITLE)}</h2>{table}<p>{text}</p>{notes}</div>'
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
+    body = "".join(
         "<tr>" + "".join(f'<td class="num">{html.escape(cell)}</td>' for cell in row) + "</tr>"
-        for row in check_rows(check)
+        for row in rows
     )
-    return (
-        f'<h2>Is it true?</h2><div class="wide"><table class="table"><tr>{head}</tr>{rows}'
-        f"</table></div><p>{html.escape(check_text(check))}</p>"
-    )
+    return f'<div class="wide"><table class="table"><tr>{head}</tr>{body}</table></div>'

@@ -1,86 +1,26 @@
 """How much of a unit is left when only some of its inputs are: the check of a circuit.
 
-    probe = Probe(model, "arcs:6", probe_images(model, "arcs:6"), region="center")
-    preservation_curve(probe, ["early_curves:6", "early_curves:18", ...])
+    probe = Probe(model, "arcs:6", probe_images(model, "arcs"), region="center")
+    preservation_curve(probe, ["early_curves:6", "early_curves:18", ...], rank=my_ranking)
 
 A circuit that explains a unit keeps its activation with few units; units drawn at random, and the
-same choice in a network without learnt order, say how much that is worth.
+same choice in networks without learnt order, say how much that is worth.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from circuits.ablation.keeping import channel_means, check_ablation, keep_only
-from circuits.tuning.measuring import read_map
+from circuits.graphs.probe import Probe, control_probes, pearson, varying_response
 from featviz.errors import CircuitError
 from featviz.models import Model
 from featviz.units import Unit, parse_units
 
-BATCH = 32
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A unit, and what its activation is read on.
-
-    Attributes:
-        model: The network.
-        unit: `SITE:CHANNEL`.
-        images: RGB (or the network's own channels), 0..1.
-        region: Where the map is read: `center`, `map` or `mean`, see tuning.py.
-        ablation: What silenced units become: `zero`, or the `mean` of their channel over the
-            images.
-    """
-
-    model: Model
-    unit: str
-    images: Float[Tensor, "n c h w"]
-    region: str = "map"
-    ablation: str = "zero"
-
-    def __post_init__(self) -> None:
-        """Check the way of ablation and the unit."""
-        check_ablation(self.ablation)
-        self._target()
-
-    def _target(self) -> Unit:
-        parsed = parse_units(self.unit)
-        found = parsed.expand(self.model.site_table().resolve(parsed.site).channels)
-        if len(found) != 1:
-            raise CircuitError(f"{self.unit!r} names {len(found)} units; a check is of one")
-        return found[0]
-
-    def response(self, kept: Mapping[str, Sequence[int]] | None = None) -> Float[Tensor, " n"]:
-        """Return the unit's activation on each image, at least 0.
-
-        Args:
-            kept: Channels left on, by site; None: the whole network.
-        """
-        kept = kept or {}
-        fill = None
-        if self.ablation == "mean" and kept:
-            fill = channel_means(self.model, self.images, list(kept))
-        target = self._target()
-        found = []
-        with torch.no_grad(), keep_only(self.model, kept, fill=fill):
-            for batch in self.images.split(BATCH):
-                maps = self.model.record(batch.to(self.model.device), [target.site])[target.site]
-                found.append(read_map(maps, self.region)[:, target.channel].cpu())
-        return torch.cat(found)
-
-
-def pearson(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float:
-    """Return the correlation of two series; not-a-number where one does not vary."""
-    a, b = (x.double() - x.double().mean() for x in (one, other))
-    scale = float(a.norm() * b.norm())
-    # Sums that should be 0 leave rounding behind.
-    least = 1e-12 * float(one.double().norm() * other.double().norm())
-    return float(a @ b) / scale if scale > least else math.nan
+Rank: TypeAlias = Callable[[Model, str], Sequence[str]]
+"""Ranks the inputs of units (`SITE:CHANNELS`) of a network, most important first."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +32,37 @@ class PreservationPoint:
         correlation: With the whole network, over the images; not-a-number if nothing varies.
         mean_ratio: Mean activation over that of the whole network.
         random: Correlations with as many units drawn at random.
+        shuffled: Correlations of units of the network with shuffled weights, each with as many
+            units of its own ranking kept; empty without `rank`, or if none responds there.
+        random_weights: The same in the network with weights drawn anew.
     """
 
     kept: int
     correlation: float
     mean_ratio: float
     random: tuple[float, ...]
+    shuffled: tuple[float, ...] = ()
+    random_weights: tuple[float, ...] = ()
 
     @property
     def random_mean(self) -> float:
         """Mean of the random draws; a unit that no longer varies counts as 0."""
-        known = [0.0 if math.isnan(value) else value for value in self.random]
-        return sum(known) / len(known) if known else math.nan
+        return _mean(self.random)
+
+    @property
+    def shuffled_mean(self) -> float:
+        """The same of the network with shuffled weights."""
+        return _mean(self.shuffled)
+
+    @property
+    def random_weights_mean(self) -> float:
+        """The same of the network with weights drawn anew."""
+        return _mean(self.random_weights)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [0.0 if math.isnan(value) else value for value in values]
+    return sum(known) / len(known) if known else math.nan
 
 
 def preservation_curve(
@@ -114,30 +73,36 @@ def preservation_curve(
     keeps: Sequence[int] | None = None,
     draws: int = 8,
     seed: int = 0,
+    rank: Rank | None = None,
 ) -> list[PreservationPoint]:
     """Return what is left of a unit when only the first units of a ranking are kept.
 
     Args:
-        probe: The unit, and the images.
+        probe: The unit or units, and the images.
         ranking: Units, `SITE:CHANNEL`, most important first.
         sites: Sites whose other units are silenced; None: those of the ranking.
         keeps: How many are kept; None: 1, 2, 4 and so on, and all of the ranking.
         draws: Random selections for each.
-        seed: Of the draws.
+        seed: Of the draws and of the other networks.
+        rank: Makes the ranking of units in another network as `ranking` was made in this one, for
+            the controls; None: no such controls. Each kind of network gives up to three.
 
     Raises:
-        CircuitError: If the ranking is empty or has doubles, a number to keep is out of range,
-            or the unit is the same on all images, so that nothing can correlate with it.
+        CircuitError: If the ranking is empty, has doubles or leaves the sites, a number to keep is
+            out of range, or the unit is the same on all images, so that nothing can correlate with
+            it; if `rank` gives too few units.
         UnitError: If a unit is malformed or out of range.
     """
     found = _units(probe.model, ranking)
     places = list(dict.fromkeys(sites or [unit.site for unit in found]))
+    _check_places(found, places)
     table = probe.model.site_table()
     pool = [Unit(site, c) for site in places for c in range(table.resolve(site).channels)]
     counts = sorted(set(_doublings(len(found)) if keeps is None else keeps))
     if not counts or counts[0] < 1 or counts[-1] > len(found):
         raise CircuitError(f"keeps must be 1 to {len(found)}, the length of the ranking")
     full = varying_response(probe)
+    controls = {} if rank is None else _control_curves(probe, rank, places, counts, seed)
     generator = torch.Generator().manual_seed(seed)
     points = []
     for count in counts:
@@ -148,23 +113,42 @@ def preservation_curve(
             some = probe.response(_by_site([pool[k] for k in order], places))
             random.append(pearson(some, full))
         ratio = float(left.mean() / full.mean())
-        points.append(PreservationPoint(count, pearson(left, full), ratio, tuple(random)))
+        others = {kind: curves[count] for kind, curves in controls.items()}
+        points.append(PreservationPoint(count, pearson(left, full), ratio, tuple(random), **others))
     return points
 
 
-def varying_response(probe: Probe) -> Float[Tensor, " n"]:
-    """Return the response of the whole network.
+def _control_curves(
+    probe: Probe, rank: Rank, places: Sequence[str], counts: Sequence[int], seed: int
+) -> dict[str, dict[int, tuple[float, ...]]]:
+    """Return by kind of network and number kept what is left of its units."""
+    curves: dict[str, dict[int, tuple[float, ...]]] = {}
+    for kind, controls in control_probes(probe, seed).items():
+        ranked = [(c, _units(c.probe.model, rank(c.probe.model, c.probe.unit))) for c in controls]
+        for control, units in ranked:
+            _check_places(units, places)
+            if len(units) < counts[-1]:
+                raise CircuitError(
+                    f"rank gave {len(units)} units for {control.probe.unit} of the control, and "
+                    f"{counts[-1]} are to be kept; let it rank as many as the ranking has"
+                )
+        curves[kind] = {
+            count: tuple(
+                pearson(control.probe.response(_by_site(units[:count], places)), control.full)
+                for control, units in ranked
+            )
+            for count in counts
+        }
+    return curves
 
-    Raises:
-        CircuitError: If it is the same on all images.
-    """
-    full = probe.response()
-    if math.isnan(pearson(full, full)):
+
+def _check_places(units: Sequence[Unit], places: Sequence[str]) -> None:
+    beyond = sorted({unit.site for unit in units} - set(places))
+    if beyond:
         raise CircuitError(
-            f"{probe.unit} in {probe.model.name!r} responds alike to all {len(full)} images, so "
-            "nothing can be checked on them; give images that it responds to"
+            f"the ranking names units of {', '.join(beyond)}, and only {', '.join(places)} are "
+            "silenced; name these sites too, or leave their units out"
         )
-    return full
 
 
 def _units(model: Model, ranking: Sequence[str]) -> list[Unit]:
@@ -196,7 +180,7 @@ def _by_site(units: Sequence[Unit], sites: Sequence[str]) -> dict[str, list[int]
 class Faithfulness:
     """Whether a circuit does what its unit does, and nothing is missing or too much.
 
-    m is the unit's mean activation over the images.
+    m is the mean activation over the images; of several units, over these too.
 
     Attributes:
         faithfulness: (m(circuit) - m(nothing)) / (m(network) - m(nothing)): 1 if the circuit alone

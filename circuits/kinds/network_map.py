@@ -3,7 +3,7 @@
     found = map_network(model, ["fire3", "fire4"], photographs=["astronaut.png", "coffee.png"])
     found.sites[0].counts, found.sites[0].control
 
-probes.py and photographed.py measure, kind_rules.py decides; cli/map.py writes the file.
+probes.py and photographed.py measure, rules.py decides; cli/map.py writes the file.
 """
 
 import json
@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from circuits.controls import shuffled
 from circuits.kinds.photographed import PhotographEvidence, photograph_evidence
 from circuits.kinds.probes import ANGLES, PROBES, ROUND, probe_site
 from circuits.kinds.rules import FAMILIES, KindRules, UnitKind, unit_kinds
-from circuits.tuning.controls import shuffled
 from featviz.errors import CircuitError
 from featviz.models.model import Model
 from featviz.photographs import open_photograph

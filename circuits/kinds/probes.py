@@ -4,7 +4,7 @@
     found.best["curve"]  # largest response of each channel to any curve, dark or light
 
 Strokes and corners are drawn dark on light and light on dark, for units know the difference;
-edges, gratings and colour pairs hold both. kind_rules.py turns the answers into families.
+edges, gratings and colour pairs hold both. rules.py turns the answers into families.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Family by family: all kernels between two groups of units, each in the order of its orientation.
 
 Targets are columns and sources rows; kernels that depend only on the difference of orientation
-look alike along the diagonals. Colours as in kernel_pictures.py.
+look alike along the diagonals. Colours as in kernels.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from featviz.errors import CircuitError
 
+MAX_PX = 1e6
+"""Lengths beyond this are taken for slips; float32 places a stroke less exactly than a pixel."""
+
 # Below this the ramp of an edge along an axis is as sharp as float32 lets us tell.
 _SMALLEST_RAMP = 0.004
 
@@ -31,8 +34,10 @@ class Ink:
             raise CircuitError(
                 f"paper and ink are values from 0 to 1, got {self.paper:g} and {self.value:g}"
             )
-        if not 0 < self.width_px < float("inf"):
-            raise CircuitError(f"width_px must be above 0, got {self.width_px:g}")
+        if not 0 < self.width_px <= MAX_PX:
+            raise CircuitError(
+                f"width_px must be above 0, at most {MAX_PX:g}, got {self.width_px:g}"
+            )
 
     def on_paper(self, covered: Float[Tensor, "n h w"]) -> Float[Tensor, "n 3 h w"]:
         """Return grey images of what share of each pixel is covered with ink."""

@@ -17,6 +17,12 @@ from featviz.errors import CircuitError, did_you_mean
 
 Draw: TypeAlias = Callable[[Tensor, Tensor, tuple[int, int], float, Ink], Tensor]
 
+MAX_ANGLES = 3600
+"""Steps of a tenth of a degree; more are taken for a slip."""
+
+_MAX_LEVELS = 100
+_CONTRAST = 1 / 255  # less cannot be told from nothing in a picture
+
 # A curve of .72 of the receptive field to each side crosses all of it.
 _REACH = 0.72
 _RADII = (0.41, 0.59, 0.85, 1.23)
@@ -210,7 +216,7 @@ def grid(
         ink: How it is drawn; None: grey .24 on white, strokes of 1.5 px.
 
     Raises:
-        CircuitError: If the family is unknown, or a number out of range.
+        CircuitError: If the family is unknown, a number out of range, or the pictures are blank.
     """
     if stimulus not in FAMILIES:
         raise CircuitError(
@@ -221,13 +227,24 @@ def grid(
     count = round(family.period_deg / 5) if angles is None else angles
     if count < 4:
         raise CircuitError(f"angles must be 4 or more, got {count}: fewer show no tuning")
+    if count > MAX_ANGLES:
+        raise CircuitError(f"angles must be {MAX_ANGLES} or fewer, got {count}")
     if not 0 < scale_px < float("inf"):
         raise CircuitError(f"scale_px must be above 0, got {scale_px:g}")
     values = family.levels(scale_px) if levels is None else tuple(levels)
     if not values:
         raise CircuitError(f"give one value of {family.level} at least")
+    if len(values) > _MAX_LEVELS:
+        raise CircuitError(
+            f"give {_MAX_LEVELS} values of {family.level} at most, got {len(values)}"
+        )
+    if ink is not None and ink.width_px > max(size):
+        raise CircuitError(
+            f"strokes of {ink.width_px:g} px are wider than the {size[0]}x{size[1]} px of the "
+            "image; choose thinner ones"
+        )
     step = family.period_deg / count
-    return Grid(
+    made = Grid(
         stimulus=stimulus,
         family=family,
         angles_deg=torch.arange(count) * step,
@@ -236,3 +253,25 @@ def grid(
         scale_px=float(scale_px),
         ink=ink or Ink(),
     )
+    _check_visible(made, each=levels is not None)
+    return made
+
+
+def _check_visible(grid: Grid, *, each: bool) -> None:
+    """Refuse pictures that show nothing: ink like the paper, or strokes over all of the image.
+
+    Args:
+        grid: The pictures.
+        each: Whether each value of the second quantity must show something, as when the user chose
+            it; else one is enough.
+    """
+    first = grid.images(slice(0, len(grid.levels)))
+    blank = first.amax((1, 2, 3)) - first.amin((1, 2, 3)) < _CONTRAST
+    if blank.all() or (each and blank.any()):
+        level = float(grid.levels[blank][0])
+        h, w = grid.size
+        raise CircuitError(
+            f"{grid.stimulus} stimuli of {grid.family.level} {level:g} are blank on {h}x{w} px; "
+            f"let them fit, and ink (value {grid.ink.value:g}, width {grid.ink.width_px:g} px) "
+            f"differ from the paper (value {grid.ink.paper:g})"
+        )

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.stimuli.canvas import Ink, band, directions, inside, per_image, pixels
+from circuits.stimuli.canvas import MAX_PX, Ink, band, directions, inside, per_image, pixels
 from featviz.errors import CircuitError
 
 Number = float | Float[Tensor, " n"]
@@ -61,12 +61,14 @@ def arcs(
         ink: Width of the stroke, values of paper and ink.
 
     Raises:
-        CircuitError: If a radius is not above 0.
+        CircuitError: If a radius is not above 0, or above a million but not infinity.
     """
     x, y = pixels(size, angle_deg.device)
     curvature = 1 / per_image(radius_px, angle_deg)
     if not (curvature >= 0).all() or torch.isinf(curvature).any():
         raise CircuitError("radius_px must be above 0; infinity draws straight lines")
+    if ((curvature > 0) & (curvature < 1 / MAX_PX)).any():
+        raise CircuitError(f"radius_px must be at most {MAX_PX:g}, or infinity for straight lines")
     ux, uy = directions(180 - angle_deg)
     # With the curvature, not the radius, so that straight lines are no special case.
     gx, gy = curvature * x - ux, curvature * y - uy

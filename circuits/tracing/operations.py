@@ -4,7 +4,7 @@ tape.py writes them while a network runs; opgraph.py cuts out what lies between 
 adjoints.py says how weights pass back through each.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,12 @@ ACTIVATIONS = frozenset(
     {
         *("relu", "hardtanh", "leaky_relu", "_prelu_kernel", "elu", "gelu", "silu", "hardswish"),
         *("mish", "softplus", "sigmoid", "hardsigmoid", "tanh", "clamp", "clamp_min", "threshold"),
+    }
+)
+BATCH_NORMS = frozenset(
+    {
+        *("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"),
+        "_native_batch_norm_legit_no_training",
     }
 )
 UNCHANGED = frozenset(["alias", "detach", "clone", "_to_copy", "lift_fresh", "contiguous"])
@@ -85,13 +91,24 @@ class Tape:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     parts: dict[Part, tuple[int, ...]] = field(default_factory=dict)
     kept: dict[int, Tensor] = field(default_factory=dict)
+    _makers: dict[int, Operation] = field(default_factory=dict)
+
+    def write(self, operation: Operation) -> None:
+        """Add an operation at the end."""
+        self.operations.append(operation)
+        self._makers.update({v: operation for v in operation.outputs if v is not None})
 
     def maker(self, value: int) -> Operation | None:
         """Return the operation that made a value; None for the image."""
-        for operation in reversed(self.operations):
-            if value in operation.outputs:
-                return operation
-        return None
+        return self._makers.get(value)
+
+    def descendants(self, values: Iterable[int]) -> set[int]:
+        """Return the values given and all that were made from them."""
+        found = set(values)
+        for operation in self.operations:
+            if found & set(operation.inputs):
+                found.update(v for v in operation.outputs if v is not None)
+        return found
 
     def before_activation(self, value: int) -> tuple[int, ...]:
         """Return what went into the activation function(s) that made a value; empty if none."""
@@ -112,6 +129,18 @@ def cat_axis(operation: Operation) -> int:
     """Return the axis of a concatenation as it was given, perhaps negative."""
     args = operation.args
     return int(args[1] if len(args) > 1 else operation.kwargs.get("dim", 0))
+
+
+def has_own_statistics(operation: Operation) -> bool:
+    """Tell whether a batch norm normalises by what it reads, not by running statistics."""
+    if operation.args[4] is None:
+        return True
+    return not operation.name.endswith("no_training") and bool(operation.args[5])
+
+
+def rounds(operation: Operation) -> bool:
+    """Tell whether a division rounds to whole numbers."""
+    return operation.kwargs.get("rounding_mode") is not None
 
 
 def leaves_of(value: Any) -> Iterator[Any]:

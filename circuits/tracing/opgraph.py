@@ -101,14 +101,14 @@ def record_between(
 
 
 def run_tape(
-    model: Model, images: Tensor, ends: tuple[Site, Site], *, keep: frozenset[int] = frozenset()
+    model: Model, images: Tensor, ends: tuple[Site, ...], *, keep: frozenset[int] = frozenset()
 ) -> Tape:
-    """Run a model up to two sites and return what it did; nothing of the model is changed.
+    """Run a model up to some sites and return what it did; nothing of the model is changed.
 
     Args:
         model: The model.
         images: RGB (or the network's own channels), 0..1, on any device.
-        ends: Source and target.
+        ends: Source and target, perhaps more.
         keep: Operations whose first input is copied.
 
     Raises:
@@ -141,13 +141,13 @@ def _cut(model: Model, tape: Tape, ends: tuple[Site, Site], size: tuple[int, int
     source, target = ends
     sources, targets = _ends(tape, source), _ends(tape, target)
     starts, stops = {end.value for end in sources}, {end.value for end in targets}
-    after = _descendants(tape, starts)
+    after = tape.descendants(starts)
     if starts == stops:
         raise CircuitError(
             f"{source.name!r} and {target.name!r} in {model.name!r} are the same place; give two"
         )
     if not after & stops:
-        if _descendants(tape, stops) & starts:
+        if tape.descendants(stops) & starts:
             raise CircuitError(
                 f"{source.name!r} comes after {target.name!r} in {model.name!r}; give the earlier "
                 f"site first: {target.name!r}, then {source.name!r}"
@@ -190,15 +190,6 @@ def _check_numbers_stay_in(name: str, tape: Tape, after: set[int], ends: tuple[S
                 f"({operation}), so what it does depends on the image and has no weights; choose "
                 "sites that this does not lie between"
             )
-
-
-def _descendants(tape: Tape, values: set[int]) -> set[int]:
-    """Return the values given and all that were made from them."""
-    found = set(values)
-    for operation in tape.operations:
-        if found & set(operation.inputs):
-            found.update(v for v in operation.outputs if v is not None)
-    return found
 
 
 def _check_static(name: str, one: OpGraph, other: OpGraph) -> None:

@@ -92,10 +92,7 @@ def _reading(model: Model, sites: Sequence[Site]) -> dict[str, set[str]]:
             raise CircuitError(f"{one.name!r} and {other.name!r} share channels; give one of them")
     found: dict[str, set[str]] = {}
     for site in sites:
-        after = set(values[site.name])
-        for operation in tape.operations:
-            if after & set(operation.inputs):
-                after.update(v for v in operation.outputs if v is not None)
+        after = tape.descendants(values[site.name])
         # Slices of one place share its values, and none reads another.
         found[site.name] = {
             name for name, own in values.items() if own & after and own != values[site.name]

@@ -72,7 +72,7 @@ class _Writer(TorchDispatchMode):
         index = len(self.tape.operations)
         values = tuple(self.add(out) if isinstance(out, Tensor) else None for out in outputs)
         path = self.paths[-1] if self.paths else ""
-        self.tape.operations.append(Operation(index, name, args, kwargs, values, path))
+        self.tape.write(Operation(index, name, args, kwargs, values, path))
         return values
 
     def _refs(self, value: Any) -> Any:

@@ -1,6 +1,6 @@
 """The response of a unit as a function of orientation, and the numbers that describe it.
 
-Pure arithmetic; tuning.py measures the curves.
+Pure arithmetic; measuring.py measures the curves.
 """
 
 import math

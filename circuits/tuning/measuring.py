@@ -4,7 +4,7 @@
     curves = measure_tuning(model, "fire4", stimulus="curve")
     max(curves, key=lambda curve: curve.selectivity)
 
-stimuli draws, the network answers up to the deepest site, tuning_curve.py describes the answers.
+stimuli draws, the network answers up to the deepest site, curve.py describes the answers.
 All channels of all sites come from one pass; the pictures exist one batch at a time.
 """
 
@@ -18,10 +18,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from circuits import stimuli
-from circuits.artificial.model import Kind, known_orientations_deg
+from circuits.artificial.model import Kind, known_orientations_deg, of_channels
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.stimulus_scale import middle, middle_size, scale_of
-from featviz.errors import CircuitError, UnitError
+from featviz.borrowing import own_settings
+from featviz.errors import CircuitError, UnitError, did_you_mean
 from featviz.models.model import Model
 
 __all__ = [
@@ -36,6 +37,9 @@ __all__ = [
 
 REGIONS = ("center", "map", "mean")
 """Where a map is read: largest of its 3x3 middle positions, or of all, or the mean of all."""
+
+MAX_SIDE = 4096
+"""Largest side of stimuli, px."""
 
 # What the artificial network's curves and lines were built for.
 _KINDS: dict[str, Kind] = {
@@ -55,8 +59,9 @@ class TuningConfig:
         angles: Orientations over the period; None: steps of 5 degrees.
         levels: Values of the stimulus's second quantity; None: four radii and the like, as
             multiples of the scale.
-        size: Height and width of the images, px; None: the model's, or for the region `center` as
-            much of its middle as the middle positions see, which gives the same responses.
+        size: Height and width of the images, px, at most 4096; None: the model's, or for the
+            region `center` as much of its middle as the middle positions see, which gives the same
+            responses.
         scale_px: What lengths are multiples of; None: the receptive field of the site, at most
             the shorter side of the image.
         region: Where a map is read: `center`, the largest of its 3x3 middle positions; `map`,
@@ -79,13 +84,22 @@ class TuningConfig:
         _check_region(self.region)
         if self.batch < 1:
             raise CircuitError(f"batch must be 1 or more, got {self.batch}")
+        if self.size is not None and max(self.size) > MAX_SIDE:
+            raise CircuitError(
+                f"stimuli of {self.size[0]}x{self.size[1]} px are too large; choose {MAX_SIDE} px "
+                "a side at most"
+            )
 
 
 def _check_region(region: str) -> None:
     if region not in REGIONS:
-        raise CircuitError(f"unknown region {region!r}; choose one of {', '.join(REGIONS)}")
+        raise CircuitError(
+            f"unknown region {region!r}{did_you_mean(region, REGIONS)} "
+            f"choose one of {', '.join(REGIONS)}"
+        )
 
 
+@own_settings()
 def measure_tuning(
     model: Model,
     site: str,
@@ -99,7 +113,7 @@ def measure_tuning(
     Args:
         model: The network.
         site: Name of the site; of a `.pre` site, what is above 0 counts.
-        units: Channels, in the order wanted; None: all.
+        units: Channels, in the order wanted, one at least; None: all.
         stimulus: Family of stimuli, see `stimuli.FAMILIES`.
         config: How; None: all defaults.
 
@@ -110,8 +124,11 @@ def measure_tuning(
         CircuitError: If the stimulus is unknown, a setting out of range, or the response is not a
             finite number.
         SiteError: If the site is unknown.
-        UnitError: If it has no such channel.
+        UnitError: If it has no such channel, or none is given.
     """
+    units = None if units is None else list(units)
+    if units == []:
+        raise UnitError(f"no channel of {site!r} is given; name some, or leave units out for all")
     config = config or TuningConfig()
     grid = grid_for(model, site, stimulus=stimulus, config=config)
     found = measure_responses(
@@ -205,7 +222,11 @@ def read_map(activation: Float[Tensor, "b c *map"], region: str) -> Float[Tensor
     Args:
         activation: [b c h w] or [b c].
         region: See `TuningConfig`.
+
+    Raises:
+        CircuitError: If the region is unknown.
     """
+    _check_region(region)
     positive = activation.float().clamp(min=0)
     if positive.dim() == 2:
         return positive
@@ -247,7 +268,9 @@ def tuning_curves(
     kind = _KINDS.get(grid.stimulus)
     known = known_orientations_deg(model, site, kind) if kind else None
     named = model.spec.unit_labels() if model.spec.unit_labels else {}
-    labels = named.get(site)
+    # A slice has the names of its part; what lies inside a named site has none of its own.
+    labels = named.get(site.partition("/")[0].removesuffix(".pre"))
+    labels = labels and of_channels(labels, site)
     means = responses.mean(1)
     return [
         TuningCurve(

@@ -36,29 +36,36 @@ svg text { font-size: 8px; fill: currentColor; opacity: .65; text-anchor: middle
   dominant-baseline: central; }"""
 """How `polar_svg` looks, for the style sheet of a page."""
 
+PAGE_STYLE = (
+    """:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
+body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+h2 { margin: 2rem 0 .4rem; font-size: 1.2rem; }
+p { margin: .3rem 0 .8rem; max-width: 46rem; }
+figure { margin: 0; }
+figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
+dt { opacity: .7; }
+dd { margin: 0; font-variant-numeric: tabular-nums; }
+"""
+    + POLAR_STYLE
+)
+"""What pages of tuning curves have in common."""
+
 _PAGE = Template("""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
-body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
-h2 { margin: 2rem 0 .4rem; font-size: 1.2rem; }
-p { margin: .3rem 0 .8rem; max-width: 46rem; }
+$style
 table { border-collapse: collapse; font-size: .9rem; }
-td, th { padding: .2rem 1.4rem .2rem 0; text-align: left; border-bottom: 1px solid #8884; }
+td, th { padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px solid #8884; }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
-.wide td, .wide th { white-space: nowrap; }
+.wide th { vertical-align: bottom; }
+.wide td { white-space: nowrap; }
 .plots { display: grid; gap: 1.4rem 1rem;
   grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
-figure { margin: 0; }
-figcaption { font-size: .85rem; overflow-wrap: anywhere; }
-$polar
-dl { display: grid; gap: 0 .6rem; grid-template-columns: max-content 1fr; margin: .2rem 0; }
-dt { opacity: .7; }
-dd { margin: 0; font-variant-numeric: tabular-nums; }
 .silent svg { opacity: .4; }
 .strip { max-width: 100%; border: 1px solid #8884; }
 </style>
@@ -116,7 +123,7 @@ def write_tuning_page(path: Path, page: TuningPage) -> None:
         for name, value in page.settings
     )
     text = _PAGE.substitute(
-        polar=POLAR_STYLE,
+        style=PAGE_STYLE,
         title=html.escape(page.title),
         lead=html.escape(page.lead),
         settings=settings,
@@ -140,22 +147,54 @@ def _shown(curves: Sequence[TuningCurve]) -> list[TuningCurve]:
     return [curves[k] for k in sorted(best)]
 
 
-def _reading(page: TuningPage) -> str:
-    if page.grid.family.period_deg == 360:
-        how = (
-            "A direction stands for the curve that bends like the rim there (right is 0°, "
-            "clockwise)"
+def plot_reading(curves: Sequence[TuningCurve]) -> str:
+    """Return what polar plots of some curves show, in words.
+
+    Args:
+        curves: Those that are drawn.
+    """
+    periods = {curve.period_deg for curve in curves}
+    said = []
+    if 360 in periods:
+        said.append(
+            "A direction stands for the curve, or the side, that bulges towards the rim there "
+            "(right is 0°, clockwise)."
         )
-    else:
-        how = "A direction stands for the line that runs along it (0° is horizontal)"
-    known = any(curve.expected_deg is not None for curve in page.curves)
-    mark = " The orange mark at the rim is the true orientation." if known else ""
+    if 180 in periods:
+        said.append(
+            "For lines and gratings, a direction stands for what runs along it (0° is horizontal, "
+            "counter-clockwise), so each value is drawn twice."
+        )
+    said.append(
+        "Blue: mean response over radius, width or what else the stimuli vary; thin grey lines: "
+        "each value of that. The rim is the largest response of the unit, the dashed circle half "
+        "of it."
+    )
+    if any(curve.expected_deg is not None for curve in curves):
+        said.append("The orange mark at the rim is the true orientation.")
+    return " ".join(said)
+
+
+def step_reading(curves: Sequence[TuningCurve]) -> str:
+    """Return what the orientations beside the plots are, and how exact.
+
+    Args:
+        curves: Those that are shown.
+    """
+    steps = sorted({curve.period_deg / len(curve.response) for curve in curves})
+    apart = " or ".join(f"{step:g}°" for step in steps)
+    text = (
+        f"Preferred is the orientation of the largest response among those shown, {apart} apart, "
+        "so it may be off by a step; mean is the circular mean of all, weighted by the response."
+    )
+    known = any(curve.expected_deg is not None for curve in curves)
+    return text + " The mean error is that of the preferred orientation." * known
+
+
+def _reading(page: TuningPage) -> str:
     cut = len(page.curves) - MAX_PLOTS
     left = f" Only the {MAX_PLOTS} most selective units are drawn, {cut} are not." * (cut > 0)
-    return (
-        f"{how}. Blue: mean response over {page.grid.family.level}; thin lines: each value of it. "
-        f"The rim is the unit's largest response.{mark}{left}"
-    )
+    return f"{plot_reading(page.curves)} {step_reading(page.curves)}{left}"
 
 
 def _levels(grid: Grid) -> str:
@@ -210,6 +249,7 @@ def _readable(value: float | None, form: str) -> str:
 def _figure(curve: TuningCurve) -> str:
     facts = [
         ("preferred", _readable(curve.preferred_deg, "{:.0f}°")),
+        ("mean", _readable(curve.mean_deg, "{:.0f}°")),
         ("FWHM", _readable(curve.fwhm_deg, "{:.0f}°")),
         ("echo", _readable(curve.echo, "{:.2f}")),
         ("selectivity", _readable(curve.selectivity, "{:.2f}")),

@@ -41,8 +41,12 @@ class JointTuning:
 
     @property
     def offset_deg(self) -> Float[Tensor, "i j"]:
-        """Turn from unit i's orientation to unit j's, where j responds most."""
-        return self.angles_deg[self.response.argmax(2)]
+        """Turn from unit i's orientation to unit j's, where j responds most.
+
+        Not a number where j never responds to pictures of i.
+        """
+        peaks, steps = self.response.max(2)
+        return torch.where(peaks > 0, self.angles_deg[steps], torch.nan)
 
     @property
     def aligned(self) -> Float[Tensor, "j a"]:
@@ -85,8 +89,8 @@ def joint_tuning(
         batch: Pictures at a time.
 
     Raises:
-        CircuitError: If the site has no maps, its positions see no limited part of the image, or
-            a number is out of range.
+        CircuitError: If the site has no maps, its positions see no limited part of the image, no
+            unit is given, or a number is out of range.
         PictureError: If a picture cannot be read.
         SiteError: If the site is unknown.
         UnitError: If it has no such channel.

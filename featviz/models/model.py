@@ -152,7 +152,8 @@ class Model(nn.Module):
         # A fixed texture, not zeros: some networks divide by the spread of their input.
         device = self.device
         try:
-            with cpu_by_default(), borrowed(self.module):
+            # What is kept must serve gradients later, whatever mode the user is in now.
+            with torch.inference_mode(False), cpu_by_default(), borrowed(self.module):
                 ramp = torch.linspace(0, 1, size[0] * size[1]).view(1, 1, *size)
                 image = self.network_input(ramp.expand(1, self.spec.channels, *size).to(device))
                 return trace(self.module, image)

@@ -4,11 +4,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import featviz
-from circuits.ablation.editing import edited, weight_changes
+from circuits.ablation.editing import edited
 from circuits.ablation.edits import DropWeights, ScaleEdge, parse_edit
 from circuits.ablation.layers import NotDirectError, layers_into
+from circuits.ablation.weight_edits import weight_changes
 from circuits.artificial.model import ARTIFICIAL_CURVES
 from featviz.errors import CircuitError, SiteError, UnitError
+from featviz.inference import InferenceCopy
 from featviz.models import Model, load
 from featviz.units import parse_units
 from nets import seeded
@@ -178,14 +180,13 @@ def test_keeping_a_family_drops_all_other_inputs(model: Model, images: Tensor) -
 
 def test_an_edge_by_weights_is_that_by_a_second_pass(curves: Model) -> None:
     """Two ways of one edit: weights scaled, or the target taken from a pass with scaled units."""
-    from circuits.ablation.activation_hooks import patched_from_twin
-    from circuits.ablation.editing import _scaled
+    from circuits.ablation.second_passes import DistantEdge, scaled_edges
 
     images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with edited(curves, [parse_edit("edge early_curves:4-9->arcs:6-7 x0.5")]):
         by_weights = curves.record(images, ["arcs"])["arcs"]
-    changes = {"early_curves": _scaled(list(range(4, 10)), 0.5)}
-    with patched_from_twin(curves, "arcs", [6, 7], changes):
+    edge = DistantEdge("early_curves", tuple(range(4, 10)), "arcs", (6, 7), 0.5)
+    with scaled_edges(curves, [edge]):
         by_passes = curves.record(images, ["early_curves", "arcs"])
     clean = curves.record(images, ["early_curves", "arcs"])
     assert torch.allclose(by_weights, by_passes["arcs"], atol=1e-4)
@@ -293,3 +294,54 @@ def test_a_module_that_gives_several_tensors_cannot_be_edited() -> None:
         edited(model, [parse_edit("units two:0")]),
     ):
         model.record(torch.rand(1, 3, 8, 8), ["logits"])
+
+
+class Shared(nn.Module):
+    """One convolution called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c, self.relu = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.c(self.relu(self.c(x))))
+
+
+@pytest.mark.parametrize("call", ["c#0", "c#1"])
+def test_weights_of_several_calls_are_refused(call: str) -> None:
+    model = load(seeded(Shared()), size=8)
+    said = "'c.weight' in .* is used 2 times in one pass.*edit units of the call that is meant"
+    with (
+        pytest.raises(CircuitError, match=said),
+        edited(model, [parse_edit(f"negative weights of {call}")]),
+    ):
+        pass
+
+
+def test_an_edge_into_one_of_several_calls(images: Tensor) -> None:
+    model = load(seeded(Shared()), size=8)
+    clean = model.record(images, ["c#0", "relu#0", "c#1"])
+    with edited(model, [parse_edit("edge relu#0:0->c#1:1")]):
+        found = model.record(images, ["c#0", "c#1"])
+    without = clean["relu#0"].clone()
+    without[:, 0] = 0
+    expected = model.module.get_submodule("c")(without)
+    assert torch.equal(found["c#0"], clean["c#0"])
+    assert torch.allclose(found["c#1"][:, 1], expected[:, 1], atol=1e-6)
+    assert torch.equal(found["c#1"][:, [0, 2]], clean["c#1"][:, [0, 2]])
+    assert not torch.allclose(found["c#1"], clean["c#1"], atol=1e-3)
+
+
+def test_an_edge_over_several_layers_holds_in_a_render(model: Model, images: Tensor) -> None:
+    """A render runs a folded copy, whose second passes must be its own."""
+    edits = [parse_edit("edge stem:2->sum:1"), parse_edit("units a:0")]
+    site = model.site_table().resolve("sum")
+    clean = model.record(images, ["sum"])["sum"]
+    with edited(model, edits):
+        expected = model.record(images, ["sum"])["sum"]
+        trace = model.trace()
+        with InferenceCopy(model, [site], trace=trace, dtype=torch.float32) as fast:
+            found = fast.recorder(model.network_input(images))["sum"]
+        assert fast.folded == 1
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.allclose(found[:, 1], clean[:, 1], atol=1e-3)

@@ -51,6 +51,24 @@ def test_a_sum_loses_the_terms_left_out() -> None:
     assert again == found
 
 
+def test_vectors_have_inputs_too() -> None:
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2, bias=False))
+    nn.init.ones_(network.get_submodule("2").get_parameter("weight"))
+    model = featviz.load(network, size=4, channels=8, mean=(0.0,) * 8, std=(1.0,) * 8)
+    ones = torch.ones(2, 8)
+    found = ablate_inputs(Replay(model, "1", "2"), ones, channel=0, inputs=[3], read=mean)
+    assert (found.intact, found.without, set(found.random)) == (8, 7, {7})
+
+
+def test_draws_that_cannot_disagree_are_counted() -> None:
+    ones = torch.ones(1, 8, 4, 4)
+    found = ablate_inputs(replay(), ones, channel=0, inputs=[4, 5, 6, 7], read=mean)
+    assert len(found.random) == len(found.matched) == 20
+    assert (found.random_sets, found.matched_sets) == (1, 1)
+    two = ablate_inputs(replay(), ones, channel=0, inputs=[0, 1, 2], read=mean, draws=200)
+    assert two.random_sets == 10  # 5 over 3
+
+
 def test_controls_fire_and_matched_ones_as_hard() -> None:
     maps = torch.ones(1, 21, 4, 4)
     maps[:, 10:] = torch.arange(1.0, 12.0)[:, None, None] * 100
@@ -95,15 +113,20 @@ def test_a_reading_is_that_of_tuning_curves() -> None:
 
 
 def test_rows_and_their_summary() -> None:
-    one = InputAblation((1, 2), 10.0, 2.0, (4.0, 1.0, 5.0, 6.0), (3.0, 3.0, 3.0, 3.0))
+    one = InputAblation((1, 2), 10.0, 2.0, (4.0, 1.0, 5.0, 6.0), (3.0, 3.0, 3.0, 3.0), 4, 1)
     row = one.row(per=10.0)
     assert row["inputs"] == [1, 2]
     assert (row["intact"], row["without"], row["random"], row["matched"]) == (1.0, 0.2, 0.4, 0.3)
     assert (row["random_above"], row["random_below"], row["matched_above"]) == (0.75, 0.25, 1.0)
-    other = InputAblation((1,), 10.0, 4.0, (5.0,), (2.0,)).row(per=10.0)
+    other = InputAblation((1,), 10.0, 4.0, (5.0,), (2.0,), 1, 1).row(per=10.0)
     found = summarise_rows([row, other], side="above")
     assert found["units"] == 2
     assert found["inputs"] == 1.5
+    assert (row["random_sets"], found["fewest_random_sets"], found["fewest_matched_sets"]) == (
+        4,
+        1,
+        1,
+    )
     assert found["without"] == pytest.approx(0.3)
     assert (found["beyond_100%_of_random"], found["beyond_100%_of_matched"]) == (1, 1)
     assert summarise_rows([other], side="below")["beyond_100%_of_matched"] == 1
@@ -116,7 +139,7 @@ def test_what_does_not_fit() -> None:
             ablate_inputs(replay(), ones, channel=0, inputs=inputs, read=mean)
     with pytest.raises(CircuitError, match="draws must be 1 or more, got 0"):
         ablate_inputs(replay(), ones, channel=0, inputs=[0], read=mean, draws=0)
-    found = InputAblation((1,), 1.0, 1.0, (1.0,), (1.0,))
+    found = InputAblation((1,), 1.0, 1.0, (1.0,), (1.0,), 1, 1)
     with pytest.raises(CircuitError, match="unknown control 'x'; choose one of random, matched"):
         found.share_above("x")
     with pytest.raises(CircuitError, match="0 rows, side 'above'; give one row at least"):

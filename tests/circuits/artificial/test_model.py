@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_each_layer_is_the_convolution_of_the_one_before() -> None:
 
 def test_its_weights_are_a_fixed_number() -> None:
     model = featviz.load("artificial_curves")
-    assert model.weights_origin == "by formula, circuits/curve_kernels.py"
+    assert model.weights_origin == "by formula"
     # Made by: digest(featviz.load("artificial_curves").module). Changes if a formula does.
     assert digest(model.module) == (
         "9222a8a0107144dc1fffab90cb8b27712efa80e130532f1c4e3263d5c7c63621"
@@ -86,10 +87,16 @@ def test_orientations_are_known_only_where_the_formula_made_them() -> None:
     assert orientations_deg("gabors")[:5] == (90, 90, 90, 90, 80)
     assert known_orientations_deg(model, "arcs", "curve") == orientations_deg("arcs")
     assert known_orientations_deg(model, "arcs.pre/2:4", "curve") == (30, 45)
+    assert known_orientations_deg(model, "gabors.conv", "line") == orientations_deg("gabors")
+    assert known_orientations_deg(model, "gabors.pre/4:9", "line") == (80, 80, 80, 80, 70)
     assert known_orientations_deg(model, "arcs", "line") is None
     assert known_orientations_deg(model, "pool", "curve") is None
     random = featviz.load("artificial_curves", weights="random")
     assert known_orientations_deg(random, "arcs", "curve") is None
+    # Another network whose weights are said to be from a formula, with a site of that name.
+    other = featviz.load(torch.nn.Sequential(OrderedDict(arcs=torch.nn.Conv2d(3, 24, 3))), size=16)
+    other.weights_origin = model.weights_origin
+    assert known_orientations_deg(other, "arcs", "curve") is None
 
 
 def test_unit_labels_fit_the_channels_and_are_shown() -> None:
@@ -111,4 +118,4 @@ def test_a_render_says_which_orientation_it_shows() -> None:
     result = featviz.render(model, "arcs:6", steps=2, size=48)
     assert result.record["images"][0]["unit_label"] == "90°"
     assert result.captions()[0].startswith("arcs:6\n90°")
-    assert result.record["model"]["weights"] == "by formula, circuits/curve_kernels.py"
+    assert result.record["model"]["weights"] == "by formula"

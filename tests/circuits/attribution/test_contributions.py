@@ -8,7 +8,7 @@ from circuits.attribution.contributions import (
     integrated_gradients,
 )
 from circuits.attribution.relevance import conditional_relevance
-from circuits.attribution.unit_reading import read_unit
+from circuits.tracing.unit_reading import read_unit
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model, load
 from nets import seeded
@@ -144,3 +144,42 @@ def test_wrong_questions(model: Model, images: Tensor) -> None:
         conditional_relevance(model, ["a", "two"], 0, images, conditions={"two": [0]})
     with pytest.raises(UnitError, match="channel 7 is out of range"):
         conditional_relevance(model, ["one", "a", "two"], 0, images, conditions={"a": [7]})
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        (torch.tensor(float("nan")), "the baseline of 'a' holds NaN or infinity"),
+        (
+            torch.zeros(4),
+            r"must be a tensor that broadcasts to .*\(3, 5, 8, 8\) of 'a', got \(4,\)",
+        ),
+        (torch.zeros(2, 5, 8, 8), r"got \(2, 5, 8, 8\)"),
+        (torch.zeros(1, 3, 5, 8, 8), r"got \(1, 3, 5, 8, 8\)"),
+    ],
+)
+def test_baselines_that_are_none(model: Model, images: Tensor, baseline: Tensor, said: str) -> None:
+    with pytest.raises(CircuitError, match=said):
+        integrated_gradients(model, "a", "two", 0, images, baseline=baseline)
+
+
+def test_baselines_of_each_image_go_with_their_batch(
+    model: Model, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = torch.rand(3, 5, 8, 8, generator=torch.Generator().manual_seed(4)).double()
+    whole = integrated_gradients(model, "a", "two", 0, images, baseline=each, steps=4)
+    monkeypatch.setattr("circuits.attribution.contributions.BATCH", 2)
+    split = integrated_gradients(model, "a", "two", 0, images, baseline=each, steps=4)
+    torch.testing.assert_close(split.maps, whole.maps)
+    torch.testing.assert_close(split.rest, whole.rest)
+    assert (whole.maps[0] - whole.maps[2]).abs().max() > 1e-3
+
+
+def test_half_precision_is_added_up_in_float32(images: Tensor) -> None:
+    exact = load(seeded(Chain(), 3), size=16)
+    half = load(seeded(Chain(), 3).bfloat16(), size=16)
+    for measure in (contributions, gradient_times_activation, integrated_gradients):
+        found, expected = (measure(m, "a", "two", 1, images.float()) for m in (half, exact))
+        assert found.maps.dtype == found.rest.dtype == found.value.dtype == torch.float32
+        near = 0.05 * float(expected.value.abs().max())
+        assert (found.by_unit.sum(1) - expected.by_unit.sum(1)).abs().max() < near

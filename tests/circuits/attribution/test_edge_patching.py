@@ -3,9 +3,9 @@ import torch
 from torch import Tensor, nn
 
 import featviz
-from circuits.ablation.random_network import with_random_weights
 from circuits.artificial.model import ARTIFICIAL_CURVES
 from circuits.attribution.edge_patching import edge_scores
+from circuits.controls import with_random_weights
 from circuits.stimuli import strokes
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model, load
@@ -120,6 +120,11 @@ def test_wrong_questions(model: Model, images: Tensor) -> None:
         edge_scores(model, "one", "two", Unit("last", 5), images)
     with pytest.raises(CircuitError, match="corrupted images must have the shape"):
         edge_scores(model, "one", "two", Unit("last", 0), images, corrupted=images[:2])
+    for empty in ({"sources": []}, {"targets": []}):
+        with pytest.raises(CircuitError, match="no edges to score; name one source"):
+            edge_scores(model, "one", "two", Unit("last", 0), images, **empty)
+    with pytest.raises(CircuitError, match=r"corrupted images must be a tensor .*NaN"):
+        edge_scores(model, "one", "two", Unit("last", 0), images, corrupted=images / 0)
     with pytest.raises(CircuitError, match="are more than 20000; name fewer units"):
         edge_scores(
             model, "one", "two", Unit("last", 0), images, sources=[0] * 5001, targets=[0] * 4

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 import featviz
-from circuits.ablation.random_network import with_random_weights
 from circuits.artificial.model import ARTIFICIAL_CURVES
 from circuits.attribution.kernel_scores import (
     activation_scores,
@@ -13,10 +12,11 @@ from circuits.attribution.kernel_scores import (
     pruning_curve,
     weight_scores,
 )
+from circuits.controls import with_random_weights
 from circuits.expansion.raw_weights import raw_weights
 from circuits.stimuli import strokes
 from featviz.errors import CircuitError
-from featviz.models import Model, load
+from featviz.models import Model
 
 ENDS = ("early_curves", "arcs")
 SOME = (0, 1, 5, 10, 15, 20)
@@ -95,7 +95,6 @@ def test_pruning_by_activation_keeps_the_unit_and_by_weights_kills_it(
 
 def test_random_weights_have_no_orientation_to_find(curves: Model, arcs: Tensor) -> None:
     twin = with_random_weights(curves)
-    assert twin.weights_origin.endswith("weights drawn at random with seed 0")
     steps = torch.arange(24)
     near = torch.cos(2 * math.pi * (torch.tensor(SOME[:3])[:, None] - steps) / 24 * 2)
 
@@ -107,13 +106,11 @@ def test_random_weights_have_no_orientation_to_find(curves: Model, arcs: Tensor)
 
     assert structure(curves) > 0.8
     assert abs(structure(twin)) < 0.2
-    mine, drawn = (m.module.get_parameter("arcs.conv.weight") for m in (curves, twin))
-    assert float(drawn.detach().std()) == pytest.approx(float(mine.detach().std()), rel=0.05)
-    with pytest.raises(CircuitError, match="no convolution or linear layer"):
-        with_random_weights(load(torch.nn.Sequential(torch.nn.ReLU()), size=8))
 
 
 def test_numbers_out_of_range(curves: Model, arcs: Tensor) -> None:
+    with pytest.raises(CircuitError, match="scores of 'early_curves' hold NaN, which has no rank"):
+        pruning_curve(curves, *ENDS, 0, arcs, torch.full((24,), math.nan), [1])
     with pytest.raises(CircuitError, match="has 24 units, got scores of shape"):
         pruning_curve(curves, *ENDS, 0, arcs, torch.ones(3), [1])
     with pytest.raises(CircuitError, match="cannot keep 25 of 24 inputs"):

@@ -33,7 +33,8 @@ def test_one_json_document_a_page_and_a_file_of_families(tmp_path: Path) -> None
         "unit", "expected_deg", "preferred_deg", "fwhm_deg", "echo", "selectivity", "family",
     }  # fmt: skip
     assert wanted <= document["units"][0].keys()
-    assert max(document["control"]["shuffled_largest"]) < 6
+    assert len(document["control"]["shuffled_largest"]) == 20
+    assert max(document["control"]["networks_largest"]) < 12
     assert page.read_text("utf-8").count("data:image/png;base64,") == 1
     saved = read_families(file)
     assert saved[0].name == "curve 1"
@@ -62,7 +63,8 @@ def test_a_table_for_people(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = result.stdout.splitlines()
     assert lines[0].split() == [
-        "unit", "family", "expected", "preferred", "FWHM", "echo", "selectivity", "stimulus",
+        "unit", "family", "expected", "preferred", "mean", "FWHM", "echo", "selectivity",
+        "stimulus",
     ]  # fmt: skip
     assert lines[1].split()[:3] == ["arcs:3", "some", "45°"]
     assert lines[2].split()[:3] == ["arcs:9", "some", "135°"]
@@ -90,6 +92,7 @@ def test_weights_come_from_the_expansion() -> None:
         (("--file", "none.json"), "cannot read the families 'none.json'"),
         (("--stimuli", "square"), "square"),
         (("--branches", "arcs:1"), "names no family"),
+        (("--count", "0"), "0 groups of 24 units: give a number from 1 to 24"),
     ],
 )
 def test_options_that_make_no_sense(arguments: tuple[str, ...], said: str) -> None:
@@ -100,4 +103,4 @@ def test_options_that_make_no_sense(arguments: tuple[str, ...], said: str) -> No
 def test_words_and_examples() -> None:
     assert run(NAME, "arcs", "--stimuli", "curve,curve").exit_code == 2
     text = run("--help").stdout
-    assert "  featviz circuit families squeezenet1_1 fire4 -o families.html\n" in text
+    assert "  featviz circuit families squeezenet1_1 fire3 -o families.html\n" in text

@@ -98,6 +98,8 @@ def test_bad_input_is_told_before_anything_is_written(tmp_path: Path) -> None:
         error_of("expand", net, "fire3", "fire4:1", "--gates", "idenity", *out)
     )
     assert run("expand", net, "fire3", "fire4:1", "--lrn-at", "x").exit_code == 2
+    nan = error_of("expand", net, "fire3", "fire4:1", "--lrn-at", "nan", *out)
+    assert "lrn_at must be a finite number" in str(nan)
     assert not (tmp_path / "out").exists()
     (tmp_path / "squeezenet1_1_fire3_to_fire4_identity.npz").touch()
     mine = error_of("weights", net, "fire3", "fire4:1", "-o", str(tmp_path))

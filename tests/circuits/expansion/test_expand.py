@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -9,6 +10,7 @@ from torch.nn import functional
 
 import circuits
 from circuits import WeightMap
+from circuits.expansion.compose import pick_channels
 from circuits.expansion.gates import norm_jacobian
 from circuits.tracing.operations import ACTIVATIONS
 from circuits.tracing.opgraph import record_between
@@ -395,7 +397,7 @@ def test_bad_input_is_told() -> None:
         circuits.expand(model, "act", "branches", gates="attribution")
     with pytest.raises(CircuitError, match="data_mean gates need images"):
         circuits.expand(model, "act", "branches", gates="data_mean")
-    with pytest.raises(CircuitError, match=r"images must be .* finite"):
+    with pytest.raises(CircuitError, match=r"got NaN or infinity"):
         circuits.expand(
             model, "act", "branches", gates="data_mean", images=torch.full((1, 3, 32, 32), math.nan)
         )
@@ -528,3 +530,84 @@ def test_the_result_says_what_it_is() -> None:
     assert repr(weights) == (
         "WeightMap(act -> branches, 8 x 1 kernels of 19x19, stride 2x2, gates identity, by compose)"
     )
+
+
+def own_statistics(x: Tensor, a: nn.BatchNorm2d, b: nn.Module) -> Tensor:
+    mean, variance = a.running_mean, a.running_var
+    assert mean is not None
+    assert variance is not None
+    copies = (mean.clone(), variance.clone())
+    return b(functional.batch_norm(x, *copies, a.weight, a.bias, training=True))
+
+
+def rounded(x: Tensor, a: nn.Module) -> Tensor:
+    return a(torch.div(x, 0.5, rounding_mode="floor"))
+
+
+def of_image(x: Tensor, a: nn.Module) -> Tensor:
+    kernel = x.mean((0, 2, 3)).view(4, 1, 1, 1)
+    return functional.conv2d(a(x), kernel, groups=4)
+
+
+@pytest.mark.parametrize(
+    ("middle", "blamed", "why"),
+    [
+        (Apply(own_statistics, norm(), conv()), "native_batch_norm", "by its own images"),
+        (nn.Sequential(nn.InstanceNorm2d(4), conv()), "native_batch_norm", "by its own images"),
+        (Apply(rounded, conv()), "div", "it rounds to whole numbers"),
+        (Apply(lambda x, a: a(2 / (3 + x)), conv()), "div|reciprocal", "an activation|no rule"),
+        (Apply(of_image, conv()), "convolution", "its weights depend on the image"),
+    ],
+    ids=["batch statistics", "instance norm", "rounded", "reciprocal", "weights of the image"],
+)
+def test_what_is_linear_only_by_its_name_is_refused(
+    middle: nn.Module, blamed: str, why: str
+) -> None:
+    model = ends(middle)
+    with pytest.raises(CircuitError, match=f"({blamed}).* is not linear, so its weights depend on"):
+        circuits.expand(model, "source", "target")
+    with pytest.raises(CircuitError, match=f"({blamed}).*({why})"):
+        circuits.expand(model, "source", "target", method="compose")
+    with pytest.raises(CircuitError, match=f"({blamed}).*({why})"):
+        circuits.raw_weights(model, "source", "target")
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+def test_padding_that_repeats_the_map_is_exact_without_images(mode: str) -> None:
+    layer = nn.Conv2d(4, 4, 3, padding=1, padding_mode=mode)
+    model = ends(nn.Sequential(nn.ReLU(), layer))
+    weights = circuits.expand(model, "source", "middle")
+    assert weights.offset == (-1, -1)
+    torch.testing.assert_close(weights.kernel, layer.weight.detach(), rtol=0, atol=1e-12)
+    assert not any("linearised" in note for note in weights.notes)
+
+
+def test_what_was_linearised_at_images_is_told_and_none_is_resized() -> None:
+    model = ends(nn.Sequential(nn.Softmax(1), conv(padding=1), nn.Softmax(1)))
+    images = torch.rand(2, 4, 12, 12)
+    seen: list[tuple[int, ...]] = []
+    handle = model.module.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[2:]))
+    weights = circuits.expand(model, "source", "target", images=images)
+    handle.remove()
+    assert seen[-1] == (12, 12)
+    assert weights.notes[0] == (
+        "linearised at each of the 2 images, then averaged: _softmax in 'middle.0', "
+        "_softmax in 'middle.2'"
+    )
+    one = circuits.expand(model, "source", "target", images=images[:1])
+    assert one.notes[0].startswith("linearised at the image: ")
+    wide = ends(Apply(lambda x, a: x * a(x), conv(k=9, padding=4)))
+    with pytest.raises(CircuitError, match=r"kernels of 9x9 .* at 6x6 px, the size of the images"):
+        circuits.expand(wide, "source", "target", images=images[:, :, :6, :6])
+
+
+def test_units_are_whole_numbers_of_any_kind() -> None:
+    model = ends(conv())
+    expected = circuits.expand(model, "source", "middle", units=[2, 0])
+    found = circuits.expand(model, "source", "middle", units=range(2, -1, -2))
+    assert torch.equal(found.kernel, expected.kernel)
+    graph = record_between(model, "source", "middle")
+    for units in (np.array([2, 0, 2]), torch.tensor([2, 0]), [np.int8(2), 0]):
+        assert pick_channels(graph, units) == (2, 0)
+    with pytest.raises(CircuitError, match=r"a channel must be a whole number, got True \(bool\)"):
+        circuits.expand(model, "source", "middle", units=[True])

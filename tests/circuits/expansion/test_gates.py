@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import circuits
-from circuits.expansion.gates import make_passage
+from circuits.expansion.gates import check_norm_point, make_passage
+from circuits.pictures.weight_files import weight_arrays
 from circuits.tracing.opgraph import record_between
 from curve_net import CURVES, CurveNet, arc_image, tangent_errors
 from featviz.errors import CircuitError
@@ -189,3 +191,99 @@ def test_silent_targets_are_told() -> None:
     assert "silent on all images, so without weights: 0" in weights.notes
     with pytest.raises(CircuitError, match="no images for 5:0; attribution gates need some"):
         circuits.expand(quiet, "0", "5", gates="attribution", images={1: images})
+
+
+def test_a_target_that_is_active_without_its_source_is_not_silent() -> None:
+    network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Conv2d(3, 2, 1), nn.ReLU())
+    seeded(network)
+    with torch.no_grad():
+        network[0].bias.fill_(-50)
+        network[2].bias.copy_(torch.tensor([5.0, -5.0]))
+    model = load(network, size=4, channels=2)
+    images = torch.rand(2, 2, 4, 4)
+    weights = circuits.expand(model, "1", "3", gates="attribution", images=images)
+    assert not weights.kernel.any()
+    assert weights.notes == (
+        "1 targets were silent on some of the images",
+        "silent on all images, so without weights: 1",
+        "active, but not by 1 on any image, so without weights: 0",
+    )
+    slopes = circuits.expand(
+        model, "1", "3", gates="attribution", images=images, times_activation=False
+    )
+    torch.testing.assert_close(slopes.kernel[0], network[2].weight[0].detach())
+    assert not any("active, but" in note for note in slopes.notes)
+
+
+class Pooled(nn.Module):
+    """What is read ends with the map: behind the mean over it, or a flattened one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.ReLU())
+        self.b = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
+        self.p = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.p(self.b(self.a(x)))
+
+
+@pytest.mark.parametrize("side", [6, 8, 13])
+def test_behind_a_whole_map_images_run_at_their_own_size(side: int) -> None:
+    model = load(seeded(Pooled(), 2).double(), size=8, channels=2)
+    images = torch.rand(3, 2, side, side, generator=torch.Generator().manual_seed(1))
+    found = circuits.expand(model, "a", "p", units=[1], gates="attribution", images=images)
+    x = model.record(images, ["a"])["a"].detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(model.module.b(x).mean((2, 3))[:, 1].sum(), x)
+    torch.testing.assert_close(found.kernel[0], (gradient * x).mean(0).detach())
+    own = circuits.expand(model, "a", "p", units=[1], gates="attribution", images={1: images})
+    assert torch.equal(own.kernel, found.kernel)
+
+
+def test_images_of_the_wrong_size_behind_a_whole_map_are_refused() -> None:
+    model = load(seeded(Pooled(), 2), size=8, channels=2)
+    small, large = torch.rand(1, 2, 8, 8), torch.rand(1, 2, 12, 12)
+    with pytest.raises(CircuitError, match="images are of 12x12, not of 8x8; give images of one"):
+        circuits.expand(model, "a", "p", gates="attribution", images=large, size=(8, 8))
+    for gates, said in (
+        ("attribution", "images are of 8x8, 12x12; give images of one size"),
+        ("data_mean", "images must be of one size here, got 8x8, 12x12"),
+    ):
+        with pytest.raises(CircuitError, match=said):
+            circuits.expand(model, "a", "p", gates=gates, images={0: small, 1: large})
+
+
+def test_attribution_does_not_compose() -> None:
+    model = load(seeded(Pooled(), 2), size=8, channels=2)
+    images = torch.rand(2, 2, 8, 8)
+    with pytest.raises(CircuitError, match="attribution gates take gradients; leave method='comp"):
+        circuits.expand(model, "a", "b", gates="attribution", images=images, method="compose")
+    report = circuits.compare_gates(
+        model, "a", "b", gates=("identity", "attribution"), images=images, method="compose"
+    )
+    assert [weights.method for weights in report.maps] == ["compose", "vjp"]
+
+
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), "median", True])
+def test_norms_are_linearised_at_numbers(at: object) -> None:
+    with pytest.raises(CircuitError, match="lrn_at must be a finite number, 'mean' or None, got"):
+        check_norm_point(at)
+
+
+def test_a_point_that_is_no_number_is_told_where_there_is_no_norm() -> None:
+    model = load(seeded(Pooled(), 2), size=8, channels=2)
+    with pytest.raises(CircuitError, match="lrn_at must be a finite number"):
+        circuits.expand(model, "a", "b", lrn_at=float("nan"))
+
+
+@pytest.mark.parametrize("options", [{"gates": "attribution"}, {"method": "vjp"}])
+def test_half_precision_gives_kernels_of_float32(options: dict[str, str]) -> None:
+    model = load(seeded(Pooled(), 2), size=8, channels=2)
+    images = torch.rand(20, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    given = images if "gates" in options else None
+    exact = circuits.expand(model, "a", "b", images=given, **options).kernel
+    model.module.bfloat16()
+    found = circuits.expand(model, "a", "b", images=given, **options)
+    assert found.kernel.dtype == torch.float32
+    assert (found.kernel - exact).abs().max() < 0.05 * exact.abs().max()
+    assert weight_arrays(found)["kernels"].dtype == np.float32

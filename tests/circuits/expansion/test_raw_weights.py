@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import circuits
 from circuits.expansion.raw_weights import is_adjacent
@@ -53,9 +53,29 @@ def test_sites_that_are_not_adjacent_are_told() -> None:
     assert not is_adjacent(model, "act", "branches")
     with pytest.raises(CircuitError, match=r"max_pool2d\S* in 'pool' lies between.*expand"):
         circuits.raw_weights(model, "act", "block.conv1")
-    with pytest.raises(CircuitError, match=r"relu in 'block.relu' lies between"):
+    with pytest.raises(CircuitError, match=r"relu in 'block.relu' lies between.* a source behind"):
         circuits.raw_weights(model, "pool", "block.conv2")
     upwards = load(nn.Sequential(nn.Identity(), nn.ConvTranspose2d(3, 3, 2)), mean=(0.0,) * 3,
                    std=(1.0,) * 3, size=16)  # fmt: skip
     with pytest.raises(CircuitError, match="no kernels lead from '0' to '1': convolution in '1'"):
         circuits.raw_weights(upwards, "0", "1")
+
+
+class Functional(nn.Module):
+    """Rectifies by a function, which is no site."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.relu(self.a(x)))
+
+
+def test_nobody_is_sent_to_a_site_that_there_is_not() -> None:
+    model = load(Functional(), size=8)
+    said = "relu lies between.*made a module of its own .*forward.. calls a function, which is no"
+    with pytest.raises(CircuitError, match=said):
+        circuits.raw_weights(model, "a", "b")
+    with pytest.raises(CircuitError, match=said):
+        circuits.contributions(model, "a", "b", 0, torch.rand(1, 3, 8, 8))

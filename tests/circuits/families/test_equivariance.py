@@ -155,6 +155,16 @@ def test_angles_found_by_turning_one_unit_into_the_others() -> None:
     assert max(score for _, score in angles_by_rotation(noise, ANGLES)[1:]) < 0.3
 
 
+def test_turns_that_no_source_can_follow_are_left_out() -> None:
+    # Sources of a quarter of the circle: most turns lead out of it.
+    found = angles_by_rotation(KERNELS[:5, :7], ANGLES[:7])
+    assert [angle for angle, _ in found[:4]] == [0, 15, 30, 45]
+    assert min(score for _, score in found[:4]) > 0.9
+    for step in (0, 181, math.nan):
+        with pytest.raises(CircuitError, match="choose a row from 0 to 23 and degrees above 0"):
+            angles_by_rotation(KERNELS, ANGLES, step_deg=step)
+
+
 def test_flat_kernels_are_no_evidence() -> None:
     kernel = KERNELS.clone()
     kernel[:12] = 0

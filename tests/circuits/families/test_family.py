@@ -65,7 +65,7 @@ def test_order_by_angle() -> None:
         (document(name="c", units=["a:1@2,3"]), "names positions: a:1@2,3"),
         (document(name="c", units=["a:*"]), "names all channels"),
         (document(name="c", units=["a"]), "the family 'c': 'a' names no unit"),
-        (document(name="c", units=["a:0-999999999999"]), "too many channels"),
+        (document(name="c", units=["a:0-999999999999"]), "names too many units"),
     ],
 )
 def test_wrong_json(text: str, said: str) -> None:
@@ -76,6 +76,13 @@ def test_wrong_json(text: str, said: str) -> None:
 def test_wrong_text_names_and_files(tmp_path: Path) -> None:
     with pytest.raises(CircuitError, match="'fire4:3' names no family; write NAME=UNITS"):
         parse_families("fire4:3")
+    many = "a=s:0-59999; b=s:0-49999"
+    with pytest.raises(CircuitError, match="'s:0-49999' names too many units; all families toget"):
+        parse_families(many)
+    with pytest.raises(CircuitError, match="family 'a': 's:0-2999999' names too many units"):
+        parse_families("a=s:0-2999999")
+    with pytest.raises(CircuitError, match="family 'c': 's:0-59999' names too many units"):
+        families_from_json(document(name="c", units=["s:0-59999", "s:0-59999"]))
     with pytest.raises(CircuitError, match="two families have one name: a; rename one"):
         parse_families("a=b:1; a=b:2")
     with pytest.raises(CircuitError, match="two families have one name"):

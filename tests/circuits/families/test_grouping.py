@@ -8,9 +8,10 @@ from circuits.families.family import Family
 from circuits.families.grouping import (
     cluster,
     group,
-    shuffled_tuning,
     shuffled_weights,
     similarity,
+    surrogate_tuning,
+    surrogates,
     tuning_profiles,
     weight_profiles,
 )
@@ -61,18 +62,88 @@ def test_tuning_of_one_shape_is_one_family_at_any_orientation_and_height() -> No
     single = bumps([0, 40, 95, 200, 310], twice=False) * torch.tensor([1.0, 5, 2, 9, 3])[:, None]
     double = bumps([10, 60, 100, 150], twice=True)
     responses = torch.cat([single, double])[[0, 5, 1, 6, 2, 7, 3, 8, 4]]
-    found = group(tuning_profiles([responses]), shuffled_tuning([responses]))
+    profiles, control = tuning_profiles([responses]), surrogate_tuning([responses])
+    found = group(profiles, control)
     assert found.groups == ((0, 2, 4, 6, 8), (1, 3, 5, 7))
     assert found.within > 0.99
     assert found.threshold == 0.7
-    assert found.shuffled_largest == (1, 1, 1, 1, 1)
-    assert found.by_chance == 1
-    two = group(tuning_profiles([responses]), shuffled_tuning([responses]), count=2)
+    assert len(found.shuffled_largest) == 5
+    assert found.by_chance == max(found.shuffled_largest)
+    two = group(profiles, control, count=2)
     assert two.groups == found.groups
-    assert 0 < max(two.shuffled_within) < 0.6
-    assert max(two.shuffled_largest) > 1
     assert two.by_chance == 1
-    assert group(tuning_profiles([responses]), shuffled_tuning([responses])) == found
+    assert group(profiles, control) == found
+
+
+def smooth_noise(units: int, correlated_deg: float, *, seed: int, period: float = 360.0) -> Tensor:
+    """Return structureless curves: normal, smooth round the circle, cut off below 0."""
+    angles = torch.arange(0, period, 5.0, dtype=torch.float64)
+    away = (angles[:, None] - angles[None]).abs()
+    covariance = torch.exp(-(torch.minimum(away, period - away) ** 2) / (2 * correlated_deg**2))
+    values, vectors = torch.linalg.eigh(covariance)
+    root = vectors * values.clamp(min=0).sqrt()
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(units, len(angles), generator=generator).double() @ root.T).clamp(min=0)
+
+
+@pytest.mark.parametrize("correlated_deg", [5, 15, 30, 60])
+def test_smooth_curves_without_structure_are_no_family(correlated_deg: float) -> None:
+    # Three sites of 60 units; orientations in random order would name most of them.
+    named = 0
+    for seed in range(3):
+        noise = smooth_noise(60, correlated_deg, seed=seed)
+        found = group(tuning_profiles([noise]), surrogate_tuning([noise]), draws=20)
+        named += sum(len(rows) for rows in found.groups if len(rows) > found.by_chance)
+    assert named == 0
+
+
+def test_smooth_curves_to_two_stimuli_are_no_family() -> None:
+    noise = [smooth_noise(80, 30, seed=1), smooth_noise(80, 30, seed=2, period=180.0)]
+    found = group(tuning_profiles(noise), surrogate_tuning(noise), draws=20)
+    assert 5 < len(found.groups[0]) <= found.by_chance
+
+
+def test_units_of_one_odd_shape_are_found_among_smooth_ones() -> None:
+    # Two peaks 70 degrees apart, one half as high, nothing else.
+    shape = bumps([0], twice=False) ** 3 + bumps([70], twice=False) ** 3 / 2
+    planted = torch.cat([shape.roll(k, 1) for k in range(0, 72, 2)]).double()
+    curves = torch.cat([planted, smooth_noise(60, 15, seed=3)])
+    found = group(tuning_profiles([curves]), surrogate_tuning([curves]), draws=20)
+    large = [rows for rows in found.groups if len(rows) > found.by_chance]
+    assert len(large) == 1
+    assert set(range(36)) <= set(large[0])
+    assert len(large[0]) < 50
+
+
+def test_surrogates_keep_the_spectrum_and_what_is_silent() -> None:
+    curves = smooth_noise(200, 15, seed=4) + 0.5
+    drawn = surrogates(curves, torch.Generator().manual_seed(0))
+    assert torch.allclose(drawn.aminmax(dim=1).min, curves.aminmax(dim=1).min)
+    assert torch.allclose(drawn.amax(1), curves.amax(1))
+    lowest = [(x <= x.amin(1, keepdim=True) + 1e-6).sum(1) for x in (drawn, curves)]
+    assert torch.equal(*lowest)
+    spectra = [(torch.fft.rfft(x, dim=1)[:, 1:].abs() ** 2).mean(0) for x in (drawn, curves)]
+    assert (spectra[0] - spectra[1]).norm() < 0.1 * spectra[1].norm()
+    # Neighbours are as alike as they were.
+    near = [
+        float((away * away.roll(1, 1)).sum() / away.square().sum())
+        for away in (x - x.mean(1, keepdim=True) for x in (drawn, curves))
+    ]
+    assert near[0] == pytest.approx(near[1], abs=0.01)
+    # Other curves, not the same ones turned.
+    both = similarity(torch.cat([tuning_profiles([curves]), tuning_profiles([drawn])]))
+    assert np.median(np.diag(both[:200, 200:])) < 0.7
+    flat = torch.full((2, 12), 3.0)
+    assert surrogates(flat, torch.Generator()).tolist() == flat.tolist()
+
+
+def test_surrogates_of_curves_above_their_lowest_once_are_phases_at_random() -> None:
+    # With one lowest value nothing is cut off, and scaling changes no correlation.
+    wave = 2 + torch.cos(torch.arange(24) * 2 * torch.pi / 24)[None] + 0.01 * torch.rand(1, 24)
+    drawn = surrogates(wave, torch.Generator().manual_seed(1))
+    shape = (torch.fft.rfft(drawn, dim=1).abs() / torch.fft.rfft(wave.double(), dim=1).abs())[0, 1]
+    assert float(shape) == pytest.approx(1, abs=0.02)
+    assert not torch.allclose(drawn, wave.double(), atol=0.1)
 
 
 def test_profiles_start_at_the_peak_and_keep_the_preference_between_stimuli() -> None:
@@ -132,7 +203,8 @@ def test_flat_profiles_are_alike_to_none() -> None:
     ("profiles", "options", "said"),
     [
         (torch.rand(3, 4), {"count": 2, "threshold": 0.5}, "give one of them"),
-        (torch.rand(3, 4), {"count": 4}, "the number of groups is 1 to 3"),
+        (torch.rand(3, 4), {"count": 4}, "4 groups of 3 units: give a number from 1 to 3"),
+        (torch.rand(3, 4), {"count": 0}, "0 groups of 3 units: give a number from 1 to 3"),
         (torch.rand(3, 4), {"threshold": 2.0}, "threshold 2.0 is no correlation"),
         (torch.rand(0, 4), {}, "0 units cannot be grouped"),
         (torch.full((2, 4), torch.nan), {}, "not finite"),

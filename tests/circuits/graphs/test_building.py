@@ -8,7 +8,7 @@ from circuits.expansion.raw_weights import raw_weights
 from circuits.expansion.weight_map import WeightMap
 from circuits.graphs.building import build_graph
 from circuits.graphs.input_scores import ContributionScore, weight_score
-from circuits.graphs.preservation import pearson
+from circuits.graphs.probe import pearson
 from circuits.stimuli import strokes
 from circuits.tracing.site_columns import reads, site_columns
 from featviz.errors import CircuitError, UnitError

@@ -4,13 +4,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from circuit_graphs import NASTY, small_graph
+from circuit_graphs import NASTY, png, small_graph
 from PIL import Image
 
-from circuits.graphs.draw import graph_to_svg, tuning_points
+from circuits.expansion.gates import GATES
+from circuits.families.family import parse_families
+from circuits.graphs.draw import FAMILY_LINE, graph_to_svg, scale_lines, tuning_points
 from circuits.graphs.draw_png import graph_picture
+from circuits.graphs.family_nodes import with_families
 from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
-from circuits.graphs.layout import lay_out, text_width, wrapped
+from circuits.graphs.layout import (
+    BADGE_PX,
+    MARGIN_PX,
+    STACK_PX,
+    badge,
+    lay_out,
+    text_width,
+    wrapped,
+)
 from featviz.errors import CircuitError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -27,6 +38,62 @@ def test_the_svg_is_well_formed_and_says_everything_as_text() -> None:
     wires = [e for e in root.iter(f"{SVG}path") if "data-edge" in e.attrib]
     signs = {int(w.attrib["data-edge"]): "neg" in w.attrib["class"] for w in wires}
     assert signs == {0: False, 1: True, 2: False, 3: False, 4: True}
+
+
+def family_graph() -> CircuitGraph:
+    families = parse_families("two=mid:3-4; lows=low:0-1")
+    return with_families(small_graph(), families)
+
+
+def test_a_family_is_a_stack_with_its_number_of_units() -> None:
+    single, joined = (ET.fromstring(graph_to_svg(g)) for g in (small_graph(), family_graph()))
+
+    def of(root: ET.Element, name: str) -> list[ET.Element]:
+        return [e for e in root.iter() if name in e.attrib.get("class", "").split()]
+
+    assert of(single, "behind") == of(single, "badge") == []
+    assert len(of(joined, "behind")) == 4
+    assert [e.find(f"{SVG}text").text for e in of(joined, "badge")] == ["2", "2"]  # type: ignore[union-attr]
+    said = ["".join(root.itertext()) for root in (single, joined)]
+    assert [FAMILY_LINE in text for text in said] == [False, True]
+    assert "2 units: 3, 4" in said[1]
+
+
+def test_the_stack_and_the_number_are_in_the_png_too() -> None:
+    graph = family_graph()
+    layout = lay_out(graph)
+    for theme, paper in (("light", 255), ("dark", 0x14)):
+        picture = graph_picture(graph, theme=theme, resolution=1)
+        for name, stacked in (("two", True), ("top:2", False)):
+            place = layout.places[name]
+            corner = (int(place.x + place.width + 3 + 2 * STACK_PX), int(place.y + 20))
+            assert (picture.getpixel(corner)[0] != paper) == stacked  # type: ignore[index]
+        text, x, y, _ = badge(layout.places["two"])
+        assert text == "2"
+        at = (int(x + 3), int(y + BADGE_PX / 2))
+        assert abs(picture.getpixel(at)[0] - paper) > 150  # type: ignore[index]
+
+
+def test_clear_cells_of_a_sheet_show_what_is_behind() -> None:
+    nodes = tuple(replace(n, image=png("#ff0000")) for n in small_graph().nodes)
+    bare = replace(small_graph(), nodes=nodes)
+    graph = with_families(bare, parse_families("lows=low:0-1"))
+    place = lay_out(graph).places["lows"]
+    assert place.picture_x is not None
+    x, y = int(place.picture_x + 10), int(place.y)
+    for theme, box in (("light", (0xF4, 0xF6, 0xF8)), ("dark", (0x20, 0x26, 0x2C))):
+        picture = graph_picture(graph, theme=theme, resolution=1)
+        assert picture.getpixel((x, y + 3)) == box
+        assert picture.getpixel((x, y + 28)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("gates", GATES)
+def test_the_key_fits_on_the_paper(gates: str) -> None:
+    graph = small_graph()
+    meta = {**graph.meta, "score": "contribution", "gates": gates}
+    layout = lay_out(replace(graph, nodes=graph.nodes[:1], edges=(), meta=meta))
+    lines = (*scale_lines(layout.graph), FAMILY_LINE)
+    assert max(map(text_width, lines)) + 2 * MARGIN_PX <= layout.width
 
 
 def test_widths_follow_magnitudes() -> None:

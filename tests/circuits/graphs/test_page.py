@@ -6,7 +6,10 @@ from circuit_graphs import NASTY, small_graph
 from playwright.sync_api import Browser, Page
 
 from browser import open_offline
+from circuits.families.family import parse_families
 from circuits.graphs.check import CheckRow, CircuitCheck
+from circuits.graphs.family_nodes import with_families
+from circuits.graphs.gate_agreement import GateAgreement, GateRow
 from circuits.graphs.page import script_json, write_graph_page
 from circuits.graphs.preservation import Faithfulness
 
@@ -14,15 +17,29 @@ CHECK = CircuitCheck(
     "top:2",
     "stimuli <of> mine",
     "zero",
-    (CheckRow(("mid",), 2, 9, 0.91, (0.1, float("nan")), ()),),
+    (CheckRow(("mid",), 2, 9, 0.91, (0.1, float("nan")), (), (0.3, 0.5)),),
     Faithfulness(0.8, 0.1, {}),
 )
+
+AGREEMENT = GateAgreement(
+    ("identity", "attribution"),
+    (
+        GateRow(
+            "low", "mid", (3, 4), ("identity", "attribution"), (0.2, 0.4), (0.06, 0.08),
+            (0.5, 1.0), 4, 0.125,
+        ),
+    ),
+    (("mid", "top"),),
+    ("low -> mid: <positive_top> is not compared",),
+)  # fmt: skip
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "circuit.html"
-    write_graph_page(path, small_graph(), check=CHECK, command="featviz <this>")
+    write_graph_page(
+        path, small_graph(), check=CHECK, agreement=AGREEMENT, command="featviz <this>"
+    )
     return path
 
 
@@ -127,8 +144,45 @@ def test_labels_stay_text_and_the_check_stands_beside(browser: Browser, file: Pa
     body = page.locator("body").inner_text()
     assert "over stimuli <of> mine" in body
     assert "0.05 (0.00 to 0.10)" in body  # a silenced unit counts as 0
+    assert "with random weights" in body
+    assert "0.40 (0.30 to 0.50)" in body
     assert "faithfulness 0.80" in body
     assert "featviz <this>" in body
+    assert problems == []
+
+
+def test_how_far_gates_agree_stands_on_the_page(
+    browser: Browser, file: Path, tmp_path: Path
+) -> None:
+    page, problems = open_offline(browser, file)
+    section = page.locator("#gates")
+    assert section.locator("h2").inner_text() == "Do the gates matter?"
+    assert section.locator("td").all_inner_texts() == [
+        "low -> mid", "2", "identity / attribution", "0.30 (0.20 to 0.40)", "0.07",
+        "0.75 (0.50 to 1.00)", "0.12",
+    ]  # fmt: skip
+    assert "No gate lies between mid -> top" in section.inner_text()
+    assert "<positive_top> is not compared" in section.inner_text()
+    assert problems == []
+    adjacent = tmp_path / "adjacent.html"
+    none = GateAgreement(("identity", "attribution"), (), (("low", "mid"),), ())
+    write_graph_page(adjacent, small_graph(), agreement=none)
+    page, problems = open_offline(browser, adjacent)
+    assert page.locator("#gates table").count() == 0
+    assert "No gate lies between: all columns are adjacent" in page.locator("#gates").inner_text()
+    assert problems == []
+
+
+def test_a_family_is_a_stack_that_lists_its_units(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "families.html"
+    write_graph_page(file, with_families(small_graph(), parse_families("pair=mid:3-4")))
+    page, problems = open_offline(browser, file)
+    assert "5 units in 4 nodes, among them 1 family, 3 edges" in page.locator("body").inner_text()
+    node = page.locator('.node[data-node="pair"]')
+    assert node.locator(".behind").count() == 2
+    assert node.locator(".badge").text_content() == "2"
+    node.click()
+    assert "family of mid: 3, 4" in page.locator("#panel").inner_text()
     assert problems == []
 
 

@@ -14,7 +14,7 @@ from circuits.kinds.network_map import COLUMNS
 from circuits.kinds.photographed import PhotographEvidence
 from circuits.kinds.rules import FAMILIES, axis_deg
 from circuits.tuning.curve import angle_between
-from featviz.errors import CircuitError, OutputError, PictureError
+from featviz.errors import CircuitError, OutputError, PictureError, SiteError
 
 REPO = Path(__file__).resolve().parents[3]
 SHIPPED = REPO / "assets" / "families-squeezenet1_1.json"
@@ -140,6 +140,8 @@ def test_the_command_writes_one_file_and_prints_counts(stripes: Path, tmp_path: 
         run("artificial_curves", "-p", stripes, "-o", tmp_path)
     with pytest.raises(CircuitError, match="give some, -p FILE -p FILE"):
         run("artificial_curves", "gabors")
+    with pytest.raises(SiteError, match="unknown site 'gabor' in 'artificial_curves'; did you mea"):
+        run("artificial_curves", "gabor")
 
 
 def test_bad_arguments_are_refused(stripes: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import circuits.artificial.model
 import featviz
 from circuits import stimuli
-from circuits.tuning.controls import shuffled
+from circuits.controls import shuffled
 from circuits.tuning.curve import angle_between
 from circuits.tuning.measuring import (
     TuningConfig,
@@ -221,6 +221,18 @@ def test_lines_are_found_where_they_were_put(model: Model, site: str, stimulus: 
     assert max(c.error_deg for c in curves) <= 10
 
 
+def test_modules_and_slices_of_a_site_have_its_orientations_and_labels(model: Model) -> None:
+    config = TuningConfig(angles=18, levels=(1.5,))
+    inside = measure_tuning(model, "gabors.conv", [0, 4, 20], stimulus="line", config=config)
+    assert [c.expected_deg for c in inside] == [90, 80, 40]
+    assert max(c.error_deg for c in inside) <= 10
+    config = TuningConfig(angles=24, levels=(28.0,))
+    cut = measure_tuning(model, "arcs/4:8", config=config)
+    assert [c.label for c in cut] == ["60°", "75°", "90°", "105°"]
+    assert [c.expected_deg for c in cut] == [60, 75, 90, 105]
+    assert measure_tuning(model, "arcs.pre", [1], config=config)[0].label == "15°"
+
+
 def test_the_default_stimuli_find_the_curves(model: Model) -> None:
     curves = measure_tuning(model, "arcs")
     assert [c.label for c in curves[:2]] == ["0°", "15°"]
@@ -281,6 +293,11 @@ def test_where_a_map_is_read() -> None:
     assert read_map(activation, "center").item() == 4
     assert read_map(activation, "mean").item() == pytest.approx(15 / 25)
     assert read_map(torch.tensor([[-3.0, 2.0]]), "center").tolist() == [[0, 2]]
+    for shape in (activation, activation[..., 0, 0]):
+        with pytest.raises(
+            CircuitError, match=r"region 'centre'; did you mean 'center'\? choose one"
+        ):
+            read_map(shape, "centre")
 
 
 def test_many_sites_come_from_one_pass_in_any_batches(model: Model) -> None:
@@ -315,6 +332,8 @@ def test_bad_input(model: Model) -> None:
         measure_tuning(model, "arc")
     with pytest.raises(UnitError, match="channel 24 is out of range: 'arcs' has 24 channels"):
         measure_tuning(model, "arcs", [24], config=TuningConfig(angles=4, levels=(20.0,)))
+    with pytest.raises(UnitError, match="no channel of 'arcs' is given; name some, or leave"):
+        measure_tuning(model, "arcs", [])
     with pytest.raises(CircuitError, match="batch must be 1 or more, got 0"):
         TuningConfig(batch=0)
     grey = featviz.load(nn.Conv2d(1, 2, 3), size=16)
@@ -324,6 +343,11 @@ def test_bad_input(model: Model) -> None:
     nn.init.constant_(broken.weight, math.nan)
     with pytest.raises(CircuitError, match="'logits' in 'Conv2d' gave a response that is not a fi"):
         measure_tuning(featviz.load(broken, size=16), "logits")
+
+
+def test_stimuli_have_a_largest_size() -> None:
+    with pytest.raises(CircuitError, match="4097x8 px are too large; choose 4096 px a side at mo"):
+        TuningConfig(size=(4097, 8))
 
 
 def test_an_unknown_region_is_refused() -> None:

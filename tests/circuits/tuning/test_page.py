@@ -119,6 +119,15 @@ def test_the_page_in_a_browser(browser: Browser, tmp_path: Path, dark: bool) -> 
     assert page.locator(".true").count() == 24
     assert page.locator("script").count() == 0
     assert "weights shuffled" in page.locator("table").first.inner_text()
+    text = page.locator("body").inner_text()
+    assert "may be off by a step; mean is the circular mean" in text
+    assert "The mean error is that of the preferred orientation." in text
+    facts = page.locator("figure").first.locator("dt").all_inner_texts()
+    assert facts[:3] == ["true", "preferred", "mean"]
+    page.set_viewport_size({"width": 1024, "height": 800})
+    # The table of all units is not cut off.
+    assert page.locator(".wide").evaluate("box => box.scrollWidth <= box.clientWidth")
+    page.set_viewport_size({"width": 420, "height": 800})
     assert page.locator("img.strip").evaluate("image => image.naturalWidth") > 200
     # Nothing sticks out of a telephone's screen.
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
@@ -136,10 +145,20 @@ def test_json_has_the_numbers_of_the_python_call() -> None:
     assert document["units"] == [tuning_row(curve) for curve in curves]
     assert document["units"][0]["expected_deg"] == 90
     assert document["units"][0]["label"] == "90°"
-    assert document["weights"] == "by formula, circuits/curve_kernels.py"
+    assert document["weights"] == "by formula"
     assert document["radius_px"] == pytest.approx([15.99, 23.01, 33.15, 47.97])
     assert document["summary"]["as it is"]["units"] == 2
     assert document["page"] is None
+
+
+@pytest.mark.parametrize("name", ["x.json", "page.htlm"])
+def test_a_file_of_another_kind_is_no_folder(tmp_path: Path, name: str) -> None:
+    done = run("artificial_curves", "arcs:0", *FAST, "-o", str(tmp_path / name))
+    assert isinstance(done.exception, OutputError)
+    assert f"{name}' is neither a page nor a folder that exists; write FILE" in str(done.exception)
+    assert not (tmp_path / name).exists()
+    (tmp_path / "v1.2").mkdir()
+    assert run("artificial_curves", "arcs:0", *FAST, "-o", f"{tmp_path}/v1.2").exit_code == 0
 
 
 def test_a_folder_gets_page_and_json_and_nothing_is_replaced(tmp_path: Path) -> None:
@@ -180,7 +199,10 @@ def test_units_are_sorted_with_the_silent_ones_last() -> None:
         (["arcs", "--angles", "2"], "angles must be 4 or more, got 2"),
         (["arcs", "--levels", "0"], "radius_px must be above 0"),
         (["arcs", "--ink", "3"], "values from 0 to 1, got 1 and 3"),
-        (["arcs", "--width", "0"], "width_px must be above 0, got 0"),
+        (["arcs", "--width", "0"], "width_px must be above 0, at most 1e+06, got 0"),
+        (["arcs", "--width", "1e5"], "strokes of 100000 px are wider than the 48x48 px"),
+        (["arcs:0", "--ink", "1"], "are blank on 48x48 px"),
+        (["arcs", "--size", "1000000"], "1000000x1000000 px are too large; choose 4096 px"),
         (["arcs", "--size", "0"], "cannot run on a 3x0x0 image"),
     ],
 )

@@ -9,7 +9,7 @@ from torch import nn
 import circuits.artificial.model  # noqa: F401 - registers the model
 import featviz
 from circuits import joint_tuning, stimuli
-from circuits.tuning.turned_pictures import _turned
+from circuits.tuning.turned_pictures import JointTuning, _turned
 from featviz.errors import CircuitError, UnitError
 from featviz.images import to_picture
 from featviz.metrics.pictures import PictureFolder
@@ -66,13 +66,23 @@ def test_a_unit_that_sees_nothing_has_no_tuning(folder: PictureFolder) -> None:
     found = joint_tuning(featviz.load(network, size=32), "1", (0, 1), folder, top=2, angles=4)
     assert found.response.abs().max() == 0
     assert found.aligned.abs().max() == 0
+    assert found.offset_deg.isnan().all()
+
+
+def test_only_a_pair_that_never_responds_has_no_offset() -> None:
+    response = torch.rand(2, 2, 4, generator=torch.Generator().manual_seed(0))
+    response[0, 1] = 0
+    response[1, 0, 3] = 9
+    found = JointTuning("a", (0, 1), torch.arange(4) * 90.0, response, 1).offset_deg
+    assert found[1, 0] == 270
+    assert found.isnan().tolist() == [[False, True], [False, False]]
 
 
 def test_bad_input(folder: PictureFolder) -> None:
     model = featviz.load("artificial_curves")
     with pytest.raises(CircuitError, match="got 0, 32, 36"):
         joint_tuning(model, "arcs", UNITS, folder, top=0)
-    with pytest.raises(CircuitError, match="one unit at least"):
+    with pytest.raises(CircuitError, match="joint tuning needs one unit at least"):
         joint_tuning(model, "arcs", (), folder)
     with pytest.raises(UnitError, match="channel 24 is out of range: 'arcs' has 24 channels"):
         joint_tuning(model, "arcs", (24,), folder)
