@@ -22,7 +22,8 @@ from featviz.errors import ModelError, is_out_of_memory
 from featviz.models.local_response_norm import LocalResponseNorm
 from featviz.models.model import Model
 from featviz.pixel_blocks import PixelBlockConv2d, suits
-from featviz.sites import Recorder, Site
+from featviz.recording import Recorder
+from featviz.sites import Site
 from featviz.tracing import ActivationWatch, Trace
 
 

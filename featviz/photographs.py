@@ -58,6 +58,29 @@ def open_photograph(
             a range, or more pixels than that, or than Pillow takes (some 179 million).
     """
     picture = read_pixels(file, max_pixels=max_pixels)
+    return plain_picture(picture, file, channels=channels, alpha=alpha, ground=ground)
+
+
+def plain_picture(
+    picture: Image.Image,
+    file: str | Path,
+    *,
+    channels: int = 3,
+    alpha: bool = False,
+    ground: float = GREY,
+) -> Image.Image:
+    """Return a picture that was opened as `open_photograph` does.
+
+    Args:
+        picture: As Pillow reads it.
+        file: Its name, for messages.
+        channels: See `open_photograph`.
+        alpha: Likewise.
+        ground: Likewise.
+
+    Raises:
+        PictureError: If it cannot be read to its end, or holds numbers without a range.
+    """
     try:
         upright = _eight_bits(ImageOps.exif_transpose(picture))
         mode = "RGB" if channels == 3 else "L"

@@ -6,7 +6,7 @@ the lower number. Values that are not finite are left out and counted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
@@ -37,6 +37,7 @@ class UnitValues:
         return self.maxima if statistic == "maximum" else self.means
 
 
+@runtime_checkable
 class Accumulator(Protocol):
     """Keeps something of a stream of images."""
 

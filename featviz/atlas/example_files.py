@@ -12,6 +12,7 @@ from featviz.atlas.entries import Evidence
 from featviz.atlas.example_records import Example, Ranking
 from featviz.atlas.examples import Examples
 from featviz.atlas.layout import Layout
+from featviz.atlas.pass_state import forget_state, record_pass
 from featviz.atlas.reading_ahead import read_ahead
 from featviz.atlas.store import Store
 from featviz.errors import ConfigError, PictureError
@@ -28,7 +29,7 @@ def keep_examples(
     side: int = 128,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the pictures of all examples and then the evidence of each unit, site by site.
+    """Write the pictures of all examples, how the pass went, then the evidence of each unit.
 
     Each photograph that an example names is read once more; one that is gone meanwhile has no
     pictures.
@@ -80,11 +81,13 @@ def keep_examples(
         if progress is not None:
             progress(count, len(wanted))
     writer.sync()
+    record_pass(store.layout, examples.about, examples.report, examples.source)
     for name, site in examples.sites.items():
         lines: list[Evidence] = []
         for channel in range(site.channels):
             lines += _evidence(examples, name, channel, pictures, edges)
         store.note(lines)
+    forget_state(store.layout, examples.key)
     return gone
 
 
@@ -120,7 +123,7 @@ class _Writer:
         return key
 
     def sync(self) -> None:
-        """Wait until all is on disk: once, since thousands of small files would each take a turn."""
+        """Wait until all is on disk: once, since each of thousands would take a turn."""
         os.sync()
 
 
@@ -131,7 +134,7 @@ def _evidence(
     about = {
         "pass": examples.key,
         "images": unit.images,
-        "skipped": sum(examples.report.skipped.values()),
+        "skipped": len(examples.report.skipped),
         "broken": unit.broken,
     }
     rankings = {"maximum": unit.maximum, "mean": unit.mean}

@@ -19,16 +19,10 @@ from featviz.atlas.accumulators import Accumulator, Counts, Extremes, Histogram,
 from featviz.atlas.boxes import field_box
 from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.example_records import Bin, Example, Ranking, UnitExamples
+from featviz.atlas.pass_settings import PassReport, PassSettings, pass_about, unit_slices
 from featviz.atlas.pass_state import StatePath, open_state
 from featviz.atlas.picture_sources import ImageSource, open_source
-from featviz.atlas.unit_pass import (
-    PassReport,
-    PassSettings,
-    Progress,
-    pass_about,
-    run_pass,
-    unit_slices,
-)
+from featviz.atlas.unit_pass import Progress, run_pass
 from featviz.errors import ConfigError, SiteError, UnitError
 from featviz.models.model import Model
 from featviz.models.weights import digest
@@ -71,6 +65,7 @@ class Examples:
         weights: SHA-256 of its weights.
         sites: By name.
         size: Height and width of the images as the network saw them, px.
+        about: All that decides the numbers of the pass.
         key: Of the pass: the same key, the same numbers.
         settings: How the pass ran.
         report: How it went.
@@ -88,7 +83,7 @@ class Examples:
         self.weights: str = about["weights"]
         self.size = (int(about["size"][0]), int(about["size"][1]))
         self.channels: int = about["channels"]
-        self.key = content_key(about)
+        self.about, self.key = about, content_key(about)
         self.sites = {site.name: site for site in sites}
         self.source, self.settings = source, settings
         self.report = PassReport()

@@ -6,7 +6,8 @@
     images/ab/KEY.webp      pictures, by key; PNG where asked
     thumbs/ab/KEY.webp      small ones
     examples/ab/KEY.webp    photographs and what units saw of them; KEY is the SHA-256 of the file
-    passes/KEY.npz          where a pass over photographs stands; gone when it is done
+    passes/KEY.json         a pass over photographs: its settings, what was skipped and why
+    passes/KEY.npz          where it stands; gone when it is done
     index.sqlite            made of the records, at any time anew
 
 Names are made of keys alone, so that nothing in a record can point elsewhere.
@@ -102,9 +103,15 @@ class Layout:
         Raises:
             RecordError: If the key is none.
         """
-        if not is_key(key):
-            raise RecordError(f"{key!r} is no key: 64 hexadecimal digits")
-        return self.passes / f"{key}.npz"
+        return self.passes / _file(key, "npz")
+
+    def pass_record(self, key: str) -> Path:
+        """Return where it is told how a pass went.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.passes / _file(key, "json")
 
     def logs(self) -> list[Path]:
         """Return the logs, sorted by name."""
@@ -112,9 +119,14 @@ class Layout:
 
 
 def _below(key: str, kind: str) -> str:
+    name = _file(key, kind)
+    return f"{key[:2]}/{name}"
+
+
+def _file(key: str, kind: str) -> str:
     if not is_key(key):
         raise RecordError(f"{key!r} is no key: 64 hexadecimal digits; was the record edited?")
-    return f"{key[:2]}/{key}.{kind}"
+    return f"{key}.{kind}"
 
 
 def open_layout(root: str | Path) -> Layout:

@@ -13,18 +13,12 @@ from featviz.atlas.correlations import Correlations
 from featviz.atlas.entries import Evidence
 from featviz.atlas.examples import resolve_sites
 from featviz.atlas.kernels import incoming_kernels, kernel_cosines
-from featviz.atlas.pass_state import StatePath, open_state
+from featviz.atlas.pass_settings import PassReport, PassSettings, pass_about, unit_slices
+from featviz.atlas.pass_state import StatePath, forget_state, open_state, record_pass
 from featviz.atlas.picture_sources import ImageSource, open_source
 from featviz.atlas.reading import Atlas
 from featviz.atlas.store import Store
-from featviz.atlas.unit_pass import (
-    PassReport,
-    PassSettings,
-    Progress,
-    pass_about,
-    run_pass,
-    unit_slices,
-)
+from featviz.atlas.unit_pass import Progress, run_pass
 from featviz.errors import ConfigError
 from featviz.models.model import Model
 from featviz.models.weights import digest
@@ -66,9 +60,9 @@ class Nearest:
 
     Attributes:
         units: Site, channel and likeness, -1..1, the most alike first.
-        chance: Largest likeness that this unit has to a shuffled one.
-        expected: Mean of that over all units it was compared with: what the most alike unit would
-            have by chance.
+        chance: Largest likeness that this unit has to a shuffled one; None where it has none.
+        expected: Mean of that over the units of its kind (its site; by weights also of kernels of
+            its size): what the nearest unit would have by chance.
     """
 
     units: tuple[tuple[str, int, float], ...]
@@ -84,8 +78,10 @@ class Neighbours:
         weights: SHA-256 of its weights.
         sites: By name.
         settings: What was looked for.
-        report: How the pass over images went; None without images.
-        key: Of the pass.
+        source: The images; None without.
+        report: How the pass over them went; None without.
+        about: All that decides the numbers.
+        key: Of that.
     """
 
     def __init__(
@@ -93,9 +89,10 @@ class Neighbours:
     ) -> None:
         self.model: str = about["model"]
         self.weights: str = about["weights"]
-        self.key = content_key(about)
+        self.about, self.key = about, content_key(about)
         self.sites = {site.name: site for site in sites}
         self.settings = settings
+        self.source: ImageSource | None = None
         self.report: PassReport | None = None
         self._by_activation: dict[str, list[Nearest]] = {}
         self._by_weights: dict[str, list[Nearest]] = {}
@@ -114,7 +111,8 @@ class Neighbours:
         groups = [(_ALL, sites)] if self.settings.across else [(s.name, [s]) for s in sites]
         for name, members in groups:
             units = [(site.name, channel) for site in members for channel in range(site.channels)]
-            nearest = _nearest(*found.of(name), units, self.settings.count)
+            kinds = [site for site, _ in units]
+            nearest = nearest_units(*found.of(name), units, kinds, self.settings.count)
             for (site, _), each in zip(units, nearest, strict=True):
                 self._by_activation.setdefault(site, []).append(each)
 
@@ -125,21 +123,34 @@ class Neighbours:
             if kernels is not None:
                 units = [(name, channel) for channel in range(site.channels)]
                 cosines = kernel_cosines(kernels, seed=self.settings.seed)
-                self._by_weights[name] = _nearest(*cosines, units, self.settings.count)
+                kinds = [(kernel.reads, kernel.weight.shape) for kernel in kernels]
+                self._by_weights[name] = nearest_units(*cosines, units, kinds, self.settings.count)
 
 
-def _nearest(
+def nearest_units(
     likeness: Float64[np.ndarray, "u u"],
     chance: Float64[np.ndarray, "u u"],
     units: Sequence[tuple[str, int]],
+    kinds: Sequence[object],
     count: int,
 ) -> list[Nearest]:
-    """Return the nearest of each unit, itself left out; ties go to the first."""
+    """Return the nearest of each unit, itself left out; ties go to the first.
+
+    Args:
+        likeness: Of each pair; not-a-number where there is none.
+        chance: Of each unit (rows) with the others shuffled.
+        units: Site and channel of each.
+        kinds: Units with equal ones share what is expected by chance.
+        count: Neighbours of each at most.
+    """
     other = ~np.eye(len(units), dtype=bool)
     alike = np.where(other & np.isfinite(likeness), likeness, -np.inf)
     by_chance = np.where(other & np.isfinite(chance), chance, -np.inf).max(1, initial=-np.inf)
     known = np.isfinite(by_chance)
-    expected = float(by_chance[known].mean()) if known.any() else None
+    by_kind: dict[object, list[float]] = {}
+    for kind, value in zip(kinds, by_chance, strict=True):
+        if np.isfinite(value):
+            by_kind.setdefault(kind, []).append(float(value))
     found = []
     for k, row in enumerate(alike):
         order = np.argsort(-row, kind="stable")[:count]
@@ -147,7 +158,7 @@ def _nearest(
             Nearest(
                 tuple((*units[j], float(row[j])) for j in order if np.isfinite(row[j])),
                 float(by_chance[k]) if known[k] else None,
-                expected if known[k] else None,
+                float(np.mean(by_kind[kinds[k]])) if known[k] else None,
             )
         )
     return found
@@ -198,6 +209,7 @@ def collect_neighbours(
         units = sum(site.channels for site in resolved)
         groups = {_ALL: slice(0, units)} if settings.across else unit_slices(resolved)
         correlations = Correlations(groups, units, statistic=settings.statistic)
+        found.source = source
         found.report = run_pass(
             model,
             resolved,
@@ -220,27 +232,33 @@ def keep_neighbours(store: Store, neighbours: Neighbours) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    report, settings = neighbours.report, neighbours.settings
+    if neighbours.report is not None and neighbours.source is not None:
+        record_pass(store.layout, neighbours.about, neighbours.report, neighbours.source)
     with Atlas(store.layout.root) as atlas:
         for name, site in neighbours.sites.items():
             lines = []
             for channel in range(site.channels):
-                nearest = neighbours.by_activation(name, channel)
-                if nearest is None or report is None:
-                    old = atlas.evidence(neighbours.model, name, channel).get("neighbours")
-                    by_activation = old.get("activation") if isinstance(old, dict) else None
-                else:
-                    about = {"pass": neighbours.key, "images": report.used}
-                    how = {"statistic": settings.statistic, "across": settings.across}
-                    by_activation = about | how | _line(nearest)
                 kernels = neighbours.by_weights(name, channel)
                 value = {
-                    "activation": by_activation,
+                    "activation": _by_activation(neighbours, atlas, name, channel),
                     "weights": None if kernels is None else _line(kernels),
                 }
                 place = (neighbours.model, neighbours.weights, name, channel)
                 lines.append(Evidence(*place, "neighbours", value))
             store.note(lines)
+    forget_state(store.layout, neighbours.key)
+
+
+def _by_activation(neighbours: Neighbours, atlas: Atlas, site: str, channel: int) -> Any:
+    """Return what is to be written of a unit: what the pass found, else what the atlas has."""
+    nearest, settings = neighbours.by_activation(site, channel), neighbours.settings
+    if nearest is None or neighbours.report is None:
+        place = (neighbours.model, site, channel)
+        old = atlas.evidence(*place, weights=neighbours.weights).get("neighbours")
+        return old.get("activation") if isinstance(old, dict) else None
+    about = {"pass": neighbours.key, "images": neighbours.report.used}
+    how = {"statistic": settings.statistic, "across": settings.across}
+    return about | how | _line(nearest)
 
 
 def _line(nearest: Nearest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a pass over images stands, in a file: written whole or not at all, one pass at a time."""
+"""Where a pass over images stands, and how it went: files written whole, one pass at a time."""
 
 import contextlib
 import fcntl
@@ -6,11 +6,16 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from featviz.atlas.canonical import content_key
+from featviz.atlas.layout import Layout
+from featviz.atlas.pass_settings import PassReport
+from featviz.atlas.picture_sources import ImageSource
 from featviz.atlas.store import write_durably
 from featviz.errors import OutputError, RecordError
 from featviz.images import make_folder
@@ -95,11 +100,6 @@ class PassState:
             )
         return about, arrays
 
-    def remove(self) -> None:
-        """Take the file away, once all is recorded."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-
 
 def open_state(path: StatePath | None, key: str) -> PassState | None:
     """Return the state of a pass; None where it is not to be saved.
@@ -111,3 +111,33 @@ def open_state(path: StatePath | None, key: str) -> PassState | None:
     if path is None:
         return None
     return PassState(path(key) if callable(path) else Path(path), key)
+
+
+def record_pass(
+    layout: Layout, about: Mapping[str, Any], report: PassReport, source: ImageSource
+) -> None:
+    """Write down what a pass was, what it left out and why.
+
+    Args:
+        layout: Of the atlas.
+        about: All that decides its numbers; its content key names the pass.
+        report: How it went.
+        source: Where the images came from.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    told = {
+        **about,
+        "source": source.title,
+        **asdict(report),
+        "passed_over": asdict(source.passed_over),
+    }
+    make_folder(layout.passes)
+    text = json.dumps(told, indent=1) + "\n"
+    write_durably(layout.pass_record(content_key(about)), text.encode())
+
+
+def forget_state(layout: Layout, key: str) -> None:
+    """Take the state of a pass away, once all that it found is recorded."""
+    layout.unfinished(key).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from PIL import Image
 
 from featviz.atlas.canonical import content_key
 from featviz.atlas.example_records import is_below
+from featviz.atlas.skips import Skips
 from featviz.errors import PictureError
 from featviz.metrics.pictures import centre_of
-from featviz.photographs import SUFFIXES, known_suffixes, open_photograph
+from featviz.photographs import SUFFIXES, known_suffixes, open_photograph, plain_picture
 
 MAX_PIXELS = 100_000_000
 """Of a picture in a folder: several may be decoded at a time, 3 bytes a pixel and more."""
@@ -27,14 +28,18 @@ MAX_PIXELS = 100_000_000
 Pixels = UInt8[np.ndarray, "h w c"]
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Images by number."""
+
+    title: str
+    """Where the images are: text for people."""
 
     loaders: int
     """Threads that may read at a time."""
 
-    passed_over: dict[str, int]
-    """What was not even listed: reason -> how many."""
+    passed_over: Skips
+    """What was not even listed."""
 
     def __len__(self) -> int: ...
 
@@ -72,7 +77,8 @@ class FolderSource:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise PictureError(f"there is no folder {str(folder)!r}; give a folder of photographs")
-        self.passed_over: dict[str, int] = {}
+        self.passed_over = Skips()
+        self.title = str(self.folder.resolve())
         self.loaders = min(16, os.cpu_count() or 1)
         self._names: list[str] = []
         self._state = hashlib.sha256()
@@ -80,7 +86,7 @@ class FolderSource:
         for path, relative in self._files():
             self._list(path, relative, seen)
         if not self._names:
-            told = "; ".join(f"{count} {reason}" for reason, count in self.passed_over.items())
+            told = "; ".join(f"{count} {why}" for why, count in self.passed_over.counts.items())
             raise PictureError(
                 f"{str(folder)!r} holds no picture ({known_suffixes()})"
                 f"{f', and {told}' if told else ''}; give a folder of photographs"
@@ -101,7 +107,7 @@ class FolderSource:
                 with os.scandir(path) as entries:
                     found = sorted(entries, key=lambda e: os.fsencode(e.name))
             except OSError:
-                self._pass_over("folders that cannot be read")
+                self.passed_over.add(relative, "folders that cannot be read")
                 continue
             folders = []
             for entry in found:
@@ -118,27 +124,24 @@ class FolderSource:
 
     def _list(self, path: Path, relative: str, seen: set[tuple[int, int]]) -> None:
         if path.suffix.lower() not in SUFFIXES:
-            self._pass_over("files that are no picture by their name")
+            self.passed_over.add(relative, "files that are no picture by their name")
             return
         try:
             status = path.stat()
         except OSError:
-            self._pass_over("links to nothing")
+            self.passed_over.add(relative, "links to nothing")
             return
         if not is_below(relative):
-            self._pass_over("names that other systems take for another folder")
+            self.passed_over.add(relative, "names that other systems take for another folder")
         elif not path.is_file():
-            self._pass_over("no plain files")
+            self.passed_over.add(relative, "no plain files")
         elif (status.st_dev, status.st_ino) in seen:
-            self._pass_over("other names of the same file")
+            self.passed_over.add(relative, "other names of the same file")
         else:
             seen.add((status.st_dev, status.st_ino))
             self._names.append(relative)
             state = f"\0{status.st_size}\0{status.st_mtime_ns}\0"
             self._state.update(os.fsencode(relative) + state.encode())
-
-    def _pass_over(self, reason: str) -> None:
-        self.passed_over[reason] = self.passed_over.get(reason, 0) + 1
 
     def __len__(self) -> int:
         """Return how many pictures there are."""
@@ -184,7 +187,8 @@ class SequenceSource:
         if not len(images):
             raise PictureError("there are no images in the sequence; give one at least")
         self._images = images
-        self.passed_over: dict[str, int] = {}
+        self.passed_over = Skips()
+        self.title = type(images).__name__
         # Data sets of others need not be safe to read from several threads.
         self.loaders = 1
 
@@ -202,10 +206,9 @@ class SequenceSource:
         Raises:
             PictureError: If it is no image, or a tensor of another size.
         """
-        item = self._images[number]
-        found = item[0] if isinstance(item, tuple | list) else item
+        found = self._item(number)
         if isinstance(found, Image.Image):
-            plain = found.convert("RGB" if channels == 3 else "L")
+            plain = plain_picture(found, self.name(number), channels=channels)
             return _pixels(centre_of(plain, size), size, channels)
         if isinstance(found, torch.Tensor):
             array = found.detach().cpu().numpy()
@@ -220,6 +223,8 @@ class SequenceSource:
                 "width, channels; give it at the network's size, or as a PIL image"
             )
         if array.dtype != np.uint8:
+            if not np.issubdtype(array.dtype, np.floating):
+                raise PictureError(f"its numbers are {array.dtype}, neither 8-bit nor 0..1")
             if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
                 raise PictureError("its values are not within 0..1")
             array = np.round(array * 255).astype(np.uint8)
@@ -230,11 +235,22 @@ class SequenceSource:
         ends = {0, len(self) // 2, len(self) - 1}
         return content_key([len(self), *(self._digest(k) for k in sorted(ends))])
 
+    def _item(self, number: int) -> Any:
+        try:
+            item = self._images[number]
+        # Data sets read files, and raise whatever they stumble over.
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise PictureError(f"the sequence gives no image: {reason}") from error
+        return item[0] if isinstance(item, tuple | list) else item
+
     def _digest(self, number: int) -> str:
-        item = self._images[number]
-        found = item[0] if isinstance(item, tuple | list) else item
-        data = found.cpu() if isinstance(found, torch.Tensor) else found
-        return hashlib.sha256(np.asarray(data).tobytes()).hexdigest()
+        try:
+            found = self._item(number)
+            data = found.cpu() if isinstance(found, torch.Tensor) else found
+            return hashlib.sha256(np.asarray(data).tobytes()).hexdigest()
+        except (PictureError, OSError, ValueError) as error:
+            return f"unreadable: {type(error).__name__}"
 
 
 def open_source(images: "str | Path | Sequence[Any] | ImageSource") -> ImageSource:
@@ -243,10 +259,10 @@ def open_source(images: "str | Path | Sequence[Any] | ImageSource") -> ImageSour
     Raises:
         PictureError: If there is no such folder, no image, or it is no sequence.
     """
-    if isinstance(images, FolderSource | SequenceSource):
-        return images
     if isinstance(images, str | Path):
         return FolderSource(images)
+    if isinstance(images, ImageSource):
+        return images
     return SequenceSource(cast(Sequence[Any], images))
 
 

@@ -8,8 +8,7 @@ of a batch is worked out while the network runs the next one.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -17,84 +16,19 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from featviz.atlas.accumulators import Accumulator, UnitValues
+from featviz.atlas.pass_settings import PassReport, PassSettings, visiting_order
 from featviz.atlas.pass_state import PassState
 from featviz.atlas.picture_sources import ImageSource
 from featviz.atlas.reading_ahead import read_ahead
+from featviz.atlas.skips import Skips
 from featviz.borrowing import own_settings
-from featviz.errors import ConfigError, PictureError, RecordError, RenderError, is_out_of_memory
+from featviz.errors import PictureError, RecordError, RenderError, is_out_of_memory
 from featviz.inference import InferenceCopy
 from featviz.interrupts import held_interrupts
 from featviz.models.model import Model
 from featviz.sites import Site
 
-_NAMED = 20
-"""Skipped images that are named; all are counted."""
-
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class PassSettings:
-    """How a pass runs.
-
-    Attributes:
-        batch: Images at a time. Kernels may round differently for another one, so that values
-            differ by some 1e-6 of themselves; nothing else depends on it.
-        seed: Of the order of the images.
-        every: Images between two saved states.
-        loaders: Threads that read; None for what the source takes, one a core for a folder.
-    """
-
-    batch: int = 32
-    seed: int = 0
-    every: int = 2000
-    loaders: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check each part."""
-        for name, least in (("batch", 1), ("seed", 0), ("every", 1), ("loaders", 1)):
-            value = getattr(self, name)
-            if name == "loaders" and value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**53:
-                raise ConfigError(f"{name} must be a whole number from {least}, got {value!r}")
-
-
-@dataclass
-class PassReport:
-    """How a pass went.
-
-    Attributes:
-        used: Images that went through the network.
-        skipped: Reason -> how many images were left out.
-        examples: Names and reasons of the first of them.
-    """
-
-    used: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    examples: list[list[str]] = field(default_factory=list)
-
-    def skip(self, name: str, error: PictureError) -> None:
-        """Count an image that could not be read."""
-        reason = _reason(str(error), name)
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
-        if len(self.examples) < _NAMED:
-            self.examples.append([name, reason])
-
-
-def visiting_order(count: int, seed: int) -> Int64[np.ndarray, " n"]:
-    """Return numbers 0 to count - 1 in a random order, the same for ever.
-
-    References:
-        Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number Generators", figure 17:
-        numbers are sorted by their SplitMix64.
-    """
-    with np.errstate(over="ignore"):
-        start = np.uint64(seed) * np.uint64(0xD1342543DE82EF95)
-        x = (np.arange(1, count + 1, dtype=np.uint64) + start) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.argsort(x ^ (x >> np.uint64(31)), kind="stable")
 
 
 def reduce_map(activation: Float[Tensor, "b c ..."]) -> Float[Tensor, "b c 3"]:
@@ -147,7 +81,7 @@ def run_pass(
     with state.held() if state is not None else nullcontext():
         report = _run(model, sites, source, accumulators, settings, state, progress)
     if not report.used:
-        told = "; ".join(f"{name!r}: {reason}" for name, reason in report.examples[:3])
+        told = "; ".join(f"{name!r}: {reason}" for name, reason in report.skipped.first[:3])
         raise PictureError(f"none of {len(source)} images can be read: {told}; give photographs")
     return report
 
@@ -168,8 +102,8 @@ def _run(
         for count, skips in _batches(model, sites, source, accumulators, order[done:], settings):
             at = done + count
             for name, error in skips:
-                report.skip(name, error)
-            report.used = at - sum(report.skipped.values())
+                report.skipped.add(name, _reason(error))
+            report.used = at - len(report.skipped)
             if progress is not None:
                 progress(at, len(order))
             try:
@@ -211,8 +145,7 @@ def _restore(
         for name, each in accumulators.items():
             parts = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{name}/")}
             each.restore(parts)
-        report.used, report.skipped = int(about["used"]), dict(about["skipped"])
-        report.examples = list(about["examples"])
+        report.used, report.skipped = int(about["used"]), Skips(**about["skipped"])
         return int(about["done"])
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(
@@ -308,44 +241,7 @@ def _as_values(ids: list[int], values: Float[Tensor, "b u 3"]) -> UnitValues:
     )
 
 
-def _reason(text: str, name: str) -> str:
+def _reason(error: PictureError) -> str:
     """Return why an image could not be read, without its name, so that reasons can be counted."""
-    del name
-    head, _, rest = text.partition(" as a picture: ")
-    return (rest or head).rpartition("; give")[0] or rest or head
-
-
-def unit_slices(sites: Sequence[Site]) -> dict[str, slice]:
-    """Return where the units of each site lie among all of them."""
-    begins = np.cumsum([0, *(site.channels for site in sites)])
-    return {
-        site.name: slice(int(begin), int(begin) + site.channels)
-        for site, begin in zip(sites, begins, strict=False)
-    }
-
-
-def pass_about(
-    model: Model, sites: Sequence[Site], source: ImageSource, settings: PassSettings, weights: str
-) -> dict[str, Any]:
-    """Return all that decides the numbers of a pass, as JSON.
-
-    Args:
-        model: The network.
-        sites: In their order.
-        source: The images.
-        settings: How it runs.
-        weights: SHA-256 of its weights.
-    """
-    pre = model.spec.preprocess
-    return {
-        "model": model.name,
-        "weights": weights,
-        "preprocess": [list(pre.mean), list(pre.std), pre.scale, pre.channel_order],
-        "size": list(model.spec.size),
-        "channels": model.spec.channels,
-        "sites": [[site.name, list(site.span)] for site in sites],
-        "images": [len(source), source.fingerprint()],
-        "batch": settings.batch,
-        "seed": settings.seed,
-        "device": model.device.type,
-    }
+    _, _, reason = str(error).rpartition(" as a picture: ")
+    return reason.rpartition("; give")[0] or reason

@@ -1,17 +1,19 @@
 """`featviz atlas examples`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from featviz.cli.atlas.pass_progress import (
+    progress_option,
+    report_lines,
+    tell_end,
+    told_progress,
+)
 from featviz.cli.atlas.places import open_place, place_options
-from featviz.cli.atlas.progress import progress_option, told_progress
 from featviz.cli.loading import model_options
-from featviz.cli.output import json_option, print_json
-
-if TYPE_CHECKING:
-    from featviz.atlas.unit_pass import PassReport
+from featviz.cli.output import json_option
 
 
 @click.command()
@@ -48,7 +50,7 @@ def examples(
     images: Path,
     edges: str,
     side: int,
-    progress: str,
+    shown: str,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -61,7 +63,6 @@ def examples(
     from featviz.atlas import Store, collect_examples
     from featviz.atlas.example_files import keep_examples
     from featviz.atlas.examples import ExampleSettings
-    from featviz.atlas.pass_state import open_state
     from featviz.atlas.picture_sources import FolderSource
 
     names = ("top", "bottom", "bins", "per_bin", "batch", "loaders", "every", "seed")
@@ -69,7 +70,7 @@ def examples(
     source = FolderSource(images)
     model, sites = open_place(folder, **options)
     with Store(folder) as store:
-        with told_progress(progress, "images") as tell:
+        with told_progress(shown, "images") as tell:
             found = collect_examples(
                 model,
                 sites,
@@ -78,11 +79,8 @@ def examples(
                 state=store.layout.unfinished,
                 progress=tell,
             )
-        with told_progress(progress, "pictures") as tell:
+        with told_progress(shown, "pictures") as tell:
             gone = keep_examples(store, found, edges=edges, side=side, progress=tell)
-        state = open_state(store.layout.unfinished, found.key)
-        if state is not None:
-            state.remove()
     units = sum(site.channels for site in found.sites.values())
     about = {
         "atlas": str(folder),
@@ -92,31 +90,6 @@ def examples(
         **report_lines(found.report, source.passed_over),
         "gone": gone,
     }
-    if as_json:
-        print_json(about)
-    elif progress != "json":
-        click.echo(f"{units} units of {len(found.sites)} sites, {found.report.used} images")
-        tell_skipped(about)
+    summary = f"{units} units of {len(found.sites)} sites, {found.report.used} images"
+    tell_end(about, [summary], shown=shown, as_json=as_json)
     return 0
-
-
-def report_lines(report: "PassReport", passed_over: dict[str, int]) -> dict[str, Any]:
-    """Return what became of the images, as JSON."""
-    return {
-        "images": report.used,
-        "skipped": report.skipped,
-        "skipped_files": report.examples,
-        "passed_over": passed_over,
-    }
-
-
-def tell_skipped(about: dict[str, Any]) -> None:
-    """Print on stderr what was left out, and why."""
-    for reason, count in about["skipped"].items():
-        names = [name for name, why in about["skipped_files"] if why == reason][:3]
-        dots = ", ..." if count > len(names) else ""
-        click.echo(f"skipped {count}: {reason} ({', '.join(map(repr, names))}{dots})", err=True)
-    for reason, count in about["passed_over"].items():
-        click.echo(f"passed over {count} {reason}", err=True)
-    if about.get("gone"):
-        click.echo(f"{about['gone']} photographs were gone when their pictures were due", err=True)

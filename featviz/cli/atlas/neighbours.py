@@ -5,11 +5,15 @@ from typing import Any
 
 import click
 
-from featviz.cli.atlas.examples import report_lines, tell_skipped
+from featviz.cli.atlas.pass_progress import (
+    progress_option,
+    report_lines,
+    tell_end,
+    told_progress,
+)
 from featviz.cli.atlas.places import open_place, place_options
-from featviz.cli.atlas.progress import progress_option, told_progress
 from featviz.cli.loading import model_options
-from featviz.cli.output import json_option, print_json
+from featviz.cli.output import json_option
 
 
 @click.command()
@@ -37,9 +41,7 @@ from featviz.cli.output import json_option, print_json
 @model_options
 @progress_option
 @json_option
-def neighbours(
-    folder: Path, images: Path | None, progress: str, as_json: bool, **options: Any
-) -> int:
+def neighbours(folder: Path, images: Path | None, shown: str, as_json: bool, **options: Any) -> int:
     """Find the units most like each unit of the atlas FOLDER.
 
     By activation: correlation over the images. By weights: cosine of the kernels. Both stand beside
@@ -47,7 +49,6 @@ def neighbours(
     """
     from featviz.atlas import Store
     from featviz.atlas.neighbours import NeighbourSettings, collect_neighbours, keep_neighbours
-    from featviz.atlas.pass_state import open_state
     from featviz.atlas.picture_sources import FolderSource
 
     names = ("count", "statistic", "across", "batch", "loaders", "every", "seed")
@@ -55,7 +56,7 @@ def neighbours(
     source = None if images is None else FolderSource(images)
     model, sites = open_place(folder, **options)
     with Store(folder) as store:
-        with told_progress(progress, "images") as tell:
+        with told_progress(shown, "images") as tell:
             found = collect_neighbours(
                 model,
                 sites,
@@ -65,9 +66,6 @@ def neighbours(
                 progress=tell,
             )
         keep_neighbours(store, found)
-        state = open_state(store.layout.unfinished, found.key)
-        if state is not None:
-            state.remove()
     about: dict[str, Any] = {
         "atlas": str(folder),
         "model": model.name,
@@ -82,20 +80,17 @@ def neighbours(
     }
     if found.report is not None and source is not None:
         about |= report_lines(found.report, source.passed_over)
-    if as_json:
-        print_json(about)
-    elif progress != "json":
-        _tell(about)
+    tell_end(about, _summary(about), shown=shown, as_json=as_json)
     return 0
 
 
-def _tell(about: dict[str, Any]) -> None:
+def _summary(about: dict[str, Any]) -> list[str]:
+    lines = []
     for name, site in about["sites"].items():
         ways = [way for way in ("activation", "weights") if site[way]]
-        click.echo(f"{name}: {site['units']} units, by {' and '.join(ways) or 'nothing'}")
+        lines.append(f"{name}: {site['units']} units, by {' and '.join(ways) or 'nothing'}")
         if not site["weights"]:
-            click.echo(f"{name}: its channels are not those of one convolution", err=True)
-    if "images" in about:
-        tell_skipped(about)
-    else:
-        click.echo("by weights alone; --images FOLDER compares activations too", err=True)
+            lines.append(f"{name}: its channels are not those of one convolution")
+    if "images" not in about:
+        lines.append("by weights alone; --images FOLDER compares activations too")
+    return lines
