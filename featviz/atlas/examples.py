@@ -21,7 +21,7 @@ from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.example_records import Bin, Example, Ranking, UnitExamples
 from featviz.atlas.pass_settings import PassReport, PassSettings, pass_about, unit_slices
 from featviz.atlas.pass_state import StatePath, open_state
-from featviz.atlas.picture_sources import ImageSource, open_source
+from featviz.atlas.picture_sources import ImageSource, Numbered, open_source
 from featviz.atlas.unit_pass import Progress, run_pass
 from featviz.errors import ConfigError, SiteError, UnitError
 from featviz.models.model import Model
@@ -183,7 +183,7 @@ class Examples:
 def collect_examples(
     model: Model,
     sites: Sequence[str],
-    images: str | Path | Sequence[Any] | ImageSource,
+    images: str | Path | Numbered | ImageSource,
     *,
     settings: ExampleSettings | None = None,
     state: StatePath | None = None,

@@ -15,7 +15,7 @@ from featviz.atlas.examples import resolve_sites
 from featviz.atlas.kernels import incoming_kernels, kernel_cosines
 from featviz.atlas.pass_settings import PassReport, PassSettings, pass_about, unit_slices
 from featviz.atlas.pass_state import StatePath, forget_state, open_state, record_pass
-from featviz.atlas.picture_sources import ImageSource, open_source
+from featviz.atlas.picture_sources import ImageSource, Numbered, open_source
 from featviz.atlas.reading import Atlas
 from featviz.atlas.store import Store
 from featviz.atlas.unit_pass import Progress, run_pass
@@ -167,7 +167,7 @@ def nearest_units(
 def collect_neighbours(
     model: Model,
     sites: Sequence[str],
-    images: str | Path | Sequence[Any] | ImageSource | None = None,
+    images: str | Path | Numbered | ImageSource | None = None,
     *,
     settings: NeighbourSettings | None = None,
     state: StatePath | None = None,

@@ -6,7 +6,7 @@ told with a reason; it ends no pass.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -58,6 +58,15 @@ class ImageSource(Protocol):
     def fingerprint(self) -> str:
         """Return a key that changes when the images do."""
         ...
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """What has a length and gives an image, or a tuple that begins with one, for each number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class FolderSource:
@@ -178,8 +187,8 @@ class SequenceSource:
         PictureError: If it is no sequence, or empty.
     """
 
-    def __init__(self, images: Sequence[Any]) -> None:
-        if not hasattr(images, "__len__") or not hasattr(images, "__getitem__"):
+    def __init__(self, images: Numbered) -> None:
+        if not isinstance(images, Numbered):
             raise PictureError(
                 f"images must be a folder or a sequence with a length, got "
                 f"{type(images).__name__}; make a list of it"
@@ -253,7 +262,7 @@ class SequenceSource:
             return f"unreadable: {type(error).__name__}"
 
 
-def open_source(images: "str | Path | Sequence[Any] | ImageSource") -> ImageSource:
+def open_source(images: str | Path | Numbered | ImageSource) -> ImageSource:
     """Return the source of a folder or a sequence; a source stays as it is.
 
     Raises:
@@ -263,7 +272,7 @@ def open_source(images: "str | Path | Sequence[Any] | ImageSource") -> ImageSour
         return FolderSource(images)
     if isinstance(images, ImageSource):
         return images
-    return SequenceSource(cast(Sequence[Any], images))
+    return SequenceSource(cast(Numbered, images))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
