@@ -16,7 +16,11 @@ from featviz.models.model import Model
 from featviz.sites import Site
 from featviz.tracing import ACTIVATIONS, first_tensor
 
-_SAME_CHANNELS = ACTIVATIONS | {"dropout", "dropout2d", "feature_dropout", "contiguous", "clone"}
+_OTHERS = """
+    sigmoid sigmoid_ hardsigmoid logsigmoid tanh tanh_ softsign
+    dropout dropout2d feature_dropout contiguous clone
+"""
+_SAME_CHANNELS = ACTIVATIONS | set(_OTHERS.split())
 
 
 @dataclass(frozen=True)
