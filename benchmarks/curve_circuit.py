@@ -47,9 +47,9 @@ from circuits import (
 )
 from circuits.ablation.input_ablation import ablate_inputs, largest_response, summarise_rows
 from circuits.ablation.replay import Replay, middle_maps
+from circuits.angles import angle_between
 from circuits.families.selection import Thresholds, tuned_curves, tuned_family
 from circuits.pictures.feature_images import feature_images
-from circuits.tuning.curve import angle_between
 from circuits.tuning.measuring import grid_for
 from circuits.tuning.report import Summary, summarise
 from featviz.images import png_bytes, to_picture, write_file

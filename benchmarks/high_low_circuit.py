@@ -32,9 +32,9 @@ from circuits import (
 )
 from circuits.ablation.input_ablation import ablate_inputs, largest_response, summarise_rows
 from circuits.ablation.replay import Replay, middle_maps
+from circuits.angles import angle_between
 from circuits.expansion.kernel_sides import side_sums
 from circuits.families.selection import Thresholds, tuned_curves
-from circuits.tuning.curve import angle_between
 from circuits.tuning.measuring import grid_for, tuning_curves
 from circuits.tuning.report import tuning_row
 from featviz.models import Model

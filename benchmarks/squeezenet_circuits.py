@@ -41,7 +41,7 @@ from benchmarks.orientation_reading import (
     scores,
 )
 from circuits import TuningConfig, TuningCurve
-from circuits.tuning.curve import angle_between
+from circuits.angles import angle_between
 from circuits.tuning.measuring import grid_for, read_map, tuning_curves
 from featviz.models import Model, load
 

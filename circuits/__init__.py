@@ -82,19 +82,17 @@ if TYPE_CHECKING:
     from circuits.graphs.check import CheckRow, CircuitCheck, check_circuit, probe_images
     from circuits.graphs.draw import graph_to_svg
     from circuits.graphs.draw_png import graph_picture
+    from circuits.graphs.faithfulness import Faithfulness, measure_faithfulness
     from circuits.graphs.family_nodes import with_families
     from circuits.graphs.features import with_images, with_tuning
     from circuits.graphs.gate_agreement import GateAgreement, GateRow, gate_agreement
     from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
+    from circuits.graphs.held_out import HeldOut, hold_out
     from circuits.graphs.input_scores import ContributionScore
     from circuits.graphs.page import write_graph_page
-    from circuits.graphs.preservation import (
-        Faithfulness,
-        PreservationPoint,
-        measure_faithfulness,
-        preservation_curve,
-    )
+    from circuits.graphs.preservation import PreservationPoint, preservation_curve
     from circuits.graphs.probe import Probe
+    from circuits.graphs.verdict import Verdict
     from circuits.kinds.network_map import NetworkMap, map_network
     from circuits.kinds.photographed import PhotographEvidence, photograph_evidence
     from circuits.kinds.probes import Probed, probe_site
@@ -156,6 +154,7 @@ _NAMES = {
     "families.equivariance": (
         "EquivarianceScore",
         "HarmonicScore",
+        "HeldOut",
         "angles_by_rotation",
         "equivariance_score",
         "harmonic_test",
@@ -175,19 +174,17 @@ _NAMES = {
     "graphs.check": ("CheckRow", "CircuitCheck", "check_circuit", "probe_images"),
     "graphs.draw": ("graph_to_svg",),
     "graphs.draw_png": ("graph_picture",),
+    "graphs.faithfulness": ("Faithfulness", "measure_faithfulness"),
     "graphs.family_nodes": ("with_families",),
     "graphs.features": ("with_images", "with_tuning"),
     "graphs.gate_agreement": ("GateAgreement", "GateRow", "gate_agreement"),
     "graphs.graph": ("CircuitGraph", "Edge", "Node", "Tuning"),
+    "graphs.held_out": ("HeldOut", "hold_out"),
     "graphs.input_scores": ("ContributionScore",),
     "graphs.page": ("write_graph_page",),
-    "graphs.preservation": (
-        "Faithfulness",
-        "PreservationPoint",
-        "measure_faithfulness",
-        "preservation_curve",
-    ),
+    "graphs.preservation": ("PreservationPoint", "preservation_curve"),
     "graphs.probe": ("Probe",),
+    "graphs.verdict": ("Verdict",),
     "kinds.network_map": ("NetworkMap", "map_network"),
     "kinds.photographed": ("PhotographEvidence", "photograph_evidence"),
     "kinds.probes": ("Probed", "probe_site"),
@@ -225,6 +222,7 @@ __all__ = [
     "GateRow",
     "Grouping",
     "HarmonicScore",
+    "HeldOut",
     "InputAblation",
     "JointTuning",
     "KindRules",
@@ -250,6 +248,7 @@ __all__ = [
     "TuningEffect",
     "UnitEffect",
     "UnitKind",
+    "Verdict",
     "WeightMap",
     "ablate_inputs",
     "activation_scores",
@@ -281,6 +280,7 @@ __all__ = [
     "graph_to_svg",
     "group",
     "harmonic_test",
+    "hold_out",
     "integrated_gradients",
     "joint_tuning",
     "keep_only",

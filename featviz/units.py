@@ -107,8 +107,13 @@ def parse_units(text: str) -> UnitSet:
         text: The site may hold colons itself: it ends at the last one.
 
     Raises:
-        UnitError: If the text is malformed or names no channel.
+        UnitError: If the text is malformed or names no channel, or it is no text.
     """
+    if not isinstance(text, str):
+        raise UnitError(
+            f"units are named by one text, such as 'fire4:128' or 'fire4:0-15,40', got {text!r} "
+            f"({type(text).__name__})"
+        )
     site, colon, rest = text.strip().rpartition(":")
     if not colon or not site:
         raise UnitError(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuits.tuning.curve import angle_between
+from circuits.angles import angle_between
 
 DRAWS = 39
 """Random edits by default: enough for a p-value of 1/40, few enough to wait for."""

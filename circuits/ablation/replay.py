@@ -81,6 +81,7 @@ class Replay:
         self.model = model
         self.target = target
         self._size = graph.size
+        self.source = source
         self._channels = graph.source.channels
         self._part = _one_part(graph)
         _check_no_way_round(graph)

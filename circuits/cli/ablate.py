@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
+from circuits.cli.photographs import read_photographs
 from circuits.cli.tuning import STIMULI
 from circuits.cli.weights import pick_units
 from featviz.cli.loading import Numbers, load_model, model_options
@@ -98,7 +99,7 @@ def ablate(
     site, channels = pick_units(loaded, units)
     check_reach(loaded, edits, site, channels)
     with prints_to_stderr():
-        batch = None if images is None else _photographs(loaded, images, image_count)
+        batch = None if images is None else read_photographs(loaded, images, image_count)[0]
         control = RandomEdits(loaded, edits, images=batch)
         asked = _Asked(loaded, edits, site, channels, batch, min(draws, control.distinct), seed)
         stimulus = _stimulus(asked, stimulus)
@@ -165,16 +166,6 @@ def _edits(units: str, drops: tuple[str, ...], keeps: tuple[str, ...]) -> "list[
             "--keep SITE:0-3,7"
         )
     return edits
-
-
-def _photographs(model: "Model", folder: Path, count: int) -> "Tensor":
-    import torch
-
-    from featviz.metrics import PictureFolder
-
-    pictures = PictureFolder.open(folder)
-    some = PictureFolder(pictures.path, pictures.files[:count])
-    return torch.cat(list(some.batches(model.spec.size, channels=model.spec.channels)))
 
 
 def _said(edit: "Edit") -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from circuits.cli.photographs import read_photographs
 from circuits.cli.weights import pick_units, print_inputs, sheet_options, write_weights
 from featviz.cli.loading import load_model
 from featviz.cli.output import print_json, print_table, prints_to_stderr
@@ -142,19 +143,13 @@ def _stimuli(
     quiet: bool,
 ) -> tuple[Any, str]:
     """Return images and what they are: photographs, or else feature images of each unit."""
-    import torch
-
     from circuits.pictures.feature_images import own_stimuli
-    from featviz.metrics import PictureFolder
 
     if folder is None:
         with prints_to_stderr():
             found = own_stimuli(model, target, channels, size=model.spec.size, progress=not quiet)
         return found, "two feature images of each unit (no --images given)"
-    pictures = PictureFolder.open(folder)
-    some = PictureFolder(pictures.path, pictures.files[:count])
-    batches = list(some.batches(model.spec.size, channels=model.spec.channels))
-    return torch.cat(batches), f"{len(some)} photographs of {folder}"
+    return read_photographs(model, folder, count)
 
 
 def _print(

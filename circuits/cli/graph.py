@@ -1,11 +1,13 @@
 """`featviz circuit graph`: the circuit of a unit as a page, a picture or a file."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from circuits.cli.graph_output import Proof, check_output, print_graph, write_graph
+from circuits.cli.photographs import read_photographs
 from featviz.cli.loading import load_model, model_options
 from featviz.cli.output import json_option, prints_to_stderr
 from featviz.errors import CircuitError
@@ -16,16 +18,18 @@ if TYPE_CHECKING:
     from circuits.families.family import Family
     from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
+    from circuits.graphs.held_out import HeldOut
+    from circuits.graphs.input_scores import ContributionScore
     from featviz.models import Model
 
 # Those of circuits.graphs.gate_agreement, which would import torch.
 _COMPARED = ("identity", "positive_top", "attribution")
 _EXAMPLES = """\b
-featviz circuit graph squeezenet1_1 fire4:141 --depth 3 -o circuit.html
+featviz circuit graph squeezenet1_1 fire5:38 --depth 3 -o circuit.html
 featviz circuit graph artificial_curves arcs:6 --depth 3 --keep 8 -o circuit.html
-featviz circuit graph squeezenet1_1 fire4:141 --score weights --gates positive_top -o circuit.svg
-featviz circuit graph squeezenet1_1 fire4:141 --gates positive_top,identity,data_mean
-featviz circuit graph squeezenet1_1 fire4:141 --images photos/ -o circuit.json
+featviz circuit graph squeezenet1_1 fire5:38 --score weights --gates positive_top -o circuit.svg
+featviz circuit graph squeezenet1_1 fire5:38 --gates positive_top,identity,data_mean
+featviz circuit graph squeezenet1_1 fire5:38 --images photos/ -o circuit.json
 featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; down=arcs:6-11"
 """
 
@@ -94,6 +98,12 @@ featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; do
     help="Silence all units that are not in the circuit and compare.",
 )
 @click.option(
+    "--hold-out/--no-hold-out",
+    default=True,
+    show_default=True,
+    help="Choose units on one half of the images and check them on the other.",
+)
+@click.option(
     "--ablation",
     type=click.Choice(["zero", "mean"]),
     default="zero",
@@ -112,7 +122,9 @@ featviz circuit graph artificial_curves arcs:0-11 --families "right=arcs:0-5; do
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @model_options
-@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="No progress; with -o, print nothing but the file's name."
+)
 @json_option
 def graph(
     model: str,
@@ -125,6 +137,7 @@ def graph(
     images: Path | None,
     image_count: int,
     check: bool,
+    hold_out: bool,
     ablation: str,
     no_images: bool,
     steps: int,
@@ -144,7 +157,9 @@ def graph(
     is read as their sum.
 
     The check silences all other units of the sites and says how far the unit stays itself, beside
-    as many units at random and beside circuits of networks with shuffled and with random weights.
+    as many units at random and beside circuits of networks with shuffled and with random weights,
+    with a verdict in words: better than chance, or not to be trusted. It is on images that had no
+    part in choosing the units, see --hold-out.
     It is on unless --no-check: a picture alone proves nothing. Without --images it uses arcs and
     lines, which say nothing about units that see something else.
     """
@@ -155,30 +170,65 @@ def graph(
 
     sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
-    needs = check or score == "contribution" or _needs_images(policies[0])
-    given, told = _pictures(loaded, unit, images, image_count, needed=needs)
+    looks = score == "contribution" or _needs_images(policies[0])
+    given, told = _pictures(loaded, unit, images, image_count, needed=check or looks)
+    halves = None if given is None else _halves(given, seed, looks=looks, asked=hold_out)
+    choosing = None if halves is None else halves.choosing
     sites = None if through is None else [site.strip() for site in through.split(",")]
-    ways: Any = {"score": score, "gates": policies[0], "images": given, "sites": sites, **sizes}
+    ways: Any = {"gates": policies[0], "images": choosing, "sites": sites, **sizes}
+    scores = _Scores(score, choosing)
 
     def build(network: "Model", name: str) -> "CircuitGraph":
-        return build_graph(network, name, **ways)
+        way = scores.of(network)
+        return build_graph(network, name, score=way, progress=not quiet, **ways)
 
     with prints_to_stderr():
         found = build(loaded, unit)
+        if not found.edges:
+            raise CircuitError(f"the circuit of {unit} is empty: {found.meta['ended']}")
         shown = _joined(found, named, loaded)
+        say = _teller(quiet=quiet)
         checked = None
-        if check and given is not None:
-            how: dict[str, Any] = {"told": told, "ablation": ablation, "seed": seed}
+        if check and halves is not None:
+            how: Any = {"told": told, "ablation": ablation, "seed": seed, "minimality": True}
             how["region"] = "center" if images is None else "map"
-            checked = check_circuit(loaded, found, given, rebuild=build, **how)
-        proof = Proof(checked, _agreement(loaded, found, given, policies, sizes["keep"], seed))
+            say("checking, beside networks with shuffled and with random weights")
+            checked = check_circuit(loaded, found, halves, rebuild=build, **how)
+        say("comparing gates")
+        proof = Proof(checked, _agreement(loaded, found, choosing, policies, sizes["keep"], seed))
         if output is not None:
+            say("tuning and feature images")
             dressed = _dressed(loaded, found, None if no_images else (steps, seed), quiet=quiet)
             write_graph(output, _joined(dressed, named, loaded), proof, theme)
-    print_graph(shown, proof, output, as_json=as_json)
+    if quiet and output is not None and not as_json:
+        click.echo(str(output))
+    else:
+        print_graph(shown, proof, output, as_json=as_json)
 
 
 _SIZES = ("depth", "keep", "width", "threshold")
+
+
+class _Scores:
+    """What ranks inputs; of one network at a time, activations are measured once."""
+
+    def __init__(self, name: str, images: "Tensor | None") -> None:
+        self._name, self._images = name, images
+        self._kept: ContributionScore | None = None
+
+    def of(self, network: "Model") -> "str | ContributionScore":
+        from circuits.graphs.input_scores import ContributionScore
+
+        if self._name != "contribution" or self._images is None:
+            return self._name
+        if self._kept is None or self._kept.model is not network:
+            self._kept = ContributionScore(network, self._images)
+        return self._kept
+
+
+def _teller(*, quiet: bool) -> "Callable[[str], None]":
+    """Return what says on stderr which stage begins."""
+    return lambda stage: None if quiet else click.echo(f"{stage} ...", err=True)
 
 
 def _policies(text: str) -> list[str]:
@@ -195,6 +245,17 @@ def _needs_images(gates: str) -> bool:
     from circuits.expansion.gates import NEEDS_IMAGES
 
     return gates in NEEDS_IMAGES
+
+
+def _halves(images: "Tensor", seed: int, *, looks: bool, asked: bool) -> "HeldOut":
+    """Return images to choose units on and images to check them on."""
+    from circuits.graphs.held_out import HeldOut, hold_out
+
+    if not looks:
+        return HeldOut(images, images, "neither the score nor the gates look at images")
+    if not asked:
+        return HeldOut(images, images, "as asked for")
+    return hold_out(images, seed=seed)
 
 
 def _agreement(
@@ -239,11 +300,8 @@ def _pictures(
     None if none are needed and there can be none: stimuli are RGB. The gates that want images are
     then not compared, which is said.
     """
-    import torch
-
     from circuits.cli.weights import pick_units
     from circuits.graphs.check import probe_images
-    from featviz.metrics import PictureFolder
 
     site, _ = pick_units(model, unit)
     if folder is None and model.spec.channels != 3 and not needed:
@@ -256,10 +314,7 @@ def _pictures(
                 f"{error} with --images FOLDER, or pass --score weights --no-check"
             ) from error
         return found, f"{len(found)} arcs and lines"
-    pictures = PictureFolder.open(folder)
-    some = PictureFolder(pictures.path, pictures.files[:count])
-    batches = list(some.batches(model.spec.size, channels=model.spec.channels))
-    return torch.cat(batches), f"{len(some)} photographs of {folder}"
+    return read_photographs(model, folder, count)
 
 
 def _dressed(

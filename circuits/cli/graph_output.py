@@ -1,5 +1,6 @@
 """What `featviz circuit graph` gives: a file of some kind, tables or one JSON document."""
 
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
 
+MAX_NAME_BYTES = 240
+"""Of a file; while it is written, its name is a few bytes longer, and 255 is the most."""
 FORMATS = (".html", ".svg", ".png", ".json")
 
 
@@ -33,17 +36,31 @@ class Proof:
 
 
 def check_output(output: Path | None, *, overwrite: bool) -> None:
-    """Refuse outputs of unknown kinds, or that are there already, before anything is computed."""
+    """Refuse outputs that could not be written, before anything is computed.
+
+    Raises:
+        OutputError: If the kind is unknown, the file is there and may not be replaced, or its
+            folder can be neither written to nor made.
+    """
     if output is None:
         return
     if output.suffix.lower() not in FORMATS:
         raise OutputError(
             f"{str(output)!r} is of no known kind; end its name in {', '.join(FORMATS)}"
         )
+    longest = max(len(os.fsencode(part)) for part in output.parts)
+    if longest > MAX_NAME_BYTES:
+        raise OutputError(
+            f"a name of {longest} bytes in the path {str(output)[:60]!r}... is too long; at most "
+            f"{MAX_NAME_BYTES} can be written"
+        )
     if output.is_dir():
         raise OutputError(f"{str(output)!r} is a folder; name a file in it")
-    if output.exists() and not overwrite:
+    if os.path.lexists(output) and not overwrite:
         raise OutputError(f"{str(output)!r} exists already; choose another or pass --overwrite")
+    from featviz.images import check_folder
+
+    check_folder(output.parent)
 
 
 def write_graph(
@@ -85,7 +102,7 @@ def print_graph(found: "CircuitGraph", proof: Proof, output: Path | None, *, as_
     ]  # fmt: skip
     click.echo(repr(found))
     print_table(["unit", "input", found.meta["score"], "kernel +", "kernel -"], rows)
-    for key in ("families", "approximated"):
+    for key in ("families", "approximated", "ended"):
         for line in found.meta.get(key, "").splitlines():
             click.echo(f"  {line}")
     _print_proof(proof)
@@ -113,13 +130,11 @@ def _print_document(found: "CircuitGraph", proof: Proof, output: Path | None) ->
 
 
 def _print_proof(proof: Proof) -> None:
-    from circuits.graphs.check_report import HEADS, check_rows, check_text
     from circuits.graphs.gate_report import TITLE, gate_heads, gate_rows, gate_text
 
     click.echo()
     if proof.check is not None:
-        print_table(HEADS, check_rows(proof.check))
-        click.echo(check_text(proof.check))
+        _print_check(proof.check)
         click.echo()
     agreement = proof.agreement
     click.echo(TITLE)
@@ -128,3 +143,18 @@ def _print_proof(proof: Proof) -> None:
     click.echo(gate_text(agreement))
     for note in agreement.notes:
         click.echo(f"  {note}")
+
+
+def _print_check(check: "CircuitCheck") -> None:
+    from circuits.graphs import check_report as report
+
+    click.echo(f"{report.TITLE} {report.check_headline(check)}")
+    print_table(report.HEADS, report.check_rows(check))
+    scores = report.score_rows(check)
+    if scores:
+        print_table(report.SCORE_HEADS, scores)
+    for line in report.check_verdicts(check):
+        click.echo(f"  {line}")
+    click.echo(report.check_text(check))
+    for name, text in report.check_terms(check):
+        click.echo(f"  {name}: {text}")

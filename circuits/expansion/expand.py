@@ -44,7 +44,7 @@ from circuits.expansion.observed import Images, observe
 from circuits.expansion.vjp import field_reach, find_points, vjp
 from circuits.expansion.weight_map import WeightMap
 from circuits.tracing.operations import ACTIVATIONS, LRN, Operation
-from circuits.tracing.opgraph import OpGraph, record_between
+from circuits.tracing.opgraph import OpGraph, way_between
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.kept_memory import kept_memory
@@ -67,6 +67,7 @@ def expand(
     times_activation: bool = True,
     method: str = "auto",
     size: tuple[int, int] | None = None,
+    traced: OpGraph | None = None,
 ) -> WeightMap:
     """Return the kernels through which units of a site read all units of an earlier one.
 
@@ -98,6 +99,7 @@ def expand(
             gradients.
         size: Image size to trace at, height and width in px; None for the model's own, or for the
             images' if kernels end with the map and images decide them.
+        traced: What lies between, where it is recorded already, see `Tracing`.
 
     Returns:
         Kernels of float32, or of float64 for a network of float64, on the CPU. Their `notes` say
@@ -120,7 +122,8 @@ def expand(
         raise CircuitError("attribution gates take gradients; leave method='compose' out")
     with own_settings(), kept_memory():
         images = checked_groups(model, images)
-        way = _way(model, source, target, policy, images, method=method, size=size)
+        graph = way_between(model, source, target, size=size, traced=traced)
+        way = _way(model, graph, policy, images, method=method, size=size)
         channels = pick_channels(way.graph, units)
         check_size(way.graph, channels, way.where)
         notes = list_notes(way.graph, policy, lrn_at=lrn_at, pool=weight)
@@ -167,16 +170,14 @@ class _Way:
 
 def _way(
     model: Model,
-    source: str,
-    target: str,
+    graph: OpGraph,
     policy: Gates,
     images: Images | None,
     *,
     method: str,
     size: tuple[int, int] | None,
 ) -> _Way:
-    """Record what lies between, at the size of the images where they and the map decide."""
-    graph = record_between(model, source, target, size=size)
+    """Say how weights pass, at the size of the images where they and the map decide."""
     where, refusal = _reach(graph, method)
     by: Literal["compose", "vjp"] = "vjp"
     if method != "vjp" and refusal is None and policy != "attribution":

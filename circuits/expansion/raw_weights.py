@@ -7,7 +7,7 @@ from circuits.expansion.canvas import NotComposableError
 from circuits.expansion.compose import check_size, compose, kernel_dtype, pick_channels, reach
 from circuits.expansion.weight_map import WeightMap
 from circuits.tracing.operations import ACTIVATIONS, UNCHANGED, Operation
-from circuits.tracing.opgraph import OpGraph, record_between
+from circuits.tracing.opgraph import OpGraph, record_between, way_between
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.kept_memory import kept_memory
@@ -24,6 +24,7 @@ def raw_weights(
     *,
     units: Sequence[int] | None = None,
     size: tuple[int, int] | None = None,
+    traced: OpGraph | None = None,
 ) -> WeightMap:
     """Return the kernels through which a site reads the one before it.
 
@@ -37,6 +38,7 @@ def raw_weights(
         target: Site that is built.
         units: Channels of the target; None for all.
         size: Image size to trace at, height and width in px; None for the model's own.
+        traced: What lies between, where it is recorded already, see `Tracing`.
 
     Returns:
         Exact kernels: of the pre-activation, W (.) source + bias away from the edges.
@@ -46,7 +48,7 @@ def raw_weights(
         SiteError: If a site is unknown.
     """
     with own_settings(), kept_memory():
-        graph = record_between(model, source, target, size=size)
+        graph = way_between(model, source, target, size=size, traced=traced)
         blame = first_obstacle(graph)
         if blame is not None:
             raise CircuitError(

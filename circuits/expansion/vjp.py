@@ -26,6 +26,7 @@ from circuits.tracing.opgraph import OpGraph, record_between
 from featviz.errors import CircuitError, ModelError
 from featviz.models import Model
 
+_BATCH = 8
 _LARGEST_PX = 4096
 _NO_POINT = UNCHANGED | {
     *("add", "sub", "neg", "cat", "view", "_unsafe_view", "permute"),
@@ -128,18 +129,22 @@ def vjp(
         CircuitError: If the kernels are larger than the source's map at the size of the images,
             or without images at any size that the network takes.
     """
-    live, position = _large_enough(model, graph, passage, where=where, images=images)
+    if images is not None and tuple(images.shape[2:]) != graph.size:
+        graph = _again(model, graph, (images.shape[2], images.shape[3]))
     first = graph.source.span[0]
-    kernels = []
-    start = [p * s + o for p, s, o in zip(position, where.stride, where.offset, strict=True)]
-    for channel in channels:
-        target = live.target[:, channel]
-        score = target[:, position[0], position[1]] if target.dim() == 3 else target
-        gradient = live.gradient(score.sum())[:, first : first + graph.source.channels]
-        # Half precision would round the mean over images.
-        gradient = _as_map(gradient).to(kernel_dtype(graph))
-        kernels.append(cut_window(gradient, start, where.extent).mean(0))
-    return torch.stack(kernels).to("cpu")
+    sums = [torch.zeros((), dtype=kernel_dtype(graph))] * len(channels)
+    # One pass over all images would hold the graph of each, and spend its time on memory.
+    for batch in [None] if images is None else images.split(_BATCH):
+        live, position = _large_enough(model, graph, passage, where=where, images=batch)
+        start = [p * s + o for p, s, o in zip(position, where.stride, where.offset, strict=True)]
+        for row, channel in enumerate(channels):
+            target = live.target[:, channel]
+            score = target[:, position[0], position[1]] if target.dim() == 3 else target
+            gradient = live.gradient(score.sum())[:, first : first + graph.source.channels]
+            # Half precision would round the sum over images.
+            gradient = _as_map(gradient).to(kernel_dtype(graph))
+            sums[row] = sums[row] + cut_window(gradient, start, where.extent).sum(0).cpu()
+    return torch.stack(sums) / (1 if images is None else len(images))
 
 
 def _as_map(x: Tensor) -> Tensor:

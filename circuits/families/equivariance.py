@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.angles import angular_distance
 from circuits.families.symmetry import Symmetry, rotated, rotation
 from featviz.errors import CircuitError
 
@@ -264,8 +265,7 @@ def _pairs(
     """Return rows and their partners as `_partners` does; empty if there are none."""
     given = torch.tensor(angles, dtype=torch.float64)
     tolerance = _tolerance(angles, period_deg, tolerance_deg)
-    off = (symmetry.angle(given)[:, None] - given[None]) % period_deg
-    off = torch.minimum(off, period_deg - off)
+    off = angular_distance(symmetry.angle(given)[:, None] - given[None], period_deg)
     nearest = off.min(1)
     rows = [k for k in range(len(angles)) if float(nearest.values[k]) <= tolerance + 1e-6]
     return rows, [int(nearest.indices[k]) for k in rows]

@@ -6,18 +6,23 @@ Between adjacent sites the kernels are the network's own; otherwise they are exp
 policy, and the graph's meta says so. Pictures and tuning are added by features.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
+from typing import SupportsIndex
 
 from torch import Tensor
+from tqdm import tqdm
 
 from circuits.expansion.expand import expand
 from circuits.expansion.observed import Images
-from circuits.expansion.raw_weights import is_adjacent, raw_weights
+from circuits.expansion.raw_weights import first_obstacle, raw_weights
 from circuits.expansion.weight_map import WeightMap
+from circuits.graphs.ending import why_no_inputs
 from circuits.graphs.graph import MAX_EDGES, CircuitGraph, Edge, Node
 from circuits.graphs.input_scores import SCORES, ContributionScore, EdgeScore, weight_score
-from circuits.tracing.site_columns import reads, site_columns
+from circuits.tracing.opgraph import Tracing
+from circuits.tracing.site_columns import site_columns
 from featviz.borrowing import own_settings
 from featviz.errors import CircuitError, UnitError, did_you_mean
 from featviz.models import Model
@@ -65,6 +70,7 @@ def build_graph(
     gates: str = "identity",
     images: Images | None = None,
     sites: Sequence[str] | None = None,
+    progress: bool = False,
 ) -> CircuitGraph:
     """Return the graph of what a unit, or several of one site, are built from.
 
@@ -82,10 +88,16 @@ def build_graph(
         width: Nodes of each column at most.
         threshold: Least magnitude of an edge, as a share of its target's strongest, 0..1.
         score: `weights`: L2 norm of the kernel with the sign of its sum; `contribution`: kernel
-            times activation over `images`; or a function from a `WeightMap` to numbers [o i].
+            times activation over `images`; a `ContributionScore`, which keeps its activations from
+            graph to graph; or a function from a `WeightMap` to numbers [o i].
         gates: Policy where sites are not adjacent, see `expand`.
         images: For `contribution`, and for gates that need some.
         sites: Sites that the circuit may run through; None: the browsable ones.
+        progress: Whether to show a bar on stderr.
+
+    Returns:
+        The graph. If no input is left before `depth` columns, its meta says under `ended` why, and
+        what to do.
 
     Raises:
         CircuitError: If an option is out of range, no circuit leads to the units, a score is not a
@@ -93,7 +105,7 @@ def build_graph(
         SiteError: If a site is unknown.
         UnitError: If a unit is.
     """
-    _check_options(keep, width, threshold)
+    _check_options(depth, keep, width, threshold)
     site, found = _targets(model, units)
     scorer, name = _scorer(model, score, images)
     columns = site_columns(model, site, depth=depth, sites=sites)
@@ -101,24 +113,27 @@ def build_graph(
     layers = [dict(flow)]
     edges: list[Edge] = []
     notes: dict[str, None] = {}
-    for column in columns:
-        readers = _by_site(layers[-1])
-        maps = [
-            weights
-            for target, channels in readers.items()
-            for weights in _maps(model, column, target, channels, gates, images)
-        ]
-        notes.update({f"{m.source} -> {m.target}: {note}": None for m in maps for note in m.notes})
-        kept, flow = _strongest(maps, scorer, layers[-1], keep, threshold)
-        nodes = dict(sorted(flow.items(), key=lambda item: -item[1])[:width])
-        edges += [each.edge(name) for each in kept if each.name in nodes]
-        if len(edges) > MAX_EDGES:
-            raise CircuitError(
-                f"the graph has more than {MAX_EDGES} edges; lower keep, width or depth"
-            )
-        if not nodes:
-            break
-        layers.append(nodes)
+    ended = ""
+    with tqdm(total=len(columns), disable=not progress, desc=f"{model.name} {units}") as bar:
+        if isinstance(scorer, ContributionScore):
+            bar.set_postfix_str("activations")
+        kernels = _Kernels(model, columns, site, scorer, gates, images)
+        for column in columns:
+            bar.set_postfix_str(" ".join(column))
+            maps = kernels.into(_by_site(layers[-1]), column)
+            notes.update({f"{m.source} -> {m.target}: {n}": None for m in maps for n in m.notes})
+            kept, flow = _strongest(maps, scorer, layers[-1], keep, threshold)
+            nodes = dict(sorted(flow.items(), key=lambda item: -item[1])[:width])
+            edges += [each.edge(name) for each in kept if each.name in nodes]
+            if len(edges) > MAX_EDGES:
+                raise CircuitError(
+                    f"the graph has more than {MAX_EDGES} edges; lower keep, width or depth"
+                )
+            bar.update()
+            if not nodes:
+                ended = why_no_inputs(list(layers[-1]), column, maps, scorer)
+                break
+            layers.append(nodes)
     return CircuitGraph(
         tuple(_node(model, n, score) for layer in layers[::-1] for n, score in _placed(layer)),
         tuple(edges),
@@ -128,6 +143,7 @@ def build_graph(
             "target": units,
             "score": name,
             **_settings(gates, keep, width, threshold, columns, notes),
+            **({"ended": ended} if ended else {}),
         },
     )
 
@@ -159,22 +175,35 @@ def _settings(
     }
 
 
-def _check_options(keep: int, width: int, threshold: float) -> None:
-    for name, value in (("keep", keep), ("width", width)):
-        if value < 1:
+def _check_options(depth: int, keep: int, width: int, threshold: float) -> None:
+    for name, value in (("depth", depth), ("keep", keep), ("width", width)):
+        if not isinstance(value, SupportsIndex) or isinstance(value, bool):
+            raise CircuitError(f"{name} must be a whole number, got {value!r}")
+        if value < 1 and name != "depth":  # of depth, site_columns says what it counts
             raise CircuitError(f"{name} must be 1 or more, got {value}")
-    if not 0 <= threshold <= 1:
-        raise CircuitError(f"threshold must be 0 to 1, a share of the strongest, got {threshold}")
+    if not _is_share(threshold):
+        raise CircuitError(f"threshold must be 0 to 1, a share of the strongest, got {threshold!r}")
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, Real) and 0 <= float(value) <= 1
 
 
 def _scorer(model: Model, score: str | EdgeScore, images: Images | None) -> tuple[EdgeScore, str]:
-    if not isinstance(score, str):
+    if isinstance(score, ContributionScore):
+        if score.model is not model:
+            raise CircuitError(
+                f"the contributions are those of {score.model.name!r}, another network than "
+                f"{model.name!r}; make a ContributionScore of this one"
+            )
+        return score, "contribution"
+    if callable(score):
         return score, getattr(score, "__name__", type(score).__name__)
     if score == "weights":
         return weight_score, score
-    if score not in SCORES:
+    if not isinstance(score, str) or score not in SCORES:
         raise CircuitError(
-            f"unknown score {score!r}{did_you_mean(score, SCORES)} choose one of "
+            f"unknown score {score!r}{did_you_mean(str(score), SCORES)} choose one of "
             f"{', '.join(SCORES)}, or give a function from a WeightMap to numbers [o i]"
         )
     if not isinstance(images, Tensor):
@@ -190,24 +219,49 @@ def _by_site(nodes: dict[str, float]) -> dict[str, list[int]]:
     return found
 
 
-def _maps(
-    model: Model,
-    column: Sequence[str],
-    target: str,
-    channels: Sequence[int],
-    gates: str,
-    images: Images | None,
-) -> list[WeightMap]:
-    """Return the kernels from each site of a column that the target reads."""
-    found = []
-    for source in column:
-        if not reads(model, source, target):
-            continue
-        if is_adjacent(model, source, target):
-            found.append(raw_weights(model, source, target, units=channels))
-        else:
-            found.append(expand(model, source, target, units=channels, gates=gates, images=images))
-    return found
+class _Kernels:
+    """The kernels between the sites of a circuit; what the network does is recorded once."""
+
+    def __init__(
+        self,
+        model: Model,
+        columns: Sequence[Sequence[str]],
+        end: str,
+        scorer: EdgeScore,
+        gates: str,
+        images: Images | None,
+    ) -> None:
+        self._model, self._gates, self._images = model, gates, images
+        sites = [end, *(site for column in columns for site in column)]
+        size = None
+        if isinstance(scorer, ContributionScore):
+            scorer.record(sites)
+            # Kernels that end with the map must fit the activations that they are multiplied by.
+            size = scorer.size
+        self._tracing = Tracing(model, sites, size=size)
+
+    def into(self, readers: Mapping[str, Sequence[int]], column: Sequence[str]) -> list[WeightMap]:
+        """Return the kernels of some units, by site, from each site of a column they read."""
+        return [
+            self._between(source, target, channels)
+            for target, channels in readers.items()
+            for source in column
+            if self._tracing.reads(source, target)
+        ]
+
+    def _between(self, source: str, target: str, channels: Sequence[int]) -> WeightMap:
+        traced = self._tracing.between(source, target)
+        if first_obstacle(traced) is None:
+            return raw_weights(self._model, source, target, units=channels, traced=traced)
+        return expand(
+            self._model,
+            source,
+            target,
+            units=channels,
+            gates=self._gates,
+            images=self._images,
+            traced=traced,
+        )
 
 
 def _strongest(

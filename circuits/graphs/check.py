@@ -1,12 +1,15 @@
 """Check a drawn circuit on its network: is the unit still itself with these units alone?
 
-    check = check_circuit(model, graph, images, rebuild=lambda m, unit: build_graph(m, unit))
+    halves = hold_out(images)
+    check = check_circuit(model, graph, halves, rebuild=lambda m, unit: build_graph(m, unit))
 
 Beside each number stand as many units drawn at random, and circuits built in the same way in
-copies of the network whose weights are in other places, or drawn anew (controls.py).
+copies of the network whose weights are in other places, or drawn anew (controls.py). verdict.py
+says when a number is better than chance.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,22 +17,33 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import stimuli
+from circuits.ablation.chance import DRAWS
+from circuits.graphs.faithfulness import (
+    Faithfulness,
+    Selection,
+    faithfulness_of,
+    random_selections,
+)
 from circuits.graphs.graph import CircuitGraph
-from circuits.graphs.preservation import Faithfulness, measure_faithfulness
+from circuits.graphs.held_out import HeldOut
 from circuits.graphs.probe import (
     ControlProbe,
     Probe,
+    check_draws,
     control_probes,
     pearson,
     units_text,
     varying_response,
 )
+from circuits.graphs.silencing import Silencing
+from circuits.graphs.verdict import Verdict, judge
 from circuits.tuning.stimulus_scale import middle_size, scale_of
 from featviz.errors import CircuitError
 from featviz.models import Model
 
 Rebuild = Callable[[Model, str], CircuitGraph]
 _PROBES = (("curve", 24), ("line", 12))
+_ONE_SET = "one set of images was given"
 
 
 @dataclass(frozen=True)
@@ -40,11 +54,13 @@ class CheckRow:
         sites: Whose other units are silenced.
         kept: Units of the circuit there.
         total: Units there.
-        correlation: Of the target's activation with that in the whole network.
+        correlation: Of the target's activation with that in the whole network, over the images:
+            1 if it is the same up to a factor and an offset.
         random: The same with as many units of each site at random.
         shuffled: The same of circuits of the shuffled network, one for each of some targets;
             empty if none responds there.
         random_weights: The same in the network with weights drawn anew.
+        empty: Those of the sites of which the circuit has no unit: all of theirs are silenced.
     """
 
     sites: tuple[str, ...]
@@ -54,6 +70,12 @@ class CheckRow:
     random: tuple[float, ...]
     shuffled: tuple[float, ...]
     random_weights: tuple[float, ...] = ()
+    empty: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the correlation stands among those of random selections."""
+        return judge(self.correlation, self.random, ideal=1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +88,9 @@ class CircuitCheck:
         ablation: What silenced units became.
         rows: For each column, nearest first, then for all together.
         faithfulness: Of all together.
+        checked_on: Number of images.
+        chosen_on: Number of other images that the circuit was built on; 0 if there are none.
+        why_not: Why none were held out; empty if they were.
     """
 
     target: str
@@ -73,6 +98,9 @@ class CircuitCheck:
     ablation: str
     rows: tuple[CheckRow, ...]
     faithfulness: Faithfulness | None
+    checked_on: int = 0
+    chosen_on: int = 0
+    why_not: str = ""
 
 
 def probe_images(model: Model, site: str) -> Float[Tensor, "n 3 h w"]:
@@ -104,12 +132,12 @@ def probe_images(model: Model, site: str) -> Float[Tensor, "n 3 h w"]:
 def check_circuit(
     model: Model,
     graph: CircuitGraph,
-    images: Float[Tensor, "n c h w"],
+    images: Float[Tensor, "n c h w"] | HeldOut,
     *,
     told: str = "",
     region: str = "map",
     ablation: str = "zero",
-    draws: int = 5,
+    draws: int = DRAWS,
     seed: int = 0,
     rebuild: Rebuild | None = None,
     minimality: bool = False,
@@ -119,11 +147,12 @@ def check_circuit(
     Args:
         model: The network that the graph is of.
         graph: With one unit at its end, or several of one site, also as families.
-        images: RGB (or the network's own channels), 0..1.
+        images: RGB (or the network's own channels), 0..1; or halves of them, of which one was for
+            building the graph: the other is used.
         told: What the images are, for people.
         region: Where the target's map is read, see tuning/measuring.py.
         ablation: `zero` or `mean`.
-        draws: Random selections.
+        draws: Random selections, for each column and for all together.
         seed: Of the draws and of the other networks.
         rebuild: Builds the circuit of units (`SITE:CHANNELS`) in another network, for the controls
             with shuffled weights and with weights drawn anew; None: no such controls.
@@ -131,37 +160,57 @@ def check_circuit(
 
     Raises:
         CircuitError: If the graph ends in units of several sites, or the target does not vary over
-            the images.
+            the images; if draws are fewer than 1.
     """
+    check_draws(draws)
     target = _end(graph)
-    probe = Probe(model, target, images, region=region, ablation=ablation)
+    given = images if isinstance(images, HeldOut) else HeldOut(images, images, _ONE_SET)
+    probe = Probe(model, target, given.checking, region=region, ablation=ablation)
     full = varying_response(probe)
     generator = torch.Generator().manual_seed(seed)
     controls = {} if rebuild is None else _controls(probe, rebuild, seed)
-    rows = []
+    rows: list[CheckRow] = []
     for sites in _site_sets(graph):
-        kept = _kept(graph, sites)
-        random = []
-        for _ in range(draws):
-            some = {
-                site: torch.randperm(_width(model, site), generator=generator)[: len(channels)]
-                .tolist()
-                for site, channels in kept.items()
-            }  # fmt: skip
-            random.append(pearson(probe.response(some), full))
-        rows.append(
-            CheckRow(
-                sites=sites,
-                kept=sum(map(len, kept.values())),
-                total=sum(_width(model, site) for site in sites),
-                correlation=pearson(probe.response(kept), full),
-                random=tuple(random),
-                shuffled=_replayed(controls.get("shuffled", []), sites),
-                random_weights=_replayed(controls.get("random_weights", []), sites),
-            )
-        )
+        if rows and sites == rows[-1].sites:
+            # One column is all columns together.
+            rows.append(rows[-1])
+            continue
+        kept, silencing = _kept(graph, sites), Silencing(probe, sites)
+        selections = list(random_selections(model, kept, draws, generator))
+        rows.append(_row(silencing, kept, selections, full, controls))
+    score = None
+    # The last sites were all together. The unit may do the same without; the rows say so too.
+    with contextlib.suppress(CircuitError):
+        score = faithfulness_of(silencing, kept, selections, generator, minimality=minimality)
     return CircuitCheck(
-        target, told, ablation, tuple(rows), _faithfulness(probe, graph, minimality=minimality)
+        target,
+        told,
+        ablation,
+        tuple(rows),
+        score,
+        checked_on=len(given.checking),
+        chosen_on=given.chosen_on,
+        why_not=given.why_not,
+    )
+
+
+def _row(
+    silencing: Silencing,
+    kept: Selection,
+    selections: Sequence[Selection],
+    full: Float[Tensor, " responses"],
+    controls: "Mapping[str, _Controls]",
+) -> CheckRow:
+    sites, model = silencing.sites, silencing.probe.model
+    return CheckRow(
+        sites=sites,
+        kept=sum(map(len, kept.values())),
+        total=sum(_width(model, site) for site in sites),
+        correlation=pearson(silencing(kept), full),
+        random=tuple(pearson(silencing(some), full) for some in selections),
+        shuffled=_replayed(controls.get("shuffled", []), sites),
+        random_weights=_replayed(controls.get("random_weights", []), sites),
+        empty=tuple(site for site, channels in kept.items() if not channels),
     )
 
 
@@ -215,12 +264,3 @@ def _replayed(controls: _Controls, sites: Sequence[str]) -> tuple[float, ...]:
         pearson(control.probe.response(_kept(circuit, sites)), control.full)
         for control, circuit in controls
     )
-
-
-def _faithfulness(probe: Probe, graph: CircuitGraph, *, minimality: bool) -> Faithfulness | None:
-    sites = _site_sets(graph)[-1]
-    try:
-        return measure_faithfulness(probe, _kept(graph, sites), minimality=minimality)
-    except CircuitError:
-        # The unit does the same without these sites; the rows say so too.
-        return None

@@ -14,18 +14,23 @@ import torch
 from circuits.graphs.graph import CircuitGraph, Edge, Tuning
 from circuits.graphs.layout import (
     BADGE_PX,
+    LEGEND_PX,
     LINE_PX,
     MARGIN_PX,
     PICTURE_PX,
     STACK_PX,
     TEXT_PX,
     TILE_PX,
+    TUNING_PX,
+    TUNING_RADIUS_PX,
+    WIDTHS_SHOWN,
     Layout,
     Place,
     Wire,
     badge,
     lay_out,
     text_width,
+    wire_width,
 )
 from circuits.pictures.kernels import ANCHORS, kernel_picture
 from featviz.images import png_bytes
@@ -46,6 +51,7 @@ svg.circuit {{ --ink: #1b1f24; --soft: #5c6670; --paper: #ffffff; --rim: #b4bcc4
 .circuit .soft {{ fill: var(--soft); }}
 .box, .behind {{ fill: var(--box); stroke: var(--rim); }}
 .badge rect {{ fill: var(--ink); }}
+.circuit .tiny {{ font-size: 8px; fill: var(--soft); }}
 .circuit .badge text {{ fill: var(--paper); font-weight: 600; }}
 .rim {{ fill: none; stroke: var(--rim); stroke-width: .8; }}
 .tuned {{ fill: var(--tuned); fill-opacity: .25; stroke: var(--tuned); stroke-width: 1.3;
@@ -58,6 +64,10 @@ svg.circuit {{ --ink: #1b1f24; --soft: #5c6670; --paper: #ffffff; --rim: #b4bcc4
 FAMILY_LINE = (
     "stacked: a family and how many units; edge: mean over units that read of the sum over units "
     "read"
+)
+TUNING_LINE = (
+    "round plots: response by orientation; number and outer ring: its peak, inner ring: half; "
+    "0, 90, 180 degrees"
 )
 
 
@@ -72,6 +82,7 @@ def scale_lines(graph: CircuitGraph) -> tuple[str, ...]:
         "unit that reads",
         f"width: magnitude / strongest input; score: {score}{between}",
         *([FAMILY_LINE] if families else []),
+        *([TUNING_LINE] if any(node.tuning is not None for node in graph.nodes) else []),
     )
 
 
@@ -138,14 +149,7 @@ def _node_svg(place: Place, graph: CircuitGraph) -> str:
         )
         parts.append(picture.replace("<image ", '<image data-feature="" '))
     if place.tuning_x is not None and node.tuning is not None:
-        middle = place.tuning_x + PICTURE_PX / 2
-        points = tuning_points(node.tuning, middle, place.middle, PICTURE_PX / 2 - 3)
-        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(
-            f'<circle class="rim" cx="{middle:.1f}" cy="{place.middle:.1f}" '
-            f'r="{PICTURE_PX / 2 - 3}"/><polygon class="tuned" points="{text}">'
-            f"<title>{html.escape(tuning_text(node.tuning))}</title></polygon>"
-        )
+        parts.append(_tuning_svg(node.tuning, place.tuning_x, place.y))
     if place.tile_x is not None and place.tile_edge is not None:
         edge = graph.edges[place.tile_edge]
         top = place.middle - TILE_PX / 2
@@ -158,6 +162,25 @@ def _node_svg(place: Place, graph: CircuitGraph) -> str:
         for k, line in enumerate(place.lines)
     ]
     return "".join(parts) + f"<title>{said}</title></g>"
+
+
+def _tuning_svg(tuning: Tuning, x: float, y: float) -> str:
+    cx, cy = x + TUNING_PX / 2, y + PICTURE_PX / 2
+    points = tuning_points(tuning, cx, cy, TUNING_RADIUS_PX)
+    text = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+    marks = "".join(
+        f'<text class="tiny" x="{a:.1f}" y="{b:.1f}" text-anchor="{anchor}">{mark}</text>'
+        for mark, a, b, anchor in tuning_marks(tuning, x, y)
+    )
+    rings = "".join(
+        f'<circle class="rim" cx="{cx:.1f}" cy="{cy:.1f}" r="{radius:g}"/>'
+        for radius in (TUNING_RADIUS_PX, TUNING_RADIUS_PX / 2)
+    )
+    return (
+        f'<g class="tuning" data-box="{x:.1f} {y:.1f} {TUNING_PX} {PICTURE_PX}">{rings}'
+        f'<polygon class="tuned" points="{text}"><title>{html.escape(tuning_text(tuning))}</title>'
+        f"</polygon>{marks}</g>"
+    )
 
 
 def _frames_behind_svg(place: Place) -> list[str]:
@@ -200,8 +223,15 @@ def kernel_png(edge: Edge, side_px: int) -> bytes:
 def tuning_text(tuning: Tuning) -> str:
     """Return a tuning in words."""
     preferred = tuning.preferred_deg
-    said = "no response" if math.isnan(preferred) else f"most at {preferred:.0f}°"
+    peak = peak_text(tuning)
+    said = "no response" if math.isnan(preferred) else f"most at {preferred:.0f}°, {peak} there"
     return f"tuning to the stimulus {tuning.stimulus}: {said}"
+
+
+def peak_text(tuning: Tuning) -> str:
+    """Return the largest response in three digits, without an exponent where that is short."""
+    peak = max(tuning.response)
+    return f"{peak:.0f}" if 100 <= peak < 1e6 else f"{peak:.3g}"
 
 
 def tuning_points(
@@ -224,8 +254,32 @@ def tuning_points(
     return places
 
 
+def tuning_marks(tuning: Tuning, x: float, y: float) -> list[tuple[str, float, float, str]]:
+    """Return the peak and the orientations around a tuning: text, its x, its foot, its anchor.
+
+    Args:
+        tuning: The tuning.
+        x: Left end of its place.
+        y: Top of it.
+    """
+    cx, cy, reach = x + TUNING_PX / 2, y + PICTURE_PX / 2, TUNING_RADIUS_PX + 2
+    # Curves run clockwise, lines counter-clockwise; see `tuning_points`.
+    ninety = cy + reach + 7 if tuning.period_deg == 360 else cy - reach
+    return [
+        (peak_text(tuning), x, y + 7, "start"),
+        ("0", cx + reach, cy + 3, "start"),
+        ("90", cx, ninety, "middle"),
+        ("180", cx - reach, cy + 3, "end"),
+    ]
+
+
+def legend_top(layout: Layout) -> float:
+    """Return where the legend begins."""
+    return layout.height - MARGIN_PX - LEGEND_PX + 20
+
+
 def _legend_svg(layout: Layout) -> str:
-    x, y = MARGIN_PX, layout.height - MARGIN_PX - 76
+    x, y = MARGIN_PX, legend_top(layout)
     stops = "".join(
         f'<stop offset="{(place + 1) / 2:g}" stop-color="rgb({r},{g},{b})"/>'
         for place, (r, g, b) in ANCHORS
@@ -249,5 +303,15 @@ def _legend_svg(layout: Layout) -> str:
         f'<path class="wire" stroke-width="4" d="M{x + 210} {y + 6}h46"/>'
         f'<text x="{x + 264}" y="{y + 10}">excites</text>'
         f'<path class="wire neg" stroke-width="4" d="M{x + 340} {y + 6}h46"/>'
-        f'<text x="{x + 394}" y="{y + 10}">inhibits</text>{lines}</g>'
+        f'<text x="{x + 394}" y="{y + 10}">inhibits</text>{_widths_svg(x + 470, y)}{lines}</g>'
+    )
+
+
+def _widths_svg(x: float, y: float) -> str:
+    """Return edges of some magnitudes, with these."""
+    return "".join(
+        f'<path class="wire" stroke-width="{wire_width(share):.2f}" '
+        f'd="M{x + 80 * k} {y + 6}h34"/><text class="soft" x="{x + 80 * k + 40}" y="{y + 10}">'
+        f"{share:g}</text>"
+        for k, share in enumerate(WIDTHS_SHOWN)
     )

@@ -13,7 +13,9 @@ from circuits.graphs.draw import (
     RED,
     RED_ON_DARK,
     kernel_png,
+    legend_top,
     scale_lines,
+    tuning_marks,
     tuning_points,
 )
 from circuits.graphs.graph import CircuitGraph
@@ -25,11 +27,15 @@ from circuits.graphs.layout import (
     STACK_PX,
     TEXT_PX,
     TILE_PX,
+    TUNING_PX,
+    TUNING_RADIUS_PX,
+    WIDTHS_SHOWN,
     Layout,
     Place,
     Wire,
     badge,
     lay_out,
+    wire_width,
 )
 from circuits.pictures.kernels import diverging_colors
 from featviz.errors import CircuitError
@@ -91,6 +97,7 @@ class _Painter:
         self._sheet = Image.new("RGB", size, ink.paper)
         self._draw = ImageDraw.Draw(self._sheet, "RGBA")
         self._font = ImageFont.load_default(TEXT_PX * k)
+        self._tiny = ImageFont.load_default(8 * k)
 
     def painted(self) -> Image.Image:
         for wire in self._layout.wires:
@@ -165,18 +172,23 @@ class _Painter:
     def _tuning(self, place: Place) -> None:
         assert place.tuning_x is not None
         assert place.node.tuning is not None
-        k, radius = self._k, PICTURE_PX / 2 - 3
-        x, y = place.tuning_x + PICTURE_PX / 2, place.middle
-        around = [(x - radius) * k, (y - radius) * k, (x + radius) * k, (y + radius) * k]
-        self._draw.ellipse(around, outline=self._ink.rim)
-        points = [(a * k, b * k) for a, b in tuning_points(place.node.tuning, x, y, radius)]
+        k, tuning = self._k, place.node.tuning
+        x, y = place.tuning_x + TUNING_PX / 2, place.middle
+        for radius in (TUNING_RADIUS_PX, TUNING_RADIUS_PX / 2):
+            around = [(x - radius) * k, (y - radius) * k, (x + radius) * k, (y + radius) * k]
+            self._draw.ellipse(around, outline=self._ink.rim)
+        points = [(a * k, b * k) for a, b in tuning_points(tuning, x, y, TUNING_RADIUS_PX)]
         color = ImageColor.getrgb(self._ink.tuned)[:3]
         if len(points) > 1:
             self._draw.polygon(points, fill=(*color, 64))
             self._draw.line([*points, points[0]], fill=color, width=k)
+        anchors = {"start": "ls", "middle": "ms", "end": "rs"}
+        for text, a, b, anchor in tuning_marks(tuning, place.tuning_x, place.y):
+            at = (a * k, b * k)
+            self._draw.text(at, text, self._ink.soft, font=self._tiny, anchor=anchors[anchor])
 
     def _legend(self) -> None:
-        x, y, ink = MARGIN_PX, self._layout.height - MARGIN_PX - 76, self._ink
+        x, y, ink = MARGIN_PX, legend_top(self._layout), self._ink
         bar = diverging_colors(torch.linspace(-1, 1, 160 * self._k)[None])
         strip = Image.fromarray((bar.permute(1, 2, 0) * 255).round().byte().numpy(), "RGB")
         strip = strip.resize((160 * self._k, 12 * self._k))
@@ -190,6 +202,11 @@ class _Painter:
             way = [(float(x + left + step), y + 6.0) for step in range(47)]
             self._line(way, color, 4, dashed=dashed)
             self._text(x + left + 54, y, text, ink.ink)
+        for n, share in enumerate(WIDTHS_SHOWN):
+            left = x + 470 + 80 * n
+            way = [(float(left), y + 6.0), (float(left + 34), y + 6.0)]
+            self._line(way, ink.red, wire_width(share), dashed=False)
+            self._text(left + 40, y, f"{share:g}", ink.soft)
         for n, line in enumerate(scale_lines(self._layout.graph)):
             self._text(x, y + 36 + n * 18, line, ink.soft)
 

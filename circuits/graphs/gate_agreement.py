@@ -10,6 +10,7 @@ one takes the gates between for. gate_report.py says it in tables and words.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -17,8 +18,10 @@ from circuits.expansion.agreement import GateReport, measure_agreement
 from circuits.expansion.expand import expand
 from circuits.expansion.gates import NEEDS_IMAGES, check_gates
 from circuits.expansion.observed import Images
-from circuits.expansion.raw_weights import is_adjacent
+from circuits.expansion.raw_weights import first_obstacle
 from circuits.graphs.graph import CircuitGraph
+from circuits.tracing.opgraph import Tracing
+from featviz.borrowing import own_settings
 from featviz.errors import CircuitError
 from featviz.models import Model
 
@@ -106,17 +109,22 @@ def gate_agreement(
     rows: list[GateRow] = []
     adjacent: list[tuple[str, str]] = []
     notes: list[str] = []
+    with own_settings():
+        tracing = Tracing(model, dict.fromkeys(site for pair in readers for site in pair))
+        ways = {pair: tracing.between(*pair) for pair in readers}
     for (source, target), units in readers.items():
-        if is_adjacent(model, source, target):
+        traced = ways[source, target]
+        if first_obstacle(traced) is None:
             adjacent.append((source, target))
             continue
-        own = expand(model, source, target, units=units, gates=policies[0], images=images)
+        how: dict[str, Any] = {"units": units, "images": images, "traced": traced}
+        own = expand(model, source, target, gates=policies[0], **how)
         for other in policies[1:]:
             if images is None and other in NEEDS_IMAGES:
                 notes.append(f"{source} -> {target}: {other} is not compared: it needs images")
                 continue
             try:
-                weights = expand(model, source, target, units=units, gates=other, images=images)
+                weights = expand(model, source, target, gates=other, **how)
             except CircuitError as error:
                 notes.append(f"{source} -> {target}: {other} is not compared: {error}")
                 continue

@@ -9,6 +9,8 @@ reads and writes graphs, draw.py and page.py show them.
 
 import io
 import math
+import struct
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ MAX_EDGES = 100_000
 MAX_LABEL = 300
 MAX_TAPS = 400
 """Rows or columns of a kernel."""
+MAX_IMAGE_PIXELS = 2**24
+"""Of a feature image; a PNG of a few kilobytes can hold many more."""
 _FEW = 3
 
 
@@ -90,11 +94,7 @@ class Node:
             if not text.strip():
                 raise CircuitError(f"a node has an empty {what}; give it one")
         for text in (self.id, self.site, self.label):
-            if len(text) > MAX_LABEL:
-                raise CircuitError(
-                    f"a node's text has {len(text)} characters, at most {MAX_LABEL} can be drawn: "
-                    f"{text[:40]!r}...; shorten it"
-                )
+            _check_text(text)
         if not self.units or len(set(self.units)) < len(self.units) or min(self.units) < 0:
             raise CircuitError(
                 f"node {self.id!r} must have units, each once, from 0; got {self.units}"
@@ -110,7 +110,29 @@ class Node:
         return len(self.units) > 1
 
 
+def _check_text(text: str) -> None:
+    if len(text) > MAX_LABEL:
+        raise CircuitError(
+            f"a node's text has {len(text)} characters, at most {MAX_LABEL} can be drawn: "
+            f"{text[:40]!r}...; shorten it"
+        )
+    # XML allows no control characters, and files no halves of surrogate pairs.
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in text):
+        raise CircuitError(
+            f"a node's text holds control characters, which cannot be drawn: {text[:40]!r}; leave "
+            "them out"
+        )
+
+
 def _check_png(name: str, data: bytes) -> None:
+    # Pillow warns of large pictures, or fails in ways of its own: so the header is read first.
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        if width * height > MAX_IMAGE_PIXELS:
+            raise CircuitError(
+                f"the image of node {name!r} has {width}x{height} pixels, at most "
+                f"{MAX_IMAGE_PIXELS} are read; give a smaller one"
+            )
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             picture.verify()

@@ -76,6 +76,11 @@ def graph_from_json(text: str) -> CircuitGraph:
     Raises:
         CircuitError: If it is no such document, or no graph.
     """
+    if not isinstance(text, str):
+        raise CircuitError(
+            f"a graph is read from the text of to_json(), got {type(text).__name__}; of a file, "
+            "give path.read_text()"
+        )
     if len(text) > MAX_CHARACTERS:
         raise CircuitError(
             f"the graph has {len(text)} characters, at most {MAX_CHARACTERS} are read; leave out "

@@ -4,17 +4,17 @@ A score takes a `WeightMap` and gives one signed number a kernel, [o i]; buildin
 magnitude. Anything of that form is a score, also attributions by patching or gradients.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.expansion.vjp import cut_windows
 from circuits.expansion.weight_map import WeightMap
-from circuits.tracing.given_images import checked_images, record_in_batches
-from featviz.errors import CircuitError
+from circuits.tracing.given_images import check_activations, checked_images, record_in_batches
+from circuits.tracing.unit_reading import flat_unit
 from featviz.models import Model
 
 EdgeScore: TypeAlias = Callable[[WeightMap], Tensor]
@@ -34,7 +34,8 @@ class ContributionScore:
     For each image, the position of the largest activation of the target's channel; there, the sum
     of kernel times the source's activation. The score is the mean over the images in which the
     target is above 0. Over raw weights these sum up to the pre-activation less the bias; over
-    expanded ones they are as true as the gates. Targets that are never above 0 score 0.
+    expanded ones they are as true as the gates. Targets that are never above 0 score 0. A vector,
+    such as the logits, has one position.
 
     Args:
         model: The network.
@@ -42,27 +43,39 @@ class ContributionScore:
     """
 
     def __init__(self, model: Model, images: Float[Tensor, "n c h w"]) -> None:
-        self._model = model
+        self.model = model
         self._images = checked_images(model, images)
         self._kept: dict[str, Tensor] = {}
 
-    def _activation(self, site: str) -> Float[Tensor, "n c h w"]:
-        if site not in self._kept:
-            found = record_in_batches(self._model, self._images, [site])[site].cpu()
-            if found.dim() != 4:
-                raise CircuitError(
-                    f"contributions need maps, and {site!r} has one number a channel; use "
-                    "score='weights'"
-                )
-            self._kept[site] = found
-        return self._kept[site]
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images; kernels that end with a map must be of this size."""
+        return self._images.shape[2], self._images.shape[3]
+
+    def record(self, sites: Iterable[str]) -> None:
+        """Run the images once for all sites that are not known yet.
+
+        Raises:
+            CircuitError: If an activation holds NaN or infinity.
+        """
+        unknown = [site for site in sites if site not in self._kept]
+        if not unknown:
+            return
+        found = record_in_batches(self.model, self._images, unknown)
+        check_activations(self.model, found)
+        self._kept.update((site, activation.cpu()) for site, activation in found.items())
+
+    def fires(self, site: str, channel: int) -> Bool[Tensor, " n"]:
+        """Tell for each image whether a unit is above 0 somewhere."""
+        self.record([site])
+        return flat_unit(self._kept[site], channel).amax(1) > 0
 
     def __call__(self, weights: WeightMap) -> Float[Tensor, "o i"]:
         """Return the signed contributions."""
-        reads = self._activation(weights.source)
-        made = self._activation(weights.target)
+        self.record([weights.source, weights.target])
+        reads, made = self._kept[weights.source], self._kept[weights.target]
         rows = [
-            self._of_target(weights, kernels, made[:, channel], reads)
+            self._of_target(weights, kernels, made[:, [channel]], reads)
             for channel, kernels in zip(weights.targets, weights.kernel, strict=True)
         ]
         return torch.stack(rows)
@@ -71,15 +84,15 @@ class ContributionScore:
     def _of_target(
         weights: WeightMap,
         kernels: Float[Tensor, "i kh kw"],
-        made: Float[Tensor, "n h w"],
-        reads: Float[Tensor, "n c hs ws"],
+        made: Float[Tensor, "n 1 *map"],
+        reads: Float[Tensor, "n c *maps"],
     ) -> Float[Tensor, " i"]:
-        peaks = made.flatten(1)
+        peaks = flat_unit(made, 0)
         live = peaks.amax(1) > 0
         windows = cut_windows(
             reads[live][:, list(weights.sources)],
             peaks[live].argmax(1),
-            made[:, None].shape,
+            made.shape,
             weights.stride,
             weights.offset,
             (kernels.shape[1], kernels.shape[2]),

@@ -14,6 +14,9 @@ from PIL import ImageFont
 from circuits.graphs.graph import CircuitGraph, Edge, Node
 
 PICTURE_PX = 56
+TUNING_PX = 72
+"""Width of a tuning; it is as high as a picture."""
+TUNING_RADIUS_PX = 20
 TILE_PX = 42
 TEXT_PX = 13
 LINE_PX = 16
@@ -22,8 +25,10 @@ ROW_GAP_PX = 16
 COLUMN_GAP_PX = 100
 MARGIN_PX = 24
 HEAD_PX = 34
-LEGEND_PX = 96
+LEGEND_PX = 114
 LEGEND_WIDTH_PX = 740
+WIDTHS_SHOWN = (0.1, 0.5, 1.0)
+"""Shares whose width of edge the legend shows."""
 STACK_PX = 3
 """Between the frames of a family's stack."""
 BADGE_PX = 17
@@ -257,7 +262,7 @@ def _slots(column: Sequence[Node], x: float, tile: bool) -> dict[str, float]:
     right = x
     for name, there, side in (
         ("picture", any(node.image is not None for node in column), PICTURE_PX),
-        ("tuning", any(node.tuning is not None for node in column), PICTURE_PX),
+        ("tuning", any(node.tuning is not None for node in column), TUNING_PX),
         ("tile", tile, TILE_PX),
     ):
         if there:
@@ -286,6 +291,11 @@ def _draft(node: Node, slots: dict[str, float], x: float, tile_edge: int | None)
     )
 
 
+def wire_width(share: float) -> float:
+    """Return the width in px of an edge by its magnitude, a share of the strongest input's."""
+    return 0.6 + 5.4 * share
+
+
 def _wire(graph: CircuitGraph, number: int, places: dict[str, Place], share: float) -> Wire:
     edge = graph.edges[number]
     start, end = places[edge.source], places[edge.target]
@@ -293,4 +303,4 @@ def _wire(graph: CircuitGraph, number: int, places: dict[str, Place], share: flo
     x1, y1 = end.x - 5, end.middle
     bend = max(30.0, (x1 - x0) * 0.5)
     points = ((x0, y0), (x0 + bend, y0), (x1 - bend, y1), (x1, y1))
-    return Wire(edge, number, points, width=0.6 + 5.4 * share, share=share)
+    return Wire(edge, number, points, width=wire_width(share), share=share)

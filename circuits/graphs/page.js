@@ -48,12 +48,29 @@
         if (Math.abs(value / scale) > 0.75) cell.className = "deep";
       }
     }
-    const box = made("div", undefined, "wide");
-    box.append(table);
+    const note = made("p", `strongest colour: ${scale.toPrecision(4)}`, "soft");
     const exact = made("details");
     exact.append(made("summary", "all digits"));
     exact.append(made("pre", rows.map((row) => row.join("  ")).join("\n")));
-    return [box, exact, made("p", `strongest colour: ${scale.toPrecision(4)}`, "soft")];
+    return [table, note, exact];
+  }
+  // Numbers that are too wide become percent of the strongest colour, and then colours alone.
+  function narrow(edge) {
+    const table = detail.querySelector("table");
+    if (!table) return;
+    const wide = () => table.offsetWidth > detail.clientWidth;
+    const note = detail.querySelector("table + p");
+    const scale = edge.scale === null ? Math.max(...edge.kernel.flat().map(Math.abs)) : edge.scale;
+    const cells = [...table.querySelectorAll("td")];
+    if (wide()) {
+      for (const cell of cells) cell.textContent = Math.round(100 * cell.title / (scale || 1));
+      note.textContent += "; numbers: percent of it";
+    }
+    if (wide()) {
+      for (const cell of cells) cell.textContent = "";
+      table.classList.add("bare");
+      note.textContent = note.textContent.replace("; numbers: percent of it", "");
+    }
   }
   function edgeParts(edge) {
     const found = [];
@@ -67,7 +84,7 @@
       const all = edge.kernel.flat();
       const plus = all.filter((v) => v > 0).reduce((a, b) => a + b, 0);
       const minus = all.filter((v) => v < 0).reduce((a, b) => a + b, 0);
-      found.push(made("p", `kernel sums ${signed(plus)} and ${signed(minus)}`, "num"));
+      found.push(made("p", `kernel sums ${signed(plus)} and ${signed(minus)}`));
       found.push(...kernelTable(edge));
     }
     return found;
@@ -83,6 +100,8 @@
     path.classList.add("lit");
     detail.replaceChildren(...edgeParts(graph.edges[number]));
     if (!detail.isConnected) panel.append(detail);
+    narrow(graph.edges[number]);
+    seat();
   }
   function list(title, numbers, end) {
     const box = made("div");
@@ -104,7 +123,24 @@
     box.append(items);
     return box;
   }
+  const about = made("div", undefined, "about");
   const hint = [...panel.childNodes];
+  about.append(...hint);
+  panel.append(about);
+  // Beside the graph, the panel ends where the window does, so that nothing of it is below.
+  function seat() {
+    const top = panel.getBoundingClientRect().top;
+    const beside = panel.getBoundingClientRect().left > stage.getBoundingClientRect().right;
+    panel.style.maxHeight = beside ? `${innerHeight - Math.max(top, 0) - 12}px` : "";
+  }
+  function enlarged(tuning) {
+    const large = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    large.setAttribute("class", "circuit large");
+    large.setAttribute("viewBox", tuning.dataset.box);
+    large.setAttribute("aria-hidden", "true");
+    large.append(...[...tuning.childNodes].map((part) => part.cloneNode(true)));
+    return large;
+  }
   function showNode(name) {
     const node = graph.nodes.find((each) => each.id === name);
     const parts = [made("h2", node.id)];
@@ -119,14 +155,19 @@
       image.alt = `feature image of ${name}`;
       parts.push(image);
     }
-    const tuned = groups.get(name).querySelector(".tuned title");
-    if (tuned) parts.push(made("p", tuned.textContent));
+    const tuning = groups.get(name).querySelector(".tuning");
+    if (tuning) {
+      parts.push(enlarged(tuning), made("p", tuning.querySelector("title").textContent));
+    }
     parts.push(made("p", `share of the target's input: ${node.score.toPrecision(3)}`, "soft"));
     const numbers = graph.edges.map((_, k) => k);
     parts.push(list("Reads", numbers.filter((k) => graph.edges[k].target === name), "source"));
     parts.push(list("Read by", numbers.filter((k) => graph.edges[k].source === name), "target"));
     detail.replaceChildren();
-    panel.replaceChildren(...parts, detail);
+    about.replaceChildren(...parts);
+    about.scrollTop = 0;
+    panel.replaceChildren(about, detail);
+    seat();
   }
 
   // ---- focus and threshold ---------------------------------------------------------------------
@@ -154,8 +195,10 @@
   }
   function choose(name, move) {
     chosen = name;
-    if (name === null) panel.replaceChildren(...hint);
-    else showNode(name);
+    if (name === null) {
+      about.replaceChildren(...hint);
+      panel.replaceChildren(about);
+    } else showNode(name);
     for (const path of paths.values()) path.classList.remove("lit");
     refresh();
     if (move && name !== null) groups.get(name).focus();
@@ -166,7 +209,20 @@
   const size = { w: full.width, h: full.height - +stage.dataset.legend };
   const view = { x: 0, y: 0, k: 1 };
   function apply() {
+    // Some of the graph stays in sight.
+    const kept = 80;
+    view.x = Math.max(kept - size.w * view.k, Math.min(stage.clientWidth - kept, view.x));
+    view.y = Math.max(kept - size.h * view.k, Math.min(stage.clientHeight - kept, view.y));
     drawing.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+    const { least, most } = limits();
+    for (const [id, end] of [["out", view.k <= least], ["in", view.k >= most]]) {
+      document.getElementById(id).setAttribute("aria-disabled", String(end));
+    }
+  }
+  // From the whole graph in sight to 4 px for each px drawn.
+  function limits() {
+    const whole = Math.min(stage.clientWidth / size.w, stage.clientHeight / size.h);
+    return { least: Math.min(whole, 1), most: 4 };
   }
   function fit(k) {
     const w = stage.clientWidth;
@@ -184,7 +240,8 @@
     fit(k);
   }
   function zoom(factor, x, y) {
-    const k = Math.max(0.05, Math.min(8, view.k * factor));
+    const { least, most } = limits();
+    const k = Math.max(least, Math.min(most, view.k * factor));
     view.x = x - (x - view.x) * k / view.k;
     view.y = y - (y - view.y) * k / view.k;
     view.k = k;
@@ -252,7 +309,9 @@
     });
   }
   slider.addEventListener("input", refresh);
-  window.addEventListener("resize", start);
+  window.addEventListener("resize", () => { start(); seat(); });
+  window.addEventListener("scroll", seat, { passive: true });
   start();
+  seat();
   refresh();
 })();

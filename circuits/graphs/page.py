@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from string import Template
 
+from circuits.graphs import check_report as report
 from circuits.graphs.check import CircuitCheck
-from circuits.graphs.check_report import HEADS, check_rows, check_text
 from circuits.graphs.draw import graph_to_svg, scale_lines
 from circuits.graphs.gate_agreement import GateAgreement
 from circuits.graphs.gate_report import TITLE, gate_heads, gate_rows, gate_text
 from circuits.graphs.graph import CircuitGraph
 from circuits.graphs.graph_json import graph_document
-from circuits.graphs.layout import LEGEND_PX, MARGIN_PX
+from circuits.graphs.layout import LEGEND_PX, MARGIN_PX, WIDTHS_SHOWN, wire_width
 from circuits.pictures.kernels import ANCHORS
 from featviz.images import write_file
 
@@ -55,7 +55,8 @@ again. Drag to move; Ctrl and the wheel, or + and &minus;, zoom.</p></aside>
 <h2>Key</h2>
 <div class="key"><span>&minus;1 <span class="ramp" style="background: linear-gradient(to right,
  $ramp)"></span> +1</span><span><span class="line"></span>excites</span>
-<span><span class="line neg"></span>inhibits</span></div>
+<span><span class="line neg"></span>inhibits</span><span id="widths">edge by share of the strongest
+ input: $widths</span></div>
 <p class="soft">$scale</p>
 <p class="soft">$reading</p>
 $check
@@ -71,8 +72,9 @@ $command
 
 _READING = (
     "Round plots are tuning to arcs or lines, measured with stimuli: for arcs a direction stands "
-    "for the curve that bulges there, for lines it lies along the line. Units without one answer "
-    "no orientation much more than others."
+    "for the curve that bulges there, for lines it lies along the line (180 is 0 again). Numbers "
+    "around them are degrees, the one in the corner the peak response. Units without one answer no "
+    "orientation much more than others."
 )
 
 
@@ -107,6 +109,11 @@ def graph_page(
         ramp=stops,
         scale="<br>".join(map(html.escape, scale_lines(graph))),
         reading=html.escape(_READING),
+        widths=" ".join(
+            f'<span><span class="line" style="border-top-width: {wire_width(share):.2f}px">'
+            f"</span>{share:g}</span>"
+            for share in WIDTHS_SHOWN
+        ),
         check="" if check is None else _check_html(check),
         agreement="" if agreement is None else _agreement_html(agreement),
         meta="".join(_meta_row(name, text) for name, text in graph.meta.items() if text),
@@ -165,8 +172,20 @@ def _meta_row(name: str, text: str) -> str:
 
 
 def _check_html(check: CircuitCheck) -> str:
-    table = _table(HEADS, check_rows(check))
-    return f"<h2>Is it true?</h2>{table}<p>{html.escape(check_text(check))}</p>"
+    scores = report.score_rows(check)
+    verdicts = "".join(f"<li>{html.escape(line)}</li>" for line in report.check_verdicts(check))
+    terms = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>"
+        for name, text in report.check_terms(check)
+    )
+    return (
+        f'<div id="check"><h2>{html.escape(report.TITLE)}</h2>'
+        f'<p class="verdict">{html.escape(report.check_headline(check))}</p>'
+        + _table(report.HEADS, report.check_rows(check))
+        + (_table(report.SCORE_HEADS, scores) if scores else "")
+        + (f"<ul>{verdicts}</ul>" if verdicts else "")
+        + f"<p>{html.escape(report.check_text(check))}</p><dl>{terms}</dl></div>"
+    )
 
 
 def _agreement_html(agreement: GateAgreement) -> str:

@@ -8,13 +8,14 @@ same choice in networks without learnt order, say how much that is worth.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 
 from circuits.graphs.probe import Probe, control_probes, pearson, varying_response
+from circuits.graphs.silencing import Silencing
 from featviz.errors import CircuitError
 from featviz.models import Model
 from featviz.units import Unit, parse_units
@@ -104,13 +105,14 @@ def preservation_curve(
     full = varying_response(probe)
     controls = {} if rank is None else _control_curves(probe, rank, places, counts, seed)
     generator = torch.Generator().manual_seed(seed)
+    silencing = Silencing(probe, places)
     points = []
     for count in counts:
-        left = probe.response(_by_site(found[:count], places))
+        left = silencing(_by_site(found[:count], places))
         random = []
         for _ in range(draws):
             order = torch.randperm(len(pool), generator=generator)[:count].tolist()
-            some = probe.response(_by_site([pool[k] for k in order], places))
+            some = silencing(_by_site([pool[k] for k in order], places))
             random.append(pearson(some, full))
         ratio = float(left.mean() / full.mean())
         others = {kind: curves[count] for kind, curves in controls.items()}
@@ -174,61 +176,3 @@ def _by_site(units: Sequence[Unit], sites: Sequence[str]) -> dict[str, list[int]
     for unit in units:
         found[unit.site].append(unit.channel)
     return found
-
-
-@dataclass(frozen=True)
-class Faithfulness:
-    """Whether a circuit does what its unit does, and nothing is missing or too much.
-
-    m is the mean activation over the images; of several units, over these too.
-
-    Attributes:
-        faithfulness: (m(circuit) - m(nothing)) / (m(network) - m(nothing)): 1 if the circuit alone
-            does as much as the network.
-        incompleteness: (m(network without circuit) - m(nothing)) / (m(network) - m(nothing)): 0 if
-            nothing outside of the circuit does anything.
-        minimality: For each unit of the circuit, |m(circuit) - m(circuit without it)| over
-            m(network) - m(nothing): 0 if it could be left out.
-    """
-
-    faithfulness: float
-    incompleteness: float
-    minimality: Mapping[str, float]
-
-
-def measure_faithfulness(
-    probe: Probe, circuit: Mapping[str, Sequence[int]], *, minimality: bool = True
-) -> Faithfulness:
-    """Return how faithful, complete and minimal a circuit is.
-
-    Args:
-        probe: The unit, and the images.
-        circuit: Channels by site, without the unit's own; `CircuitGraph.channels` gives them.
-        minimality: Whether to leave each unit out in turn, one pass each.
-
-    Raises:
-        CircuitError: If the unit does the same with all units of these sites silenced.
-    """
-    table = probe.model.site_table()
-    rest = {
-        site: sorted(set(range(table.resolve(site).channels)) - set(channels))
-        for site, channels in circuit.items()
-    }
-
-    def mean(kept: Mapping[str, Sequence[int]] | None) -> float:
-        return float(probe.response(kept).double().mean())
-
-    nothing, full = mean(dict.fromkeys(circuit, ())), mean(None)
-    scale = full - nothing
-    if abs(scale) <= 1e-9 * max(abs(full), abs(nothing)) or scale == 0:
-        raise CircuitError(
-            f"{probe.unit} does the same with and without {', '.join(circuit)}, so no circuit can "
-            "be checked there; choose other sites or images"
-        )
-    kept = mean(circuit)
-    losses = {}
-    for site, channels in circuit.items() if minimality else ():
-        for channel in channels:
-            fewer = {**circuit, site: [c for c in channels if c != channel]}
-            losses[f"{site}:{channel}"] = abs(kept - mean(fewer)) / abs(scale)
-    return Faithfulness((kept - nothing) / scale, (mean(rest) - nothing) / scale, losses)

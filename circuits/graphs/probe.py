@@ -9,6 +9,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from circuits.ablation.keeping import channel_means, check_ablation, keep_only
 from circuits.controls import shuffled, with_random_weights
+from circuits.tracing.given_images import check_activations
 from circuits.tuning.measuring import read_map
 from featviz.errors import CircuitError, UnitError
 from featviz.models import Model
@@ -88,6 +90,16 @@ class Probe:
         return torch.cat(found).T.flatten()
 
 
+def check_draws(draws: object) -> None:
+    """Check a number of random selections: without any, a circuit is compared with nothing.
+
+    Raises:
+        CircuitError: If it is no whole number, or below 1.
+    """
+    if not isinstance(draws, SupportsIndex) or isinstance(draws, bool) or int(draws) < 1:
+        raise CircuitError(f"draws must be a whole number, 1 or more, got {draws!r}")
+
+
 def pearson(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float:
     """Return the correlation of two series; not-a-number where one does not vary."""
     a, b = (x.double() - x.double().mean() for x in (one, other))
@@ -101,9 +113,10 @@ def varying_response(probe: Probe) -> Float[Tensor, " responses"]:
     """Return the response of the whole network.
 
     Raises:
-        CircuitError: If it is the same on all images.
+        CircuitError: If it is the same on all images, or no number.
     """
     full = probe.response()
+    check_activations(probe.model, {probe.site: full})
     if not _varies(full, len(probe.images)):
         raise CircuitError(
             f"{probe.unit} in {probe.model.name!r} responds alike to all {len(probe.images)} "

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
+from circuits.angles import angle_between
 from circuits.kinds.photographed import PhotographEvidence
 from circuits.kinds.probes import ROUND, Probed
-from circuits.tuning.curve import TuningCurve, angle_between
+from circuits.tuning.curve import TuningCurve
 
 FAMILIES = (
     "edges",

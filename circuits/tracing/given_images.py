@@ -1,6 +1,6 @@
 """Images that somebody gives: one check of them for all that measures, and passes in batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -78,6 +78,36 @@ def record_in_batches(model: Model, images: Tensor, sites: Sequence[str]) -> dic
     with torch.no_grad():
         found = [model.record(batch, sites) for batch in images.split(BATCH)]
     return joined(found)
+
+
+def check_activations(model: Model, found: Mapping[str, Tensor]) -> None:
+    """Check that activations are numbers, and say which weights are to blame if they are not.
+
+    Args:
+        model: The network.
+        found: Activations by site.
+
+    Raises:
+        CircuitError: If one holds NaN or infinity.
+    """
+    broken = [site for site, activation in found.items() if not activation.isfinite().all()]
+    if not broken:
+        return
+    weights = [
+        name
+        for name, tensor in model.module.state_dict().items()
+        if tensor.is_floating_point() and not tensor.isfinite().all()
+    ]
+    raise CircuitError(
+        f"the activation of {broken[0]!r} in {model.name!r} holds numbers that are not finite (NaN "
+        "or infinity), "
+        + (
+            f"and so do the weights {weights[0]!r}; load intact weights"
+            if weights
+            else "though all weights are finite: they are too large, or an operation has no value "
+            "there; load the weights that belong to this network, or give other images"
+        )
+    )
 
 
 def joined(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:

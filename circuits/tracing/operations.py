@@ -5,7 +5,7 @@ adjoints.py says how weights pass back through each.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -84,12 +84,14 @@ class Tape:
         operations: All that depend on the image, in order.
         shapes: Shape of each value.
         parts: The values of each recorded part, to be concatenated along the channels.
+        reached: How many operations had been written when each part was recorded.
         kept: First input of each operation asked for, by its index.
     """
 
     operations: list[Operation] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     parts: dict[Part, tuple[int, ...]] = field(default_factory=dict)
+    reached: dict[Part, int] = field(default_factory=dict)
     kept: dict[int, Tensor] = field(default_factory=dict)
     _makers: dict[int, Operation] = field(default_factory=dict)
 
@@ -101,6 +103,17 @@ class Tape:
     def maker(self, value: int) -> Operation | None:
         """Return the operation that made a value; None for the image."""
         return self._makers.get(value)
+
+    def until(self, parts: Iterable[Part]) -> "Tape":
+        """Return the tape as it would be had the pass ended at the last of some of its parts."""
+        wanted = {part: self.parts[part] for part in parts}
+        stop = max(self.reached[part] for part in wanted)
+        return replace(
+            self,
+            operations=self.operations[:stop],
+            parts=wanted,
+            reached={part: self.reached[part] for part in wanted},
+        )
 
     def descendants(self, values: Iterable[int]) -> set[int]:
         """Return the values given and all that were made from them."""

@@ -5,6 +5,7 @@ are no weights between the sites. adjoints.py passes weights back through the op
 says what each nonlinearity lets through.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -87,17 +88,92 @@ def record_between(
         SiteError: If a site is unknown.
         ModelError: If the network cannot run.
     """
-    size = size or model.spec.size
-    table = model.site_table(size)
-    ends = (table.resolve(source), table.resolve(target))
-    first, second = (
-        run_tape(model, image, ends) for image in _two_images(model.spec.channels, size)
-    )
-    graph = _cut(model, first, ends, size)
-    other = _cut(model, second, ends, size)
-    _check_static(model.name, graph, other)
-    _check_finite(model.name, graph)
-    return graph
+    return Tracing(model, (source, target), size=size).between(source, target)
+
+
+def way_between(
+    model: Model,
+    source: str,
+    target: str,
+    *,
+    size: tuple[int, int] | None = None,
+    traced: OpGraph | None = None,
+) -> OpGraph:
+    """Return the operations between two sites: those recorded already if there are any.
+
+    Args:
+        model: See `record_between`.
+        source: See `record_between`.
+        target: See `record_between`.
+        size: See `record_between`.
+        traced: Of this network and these sites; None: they are recorded.
+
+    Raises:
+        CircuitError: If what was recorded is of other sites or of another size, or as for
+            `record_between`.
+        SiteError: If a site is unknown.
+        ModelError: If the network cannot run.
+    """
+    if traced is None:
+        return record_between(model, source, target, size=size)
+    own = (traced.source.name, traced.target.name)
+    if own != (source, target) or size not in (None, traced.size):
+        raise CircuitError(
+            f"what was traced lies between {own[0]!r} and {own[1]!r} at {traced.size[0]}x"
+            f"{traced.size[1]} px, and {source!r} to {target!r} is asked for"
+            + ("" if size is None else f" at {size[0]}x{size[1]} px")
+            + "; give the same sites and no size, or leave traced out"
+        )
+    return traced
+
+
+class Tracing:
+    """What a network does up to the last of some sites, to ask for the ways between pairs of them.
+
+    Args:
+        model: Any model that runs eagerly.
+        sites: Names, each once.
+        size: Image size to run at, height and width in px; None for the model's own.
+
+    Raises:
+        CircuitError: If a pass does not reach a site.
+        SiteError: If a site is unknown.
+        ModelError: If the network cannot run.
+    """
+
+    def __init__(
+        self, model: Model, sites: Iterable[str], *, size: tuple[int, int] | None = None
+    ) -> None:
+        self._model, self._size = model, size or model.spec.size
+        table = model.site_table(self._size)
+        self._sites = {name: table.resolve(name) for name in sites}
+        images = _two_images(model.spec.channels, self._size)
+        self._tapes = [run_tape(model, image, tuple(self._sites.values())) for image in images]
+
+    def between(self, source: str, target: str) -> OpGraph:
+        """Return the operations between two of the sites, as `record_between` does.
+
+        Raises:
+            CircuitError: If the target comes before the source, does not depend on it, or the
+                operations between them depend on the image; if a weight is no finite number.
+        """
+        ends = (self._sites[source], self._sites[target])
+        parts = [part for site in ends for part in site.parts]
+        first, second = (
+            _cut(self._model, tape.until(parts), ends, self._size) for tape in self._tapes
+        )
+        _check_static(self._model.name, first, second)
+        _check_finite(self._model.name, first)
+        return first
+
+    def reads(self, source: str, target: str) -> bool:
+        """Tell whether a site depends on another, over however many layers."""
+        tape = self._tapes[0]
+        starts, stops = (
+            {value for part in self._sites[name].parts for value in tape.parts[part]}
+            for name in (source, target)
+        )
+        return starts != stops and bool(tape.descendants(starts) & stops)
 
 
 def run_tape(

@@ -218,6 +218,7 @@ def _hooks(writer: _Writer, path: str, module: nn.Module, wanted: frozenset[Part
                     f"{path!r} gives a tensor that does not depend on the image; choose another"
                 )
             tape.parts[part] = values
+            tape.reached[part] = len(tape.operations)
         if tape.parts.keys() == wanted:
             raise _AllPartsReachedError
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.angles import angular_distance
 from featviz.errors import CircuitError
 
 
@@ -118,8 +119,7 @@ def _check(values: Tensor, target_deg: Sequence[float], source_deg: Sequence[flo
 
 def _bins(targets: Tensor, sources: Tensor, edges: tuple[float, ...], period: float) -> Tensor:
     """Return the bin of each pair; a difference on a border belongs to the bin above it."""
-    off = (targets[:, None] - sources[None]) % period
-    off = torch.minimum(off, period - off)
+    off = angular_distance(targets[:, None] - sources[None], period)
     # Borders are met exactly by regular families, up to rounding.
     inner = torch.tensor(edges[1:-1], dtype=torch.float64) - 1e-9
     return torch.bucketize(off, inner, right=True)

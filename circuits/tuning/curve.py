@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.angles import angle_between, angular_distance
+
 ECHO_DEG = 20.0
 """Half the window around the opposite orientation in which an echo is looked for."""
 
@@ -102,7 +104,7 @@ class TuningCurve:
         if self.silent:
             return math.nan
         away = self.angles_deg - self.preferred_deg - self.period_deg / 2
-        distance = _circular(away, self.period_deg)
+        distance = angular_distance(away, self.period_deg)
         near = distance <= ECHO_DEG * self.period_deg / 360 + 1e-6
         return float(self.response[near].amax()) / self.peak if near.any() else math.nan
 
@@ -123,13 +125,3 @@ class TuningCurve:
         angle = torch.deg2rad(self.angles_deg.double() * self._harmonic)
         weight = self.response.double() / self.response.double().sum()
         return complex(float((weight * angle.cos()).sum()), float((weight * angle.sin()).sum()))
-
-
-def angle_between(first_deg: float, second_deg: float, period_deg: float) -> float:
-    """Return the distance of two orientations, 0 to half a period."""
-    return float(_circular(torch.tensor(first_deg - second_deg, dtype=torch.float64), period_deg))
-
-
-def _circular(difference_deg: Tensor, period_deg: float) -> Tensor:
-    half = period_deg / 2
-    return ((difference_deg + half) % period_deg - half).abs()

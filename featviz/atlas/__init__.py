@@ -19,6 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from featviz.atlas.build import build_atlas, resume_atlas
     from featviz.atlas.entries import Failure, ImageEntry
+    from featviz.atlas.example_files import keep_examples
+    from featviz.atlas.example_records import read_examples
+    from featviz.atlas.examples import ExampleSettings, collect_examples
+    from featviz.atlas.neighbours import NeighbourSettings, collect_neighbours, keep_neighbours
     from featviz.atlas.reading import Atlas
     from featviz.atlas.request import ModelSource, Request
     from featviz.atlas.status import read_status
@@ -26,26 +30,40 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Atlas": "reading",
+    "ExampleSettings": "examples",
     "Failure": "entries",
     "ImageEntry": "entries",
     "ModelSource": "request",
+    "NeighbourSettings": "neighbours",
     "NewImage": "store",
     "Request": "request",
     "Store": "store",
     "build_atlas": "build",
+    "collect_examples": "examples",
+    "collect_neighbours": "neighbours",
+    "keep_examples": "example_files",
+    "keep_neighbours": "neighbours",
+    "read_examples": "example_records",
     "read_status": "status",
     "resume_atlas": "build",
 }
 
 __all__ = [
     "Atlas",
+    "ExampleSettings",
     "Failure",
     "ImageEntry",
     "ModelSource",
+    "NeighbourSettings",
     "NewImage",
     "Request",
     "Store",
     "build_atlas",
+    "collect_examples",
+    "collect_neighbours",
+    "keep_examples",
+    "keep_neighbours",
+    "read_examples",
     "read_status",
     "resume_atlas",
 ]

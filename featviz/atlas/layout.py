@@ -5,6 +5,9 @@
     records/WRITER.jsonl    what was made: the truth
     images/ab/KEY.webp      pictures, by key; PNG where asked
     thumbs/ab/KEY.webp      small ones
+    examples/ab/KEY.webp    photographs and what units saw of them; KEY is the SHA-256 of the file
+    passes/KEY.json         a pass over photographs: its settings, what was skipped and why
+    passes/KEY.npz          where it stands; gone when it is done
     index.sqlite            made of the records, at any time anew
     index.lock, build.lock  held by who writes the index, and by who builds
 
@@ -67,6 +70,14 @@ class Layout:
     def index_lock(self) -> Path:
         """Held by who writes the index."""
         return self.root / "index.lock"
+    def examples(self) -> Path:
+        """Folder of photographs and crops."""
+        return self.root / "examples"
+
+    @property
+    def passes(self) -> Path:
+        """Folder of unfinished passes over photographs."""
+        return self.root / "passes"
 
     @property
     def index(self) -> Path:
@@ -100,6 +111,29 @@ class Layout:
         if not is_log_name(name):
             raise RecordError(f"{name!r} is no log; delete {str(self.index)!r}, it is made anew")
         return self.records / name
+    def example(self, key: str) -> Path:
+        """Return where a photograph or crop lies.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.examples / _below(key, "webp")
+
+    def unfinished(self, key: str) -> Path:
+        """Return where the state of a pass lies.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.passes / _file(key, "npz")
+
+    def pass_record(self, key: str) -> Path:
+        """Return where it is told how a pass went.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.passes / _file(key, "json")
 
     def logs(self) -> list[Path]:
         """Return the logs, sorted by name; symbolic links are left out."""
@@ -113,9 +147,14 @@ def is_log_name(name: object) -> bool:
 
 
 def _below(key: str, kind: str) -> str:
+    name = _file(key, kind)
+    return f"{key[:2]}/{name}"
+
+
+def _file(key: str, kind: str) -> str:
     if not is_key(key):
         raise RecordError(f"{key!r} is no key: 64 hexadecimal digits; was the record edited?")
-    return f"{key[:2]}/{key}.{kind}"
+    return f"{key}.{kind}"
 
 
 def open_layout(root: str | Path) -> Layout:

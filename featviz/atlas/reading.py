@@ -222,14 +222,24 @@ class Atlas:
         )
         return {str(name): float(value) for name, value in rows}
 
-    def evidence(self, model: str, site: str, channel: int) -> dict[str, Any]:
-        """Return what is known of a unit apart from its renders, by name."""
+    def evidence(
+        self, model: str, site: str, channel: int, *, weights: str | None = None
+    ) -> dict[str, Any]:
+        """Return what is known of a unit apart from its renders, by name.
+
+        Args:
+            model: Name of the model.
+            site: Name of the site.
+            channel: Index of the unit.
+            weights: SHA-256: only what is of these weights; None for what was recorded last.
+        """
         rows = self._index.execute(
             "SELECT log, place FROM evidence WHERE model = ? AND site = ? AND channel = ?",
             (model, site, channel),
         ).fetchall()
         found = [_of(entry, Evidence) for entry in self._entries(rows)]
-        return {entry.name: entry.value for entry in found}
+        own = [entry for entry in found if weights in (None, entry.weights)]
+        return {entry.name: entry.value for entry in own}
 
     def failures(self) -> list[Failure]:
         """Return the work that failed and was not done since."""

@@ -7,8 +7,8 @@ import featviz
 from circuits import InputAblation, Replay, TuningConfig, ablate_inputs
 from circuits.ablation.input_ablation import largest_response, summarise_rows
 from circuits.ablation.replay import middle_maps
+from circuits.angles import angle_between
 from circuits.artificial.kernels import LINE_DEG
-from circuits.tuning.curve import angle_between
 from circuits.tuning.measuring import grid_for
 from featviz.errors import CircuitError
 
@@ -144,3 +144,16 @@ def test_what_does_not_fit() -> None:
         found.share_above("x")
     with pytest.raises(CircuitError, match="0 rows, side 'above'; give one row at least"):
         summarise_rows([], side="above")
+
+
+def test_too_few_other_inputs_that_fire_are_no_control() -> None:
+    some = torch.ones(1, 8, 4, 4)
+    some[:, 5:] = 0
+    with pytest.raises(
+        CircuitError,
+        match="3 inputs are to be left out, and only 2 others fire on these pictures, too few for "
+        "a control; leave out fewer",
+    ):
+        ablate_inputs(replay(), some, channel=0, inputs=[0, 1, 2], read=mean)
+    found = ablate_inputs(replay(), some, channel=0, inputs=[0, 1], read=mean)
+    assert found.random_sets == 3  # 2 of the 3 others that fire

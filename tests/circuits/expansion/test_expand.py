@@ -512,6 +512,21 @@ def test_blocks_of_convnext_take_gradients_at_images() -> None:
     assert expected.mean(0).abs().sum() - own.abs().sum() < 1e-9
 
 
+@pytest.mark.parametrize("size", [24, 28])  # 24 px: that of the network
+def test_gradients_over_many_images_are_the_mean_of_those_of_each(size: int) -> None:
+    """More images than run at once, the last batch not full, also at another size."""
+    layers = nn.Sequential(conv(), nn.GroupNorm(1, 4), conv())
+    model = ends(layers)
+    images = torch.rand(11, 4, size, size, generator=torch.Generator().manual_seed(3))
+    weights = circuits.expand(model, "source", "target", units=[2, 0], images=images)
+    each = [
+        circuits.expand(model, "source", "target", units=[2, 0], images=image[None]).kernel
+        for image in images
+    ]
+    assert weights.method == "vjp"
+    torch.testing.assert_close(weights.kernel, torch.stack(each).mean(0), rtol=1e-5, atol=1e-7)
+
+
 def test_a_target_without_gradient_is_told() -> None:
     model = ends(Apply(lambda x, a: a(x).round().detach() + 0, conv()))
     with pytest.raises(CircuitError, match="the target has no gradient"):

@@ -3,8 +3,9 @@ import torch
 
 import featviz
 from circuits import Thresholds, measure_tuning, shuffled, tuned_curves, tuned_family
+from circuits.angles import angle_between
 from circuits.artificial.model import orientations_deg
-from circuits.tuning.curve import TuningCurve, angle_between
+from circuits.tuning.curve import TuningCurve
 from featviz.errors import CircuitError
 
 

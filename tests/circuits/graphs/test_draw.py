@@ -9,7 +9,16 @@ from PIL import Image
 
 from circuits.expansion.gates import GATES
 from circuits.families.family import parse_families
-from circuits.graphs.draw import FAMILY_LINE, graph_to_svg, scale_lines, tuning_points
+from circuits.graphs.draw import (
+    FAMILY_LINE,
+    TUNING_LINE,
+    graph_to_svg,
+    legend_top,
+    peak_text,
+    scale_lines,
+    tuning_marks,
+    tuning_points,
+)
 from circuits.graphs.draw_png import graph_picture
 from circuits.graphs.family_nodes import with_families
 from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
@@ -17,9 +26,11 @@ from circuits.graphs.layout import (
     BADGE_PX,
     MARGIN_PX,
     STACK_PX,
+    WIDTHS_SHOWN,
     badge,
     lay_out,
     text_width,
+    wire_width,
     wrapped,
 )
 from featviz.errors import CircuitError
@@ -92,7 +103,7 @@ def test_the_key_fits_on_the_paper(gates: str) -> None:
     graph = small_graph()
     meta = {**graph.meta, "score": "contribution", "gates": gates}
     layout = lay_out(replace(graph, nodes=graph.nodes[:1], edges=(), meta=meta))
-    lines = (*scale_lines(layout.graph), FAMILY_LINE)
+    lines = (*scale_lines(layout.graph), FAMILY_LINE, TUNING_LINE)
     assert max(map(text_width, lines)) + 2 * MARGIN_PX <= layout.width
 
 
@@ -100,6 +111,29 @@ def test_widths_follow_magnitudes() -> None:
     wires = {wire.number: wire for wire in lay_out(small_graph()).wires}
     assert wires[1].share == 0.5
     assert wires[0].width > wires[1].width > wires[4].width
+
+
+def test_the_legend_shows_the_width_of_some_shares() -> None:
+    root = ET.fromstring(graph_to_svg(small_graph()))
+    legend = next(e for e in root.iter(f"{SVG}g") if e.attrib.get("class") == "legend")
+    widths = [e.attrib["stroke-width"] for e in legend.iter(f"{SVG}path")][2:]
+    assert widths == [f"{wire_width(share):.2f}" for share in WIDTHS_SHOWN]
+    said = [e.text for e in legend.iter(f"{SVG}text")]
+    assert [text for text in said if text in ("0.1", "0.5", "1")] == ["0.1", "0.5", "1"]
+    # The wires of a share are as wide as the legend says, in the PNG too.
+    wire = next(wire for wire in lay_out(small_graph()).wires if wire.share == 0.5)
+    assert wire.width == wire_width(0.5)
+    layout = lay_out(small_graph())
+    picture = graph_picture(small_graph(), resolution=1)
+    x, y = MARGIN_PX + 470, legend_top(layout) + 6
+    rows = [
+        sum(
+            np.abs(np.subtract(picture.getpixel((int(x + 80 * k + 15), row)), 255)).max() > 60
+            for row in range(int(y) - 8, int(y) + 9)
+        )
+        for k in range(3)
+    ]
+    assert rows[0] <= 2 < rows[1] < rows[2] <= 7
 
 
 def test_nodes_keep_apart_and_on_the_paper() -> None:
@@ -138,6 +172,28 @@ def test_tunings_point_where_the_bulge_does() -> None:
         (0, -10), (0, 10),
     ]  # fmt: skip
     assert tuning_points(Tuning("curve", 360, (0.0,)), 3, 4, 10)[0] == (3, 4)
+
+
+def test_a_tuning_is_marked_with_degrees_and_its_peak() -> None:
+    root = ET.fromstring(graph_to_svg(small_graph()))
+    groups = [e for e in root.iter(f"{SVG}g") if e.attrib.get("class") == "tuning"]
+    marks = [[text.text for text in group.iter(f"{SVG}text")] for group in groups]
+    assert marks == [["1", "0", "90", "180"], ["2.5", "0", "90", "180"]]
+    rings = [[float(c.attrib["r"]) for c in group.iter(f"{SVG}circle")] for group in groups]
+    assert rings == [[20, 10]] * 2
+    place = {text: (x, y) for text, x, y, _ in tuning_marks(Tuning("curve", 360, (1.0,)), 0, 0)}
+    assert place["0"][0] > 36 > place["180"][0]
+    assert place["90"][1] > 28  # as curves run clockwise
+    line = {text: (x, y) for text, x, y, _ in tuning_marks(Tuning("line", 180, (1.0,)), 0, 0)}
+    assert line["90"][1] < 28
+
+
+@pytest.mark.parametrize(
+    ("peak", "text"),
+    [(0.0, "0"), (0.01234, "0.0123"), (42.44, "42.4"), (1593.2, "1593"), (2e7, "2e+07")],
+)
+def test_the_peak_has_three_digits(peak: float, text: str) -> None:
+    assert peak_text(Tuning("curve", 360, (peak, 0.0))) == text
 
 
 def test_the_png_has_both_signs_and_both_themes() -> None:

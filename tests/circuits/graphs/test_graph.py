@@ -1,13 +1,18 @@
+import base64
 import json
 import math
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from circuit_graphs import small_graph
+from circuit_graphs import png, small_graph
+from PIL import Image
+from typecheck import unchecked
 
-from circuits.graphs.graph import MAX_EDGES, CircuitGraph, Edge, Node, Tuning
+from circuits.graphs.graph import MAX_EDGES, MAX_IMAGE_PIXELS, CircuitGraph, Edge, Node, Tuning
 from circuits.graphs.graph_json import SCHEMA, graph_document, graph_from_json
 from featviz.errors import CircuitError
 
@@ -39,6 +44,13 @@ def test_questions_to_a_graph() -> None:
         graph.node("top:3")
 
 
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that says it is large and holds next to nothing."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + png()[33:]
+
+
 def node(name: str) -> Node:
     return Node(name, "a", (0,))
 
@@ -68,6 +80,13 @@ def node(name: str) -> Node:
         (lambda: Node("a", "a", (1, 1)), "must have units, each once"),
         (lambda: Node("a", "a", (0,), label="x" * 301), "301 characters, at most 300"),
         (lambda: Node("a", "a", (0,), image=b"GIF89a"), "is no PNG"),
+        (lambda: Node("a", "a", (0,), image=bomb(4096, 4097)), "'a' has 4096x4097 pixels, at most"),
+        (lambda: Node("a", "a", (0,), image=bomb(2**31 - 1, 2**31 - 1)), "a smaller one"),
+        (lambda: Node("a", "a", (0,), image=png()[:12]), "is no PNG"),
+        (lambda: Node("a\n", "a", (0,)), r"control characters, .*: 'a\\n'; leave them out"),
+        (lambda: Node("a", "a\0", (0,)), "holds control characters"),
+        (lambda: Node("a", "a", (0,), label="\x1b[31m"), "holds control characters"),
+        (lambda: Node("a", "a", (0,), label="\ud800"), "holds control characters"),
         (lambda: Node("a", "a", (0,), score=math.nan), "score of node 'a' is nan"),
         (lambda: Tuning("curve", 90, (1.0,)), "must be 180 or 360"),
         (lambda: Tuning("curve", 360, (-1.0,)), "finite and at least 0"),
@@ -113,6 +132,24 @@ def changed(change: Callable[[dict[str, Any]], object]) -> str:
 def test_wrong_json_is_refused(text: str, said: str) -> None:
     with pytest.raises(CircuitError, match=said):
         graph_from_json(text)
+
+
+@pytest.mark.parametrize("wrong", [None, b"{}", {}])
+def test_what_is_no_text_is_refused(wrong: Any) -> None:
+    said = f"got {type(wrong).__name__}; of a file, give path"
+    with unchecked(), pytest.raises(CircuitError, match=said):
+        CircuitGraph.from_json(wrong)
+
+
+def test_a_bomb_in_a_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = base64.b64encode(bomb(60_000, 60_000)).decode()
+    text = changed(lambda d: d["nodes"][0].update(image=image))
+    with pytest.raises(CircuitError, match="the image of node 'low:0' has 60000x60000 pixels"):
+        CircuitGraph.from_json(text)
+    # The largest that is let through is one that Pillow opens without a warning.
+    monkeypatch.setattr("circuits.graphs.graph.MAX_IMAGE_PIXELS", 8 * 8)
+    assert Node("a", "a", (0,), image=png()).image == png()
+    assert MAX_IMAGE_PIXELS < Image.MAX_IMAGE_PIXELS
 
 
 def test_a_text_beyond_the_limit_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:

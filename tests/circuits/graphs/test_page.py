@@ -2,23 +2,26 @@ import json
 from pathlib import Path
 
 import pytest
-from circuit_graphs import NASTY, small_graph
+from circuit_graphs import NASTY, png, small_graph
 from playwright.sync_api import Browser, Page
 
 from browser import open_offline
 from circuits.families.family import parse_families
 from circuits.graphs.check import CheckRow, CircuitCheck
+from circuits.graphs.faithfulness import Faithfulness
 from circuits.graphs.family_nodes import with_families
 from circuits.graphs.gate_agreement import GateAgreement, GateRow
+from circuits.graphs.graph import CircuitGraph, Edge, Node
 from circuits.graphs.page import script_json, write_graph_page
-from circuits.graphs.preservation import Faithfulness
 
 CHECK = CircuitCheck(
     "top:2",
     "stimuli <of> mine",
     "zero",
     (CheckRow(("mid",), 2, 9, 0.91, (0.1, float("nan")), (), (0.3, 0.5)),),
-    Faithfulness(0.8, 0.1, {}),
+    Faithfulness(0.8, 0.1, {}, (0.1,) * 20, (0.05,) * 17 + (0.9,) * 3),
+    checked_on=31,
+    chosen_on=30,
 )
 
 AGREEMENT = GateAgreement(
@@ -134,6 +137,112 @@ def test_zoom_pan_and_back(browser: Browser, file: Path) -> None:
     assert problems == []
 
 
+def scale_of(page: Page) -> float:
+    text = page.locator("#drawing").get_attribute("transform") or ""
+    return float(text.rpartition("scale(")[2].rstrip(")"))
+
+
+def test_zoom_and_drag_have_ends(browser: Browser, file: Path) -> None:
+    page, problems = open_offline(browser, file)
+    for name in ("in", "out"):
+        button = page.locator(f"#{name}")
+        for _ in range(40):
+            button.dispatch_event("click")
+        assert button.get_attribute("aria-disabled") == "true"
+        ended = page.locator("#drawing").get_attribute("transform")
+        button.dispatch_event("click")
+        assert page.locator("#drawing").get_attribute("transform") == ended
+        stage, drawing = (page.locator(s).bounding_box() for s in (".stage", "#drawing"))
+        assert stage is not None
+        assert drawing is not None
+        if name == "in":
+            assert scale_of(page) == 4
+        else:
+            # The whole graph, and no smaller than it must be for that.
+            assert drawing["width"] <= stage["width"] + 1
+            assert drawing["height"] <= stage["height"] + 1
+            assert scale_of(page) == 1 or (
+                drawing["width"] > 0.6 * stage["width"] or drawing["height"] > 0.6 * stage["height"]
+            )
+    page.locator(".stage").focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowRight")
+    stage, drawing = (page.locator(s).bounding_box() for s in (".stage", "#drawing"))
+    assert stage is not None
+    assert drawing is not None
+    assert drawing["x"] + drawing["width"] > stage["x"] + 20
+    assert problems == []
+
+
+def large_kernels(side: int) -> CircuitGraph:
+    """A unit with 30 inputs whose kernels have long numbers of both signs."""
+    values = [(-1) ** k * 0.0123456 / (k + 1) for k in range(side * side)]
+    kernel = tuple(tuple(values[side * r : side * r + side]) for r in range(side))
+    nodes = tuple(Node(f"low:{k}", "low", (k,)) for k in range(30))
+    edges = tuple(Edge(node.id, "top:0", 1.0 + k, kernel) for k, node in enumerate(nodes))
+    return CircuitGraph((*nodes, Node("top:0", "top", (0,), image=png())), edges)
+
+
+@pytest.mark.parametrize("width", [1024, 1600])
+@pytest.mark.parametrize(("side", "numbers"), [(3, "real"), (7, "percent"), (31, "none")])
+def test_the_panel_is_always_whole(
+    browser: Browser, tmp_path: Path, width: int, side: int, numbers: str
+) -> None:
+    file = tmp_path / "large.html"
+    write_graph_page(file, large_kernels(side))
+    page, problems = open_offline(browser, file, width=width)
+    page.locator('.node[data-node="top:0"]').click()
+    for down in (0, 300):
+        page.evaluate(f"window.scrollTo(0, {down})")
+        page.wait_for_timeout(50)
+        page.locator("#panel li button").first.focus()
+        panel, kernel = (page.locator(s).bounding_box() for s in ("#panel", "#kernel"))
+        assert panel is not None
+        assert kernel is not None
+        assert panel["x"] + panel["width"] <= width
+        assert panel["y"] + panel["height"] <= 900
+        assert kernel["y"] + kernel["height"] <= panel["y"] + panel["height"]
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll("#panel, #kernel, #kernel *:not(pre)")]
+            .filter((e) => e.scrollWidth > e.clientWidth && e.clientWidth > 0
+                || e.getBoundingClientRect().right > document.querySelector("#panel")
+                    .getBoundingClientRect().right).map((e) => e.outerHTML.slice(0, 60))"""
+        )
+        assert cut == []
+        assert page.evaluate(
+            "(() => { const k = document.querySelector('#kernel');"
+            " return k.scrollHeight <= k.clientHeight })()"
+        )
+    text = page.locator("#kernel").inner_text()
+    assert "kernel sums +" in text
+    assert "\u2212" in text
+    cells = page.locator("#kernel td").all_inner_texts()
+    if numbers == "none":
+        assert set(cells) == {""}
+    elif numbers == "real":
+        assert cells[0] == "0.012"
+    elif width == 1024:
+        assert cells[:2] == ["100", "-50"]
+        assert "numbers: percent of it" in text
+    assert problems == []
+
+
+def test_a_unit_shows_its_tuning_enlarged_and_widths_have_a_key(
+    browser: Browser, file: Path
+) -> None:
+    page, problems = open_offline(browser, file)
+    page.locator('.node[data-node="top:2"]').click()
+    large = page.locator("#panel svg.large")
+    assert large.locator("text").all_text_contents() == ["2.5", "0", "90", "180"]
+    box = large.bounding_box()
+    assert box is not None
+    assert box["width"] == 150
+    assert page.locator("#widths .line").evaluate_all(
+        "all => all.map((e) => e.style.borderTopWidth)"
+    ) == ["1.14px", "3.3px", "6px"]
+    assert problems == []
+
+
 def test_labels_stay_text_and_the_check_stands_beside(browser: Browser, file: Path) -> None:
     page, problems = open_offline(browser, file)
     assert page.locator("img").count() == 0
@@ -146,7 +255,12 @@ def test_labels_stay_text_and_the_check_stands_beside(browser: Browser, file: Pa
     assert "0.05 (0.00 to 0.10)" in body  # a silenced unit counts as 0
     assert "with random weights" in body
     assert "0.40 (0.30 to 0.50)" in body
-    assert "faithfulness 0.80" in body
+    assert "faithfulness 0.80: better than 20 of 20 random selections (p = 0.048)." in body
+    assert "incompleteness 0.10: better than 3 of 20" in body
+    assert "2 random selections are too few to tell" in page.locator(".verdict").inner_text()
+    terms = page.locator("#check dt").all_inner_texts()
+    assert terms == ["correlation", "faithfulness", "incompleteness", "rule"]
+    assert "Held out: 30 of them chose the units, and the check is on the other 31;" in body
     assert "featviz <this>" in body
     assert problems == []
 

@@ -13,8 +13,9 @@ from circuits.graphs.building import build_graph
 from circuits.graphs.check import check_circuit, probe_images
 from circuits.graphs.check_report import check_document, check_rows, check_text
 from circuits.graphs.graph import CircuitGraph
+from circuits.graphs.held_out import hold_out
 from circuits.graphs.input_scores import ContributionScore
-from circuits.graphs.preservation import measure_faithfulness, preservation_curve
+from circuits.graphs.preservation import preservation_curve
 from circuits.graphs.probe import Probe, count_units, pearson, units_text
 from circuits.stimuli import strokes
 from featviz.errors import CircuitError, SiteError, UnitError
@@ -104,21 +105,6 @@ def test_silenced_units_are_0_or_their_mean_and_all_is_restored(curves: Model) -
         pass
 
 
-def test_faithfulness_of_all_and_of_none(probe: Probe) -> None:
-    whole = measure_faithfulness(probe, {"early_curves": range(24), "early_lines": range(18)})
-    assert whole.faithfulness == pytest.approx(1)
-    assert whole.incompleteness == 0
-    # Lines weigh nothing in the formula, so each can be left out.
-    assert all(loss < 1e-6 for name, loss in whole.minimality.items() if "lines" in name)
-    assert whole.minimality["early_curves:6"] > 0.1
-    none = measure_faithfulness(probe, {"early_curves": []}, minimality=False)
-    assert none.faithfulness == 0
-    assert none.incompleteness == pytest.approx(1)
-    assert none.minimality == {}
-    with pytest.raises(CircuitError, match="does the same with and without early_lines"):
-        measure_faithfulness(probe, {"early_lines": []})
-
-
 def test_a_checked_circuit_stands_beside_its_baselines(curves: Model) -> None:
     images = probe_images(curves, "arcs")[::4]
 
@@ -149,6 +135,28 @@ def test_a_checked_circuit_stands_beside_its_baselines(curves: Model) -> None:
     assert document["kept"] == 8
     assert document["random_weights"] == list(row.random_weights)
     assert "Correlation of arcs:6 with itself" in check_text(check)
+    assert "Not held out (one set of images was given): the check is on all 33" in check_text(check)
+
+
+def test_held_out_images_alone_are_checked_on(curves: Model) -> None:
+    images = probe_images(curves, "arcs")[::4]
+    halves = hold_out(images, seed=3)
+    graph = build_graph(
+        curves, "arcs:6", depth=1, keep=8, score="contribution", images=halves.choosing
+    )
+    given, alone = (
+        check_circuit(curves, graph, which, region="center", draws=3)
+        for which in (halves, halves.checking)
+    )
+    assert given.rows == alone.rows
+    assert (given.checked_on, given.chosen_on, given.why_not) == (17, 16, "")
+    assert (alone.checked_on, alone.chosen_on) == (17, 0)
+    assert "16 of them chose the units, and the check is on the other 17" in check_text(given)
+    document = check_document(given)
+    assert (document["checked_on"], document["chosen_on"]) == (17, 16)
+    assert document["why_not_held_out"] is None
+    few = check_circuit(curves, graph, hold_out(images[5:15]), region="center", draws=0)
+    assert "Not held out (10 images are too few to hold half of them out" in check_text(few)
 
 
 def test_the_control_is_the_circuit_of_the_other_network(curves: Model, small: Probe) -> None:

@@ -9,11 +9,11 @@ from PIL import Image
 import circuits.artificial.model  # noqa: F401 - registers the model
 import featviz
 from circuits import KindRules, map_network, photograph_evidence, probe_site, stimuli, unit_kinds
+from circuits.angles import angle_between
 from circuits.cli import circuit
 from circuits.kinds.network_map import COLUMNS
 from circuits.kinds.photographed import PhotographEvidence
 from circuits.kinds.rules import FAMILIES, axis_deg
-from circuits.tuning.curve import angle_between
 from featviz.errors import CircuitError, OutputError, PictureError, SiteError
 
 REPO = Path(__file__).resolve().parents[3]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import circuits.artificial.model
 import featviz
 from circuits import stimuli
+from circuits.angles import angle_between
 from circuits.controls import shuffled
-from circuits.tuning.curve import angle_between
 from circuits.tuning.measuring import (
     TuningConfig,
     TuningCurve,
@@ -93,12 +93,6 @@ def test_a_silent_unit_has_no_numbers() -> None:
     assert found.silent
     numbers = (found.preferred_deg, found.mean_deg, found.fwhm_deg, found.echo, found.selectivity)
     assert all(map(math.isnan, numbers))
-
-
-def test_angle_between() -> None:
-    assert angle_between(350.0, 15.0, 360.0) == 25
-    assert angle_between(175.0, 5.0, 180.0) == 10
-    assert angle_between(0.0, 180.0, 360.0) == 180
 
 
 # ---- the network whose answers are known ---------------------------------------------------------
