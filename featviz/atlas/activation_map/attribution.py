@@ -33,9 +33,12 @@ def attribute(
         None where the logits have no gradient by the site: a pre-activation, or a module that
         returns more than one tensor.
     """
-    if _is_output(model, site):
-        return model.record(images, [OUTPUT])[OUTPUT].float()[:, None]
-    names = [f"{part.path}#{part.index}" for part in site.parts]
+    if site.parts == model.site_table().resolve(OUTPUT).parts:
+        # The output itself: each logit gets its own value, if it belongs to the site.
+        found = torch.zeros_like(logits := model.record(images, [OUTPUT])[OUTPUT])
+        found[:, slice(*site.span)] = logits[:, slice(*site.span)]
+        return found.float()[:, None]
+    names = [f"{part.path}#{part.index}{'.pre' * part.pre}" for part in site.parts]
     with torch.enable_grad():
         recorded = model.record(images.detach().requires_grad_(), [*names, OUTPUT])
         outputs = recorded[OUTPUT]
@@ -52,11 +55,6 @@ def attribute(
         slope, values = torch.cat(used, 1), torch.cat(parts, 1).detach()
         first, stop = site.span
         return _products(slope[:, first:stop], values[:, first:stop], weights, places)
-
-
-def _is_output(model: Model, site: Site) -> bool:
-    output = model.site_table().resolve(OUTPUT)
-    return (site.parts, site.span) == (output.parts, output.span)
 
 
 def _products(

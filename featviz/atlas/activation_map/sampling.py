@@ -279,7 +279,7 @@ class _Kept:
 
 def _look(
     sampling: Sampling, images: Float[Tensor, "b c h w"], files: Sequence[Path]
-) -> dict[str, Float[np.ndarray, "b n c"]]:
+) -> dict[str, Float[np.ndarray, "b n _"]]:
     """Return the activations at the places of photographs, and their attributions."""
     model, site = sampling.model, sampling.site
     names = [sampling.name_of(file) for file in files]
