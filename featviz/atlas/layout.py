@@ -70,6 +70,7 @@ class Layout:
     def index_lock(self) -> Path:
         """Held by who writes the index."""
         return self.root / "index.lock"
+
     def examples(self) -> Path:
         """Folder of photographs and crops."""
         return self.root / "examples"
@@ -111,6 +112,7 @@ class Layout:
         if not is_log_name(name):
             raise RecordError(f"{name!r} is no log; delete {str(self.index)!r}, it is made anew")
         return self.records / name
+
     def example(self, key: str) -> Path:
         """Return where a photograph or crop lies.
 

@@ -5,7 +5,6 @@ not depend on which worker rendered a job, and on which others it rendered with 
 the arithmetic alone.
 """
 
-import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 
 from featviz.atlas.entries import MAX_ERROR, Failure
+from featviz.atlas.pictures import thumb_bytes, webp_bytes
 from featviz.atlas.plan import Batch, Job
 from featviz.atlas.request import ModelSource
 from featviz.atlas.store import NewImage
@@ -27,7 +27,6 @@ from featviz.rendering import render
 from featviz.result import RenderResult
 
 QUALITY = 90
-_THUMB_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ class Worker:
         }
         text = record_to_text(_portable(shared, own)) if self._setup.kind == "png" else None
         return NewImage(
-            parts, _encoded(picture, text), _small(picture, self._setup.thumb_px), shared
+            parts, _encoded(picture, text), thumb_bytes(picture, self._setup.thumb_px), shared
         )
 
 
@@ -225,19 +224,4 @@ def _portable(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 def _encoded(picture: Image.Image, text: str | None) -> bytes:
     if text is not None:
         return png_bytes(picture, text=text)
-    return _webp(picture, QUALITY)
-
-
-def _small(picture: Image.Image, side: int) -> bytes:
-    small = picture.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return _webp(small, _THUMB_QUALITY)
-
-
-def _webp(picture: Image.Image, quality: int) -> bytes:
-    kept = picture
-    if picture.mode not in {"RGB", "RGBA"}:
-        kept = picture.convert("RGBA" if "A" in picture.mode else "RGB")
-    buffer = io.BytesIO()
-    kept.save(buffer, "WEBP", quality=quality)
-    return buffer.getvalue()
+    return webp_bytes(picture, quality=QUALITY)

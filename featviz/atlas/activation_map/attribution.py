@@ -82,6 +82,4 @@ def top_classes(
         count: How many.
     """
     best = np.argsort(-mean, kind="stable")[:count].tolist()
-    return [
-        {"class": k, "name": labels[k], "attribution": float(f"{mean[k]:.4g}")} for k in best
-    ]
+    return [{"class": k, "name": labels[k], "attribution": float(f"{mean[k]:.4g}")} for k in best]

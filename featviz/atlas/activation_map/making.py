@@ -163,9 +163,7 @@ def _plan_sampling(
         identity={
             "model": identity(model),
             "site": site.name,
-            "files": [
-                [name, file.stat().st_size] for name, file in zip(names, files, strict=True)
-            ],
+            "files": [[name, file.stat().st_size] for name, file in zip(names, files, strict=True)],
             "positions": config.positions,
             "classes": classes,
             "seed": config.seed,
@@ -186,9 +184,7 @@ def _check_enough(sampling: Sampling, config: MapConfig) -> None:
     # What an engine refuses, such as a size below the network's least, is refused now.
     probe = np.ones((1, sampling.site.channels), dtype=np.float32)
     (cell,) = plan_cells(sampling.model, sampling.site, probe, config)
-    list_labels(
-        sampling.model, [cell.objective], config=render_config(config, sampling.model)
-    )
+    list_labels(sampling.model, [cell.objective], config=render_config(config, sampling.model))
 
 
 @contextlib.contextmanager

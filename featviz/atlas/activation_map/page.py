@@ -12,9 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">

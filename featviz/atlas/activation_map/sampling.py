@@ -126,9 +126,7 @@ def check_positions(site: Site, positions: int, *, model: str) -> int:
     return places
 
 
-def take_samples(
-    sampling: Sampling, folder: Path, *, told: Callable[[int, int], None]
-) -> Samples:
+def take_samples(sampling: Sampling, folder: Path, *, told: Callable[[int, int], None]) -> Samples:
     """Return the samples, from a folder where they were kept before or from the photographs.
 
     Args:
@@ -164,9 +162,7 @@ def take_samples(
 _Read = tuple[dict[int, Tensor], dict[int, str]]
 
 
-def _batches(
-    files: Sequence[Path], sampling: Sampling
-) -> Iterator[tuple[Sequence[Path], _Read]]:
+def _batches(files: Sequence[Path], sampling: Sampling) -> Iterator[tuple[Sequence[Path], _Read]]:
     """Give photographs that are read while the network looks at those before."""
     size, channels = sampling.model.spec.size, sampling.model.spec.channels
     if channels not in (1, 3):

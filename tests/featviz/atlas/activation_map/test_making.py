@@ -137,7 +137,9 @@ def test_an_interrupt_keeps_what_is_finished(
     monkeypatch.setattr(cells, "render", stops)
     config = replace(QUICK, batch=1)
     with pytest.raises(KeyboardInterrupt):
-        make_map(labelled_model(), "block", images=photographs, folder=tmp_path / "b", config=config)
+        make_map(
+            labelled_model(), "block", images=photographs, folder=tmp_path / "b", config=config
+        )
     assert sum(rendered) == 2
     left[0] = 99
     made = make_map(
@@ -196,8 +198,7 @@ def test_the_best_of_several_tries_is_kept(photographs: Path, tmp_path: Path) ->
     (kept,) = (tmp_path / "a" / "samples").glob("*/activations.npy")
     samples = np.load(kept)
     vector = samples.mean(0) @ np.linalg.inv(
-        samples.T.astype(float) @ samples / 48
-        + 0.01 * float((samples**2).mean()) * np.eye(8)
+        samples.T.astype(float) @ samples / 48 + 0.01 * float((samples**2).mean()) * np.eye(8)
     )
     vector /= vector @ samples.mean(0)
     site = model.site_table().resolve("block")
@@ -366,7 +367,17 @@ SMALL = [
 def test_the_command(
     command: Callable[..., tuple[int, str, str]], photographs: Path, tmp_path: Path
 ) -> None:
-    words = ["atlas", "map", FACTORY, "block", "--images", photographs, "-o", tmp_path / "m", *SMALL]
+    words = [
+        "atlas",
+        "map",
+        FACTORY,
+        "block",
+        "--images",
+        photographs,
+        "-o",
+        tmp_path / "m",
+        *SMALL,
+    ]
     code, out, err = command(*words, "--json")
     assert (code, err) == (0, "")
     about = json.loads(out)

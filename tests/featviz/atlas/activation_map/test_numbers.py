@@ -142,7 +142,9 @@ def test_the_default_is_the_first_that_is_installed(monkeypatch: pytest.MonkeyPa
     assert choose_layout(None) == "umap"
     there.remove("umap")
     assert choose_layout(None) == "tsne"
-    with pytest.raises(ConfigError, match=r"'umap' needs .* pip install umap-learn; or choose tsne"):
+    with pytest.raises(
+        ConfigError, match=r"'umap' needs .* pip install umap-learn; or choose tsne"
+    ):
         choose_layout("umap")
     there.clear()
     assert choose_layout(None) == "pca"
@@ -187,9 +189,7 @@ def test_outliers_are_pulled_to_the_border() -> None:
     low, high = np.percentile(points[:, 0], [1, 99])
     reach = 0.1 * (high - low)
     clipped = np.clip(points[:, 0], low - reach, high + reach)
-    assert found[:, 0] == pytest.approx(
-        (clipped - clipped.min()) / (clipped.max() - clipped.min())
-    )
+    assert found[:, 0] == pytest.approx((clipped - clipped.min()) / (clipped.max() - clipped.min()))
     assert found[:, 0].min() == 0
     assert found[:, 0].max() == 1
     assert found[:, 1].tolist() == [0.5] * 201
@@ -218,7 +218,9 @@ def test_cells_are_those_of_brute_force() -> None:
 
 def test_no_cell_with_enough_points() -> None:
     points = np.array([[0.1, 0.1], [0.9, 0.9], [0.9, 0.91]])
-    with pytest.raises(ConfigError, match=r"none of 4x4 cells holds 3 of 3 samples .*fullest has 2"):
+    with pytest.raises(
+        ConfigError, match=r"none of 4x4 cells holds 3 of 3 samples .*fullest has 2"
+    ):
         make_grid(points, side=4, min_points=3)
 
 

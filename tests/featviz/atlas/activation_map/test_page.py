@@ -51,7 +51,9 @@ def file(tmp_path: Path) -> Path:
         sheet = Image.new("RGBA", (16 * side, 16 * side), (0, 0, 0, 0))
         for (row, column), colour in zip(PLACES, COLOURS, strict=True):
             if side == 3:
-                sheet.paste((*colour, 255), (column * 16, row * 16, column * 16 + 16, row * 16 + 16))
+                sheet.paste(
+                    (*colour, 255), (column * 16, row * 16, column * 16 + 16, row * 16 + 16)
+                )
         buffer = io.BytesIO()
         sheet.save(buffer, "WEBP", lossless=True)
         sheets[f"grid-{side}.webp"] = buffer.getvalue()
