@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
+from featviz.atlas.builder_lock import Builder, build_lock
 from featviz.atlas.entries import Failure
 from featviz.atlas.executors import Executor, Serial, Spawned
 from featviz.atlas.layout import Layout, create_layout, open_layout
-from featviz.atlas.builder_lock import Builder, build_lock
 from featviz.atlas.plan import AtlasPlan, Batch, Job, make_atlas_plan, read_plans
 from featviz.atlas.reading import Atlas
 from featviz.atlas.request import Request

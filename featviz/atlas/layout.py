@@ -71,6 +71,7 @@ class Layout:
         """Held by who writes the index."""
         return self.root / "index.lock"
 
+    @property
     def examples(self) -> Path:
         """Folder of photographs and crops."""
         return self.root / "examples"

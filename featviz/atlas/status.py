@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featviz.atlas.build import look_before
-from featviz.atlas.layout import open_layout
 from featviz.atlas.builder_lock import Builder, read_builder
+from featviz.atlas.layout import open_layout
 from featviz.atlas.plan import AtlasPlan, read_plans
 from featviz.atlas.reading import Atlas, Work
 

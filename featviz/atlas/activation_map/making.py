@@ -11,7 +11,6 @@ does none of it again, one with others only what they change.
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import io
 import json

@@ -11,9 +11,9 @@ from counted_net import BROKEN, FILE, noted
 from featviz import render
 from featviz.atlas import Atlas
 from featviz.atlas.build import Moment, build_atlas, resume_atlas
+from featviz.atlas.builder_lock import Builder, build_lock, read_builder
 from featviz.atlas.entries import ATTEMPTS
 from featviz.atlas.layout import create_layout
-from featviz.atlas.builder_lock import Builder, build_lock, read_builder
 from featviz.errors import ConfigError, OutputError, RecordError
 from featviz.record import read_record
 

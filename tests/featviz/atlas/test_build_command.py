@@ -14,8 +14,8 @@ from commands import make_command
 
 from atlas_builds import check_clean, files, lines
 from counted_net import BROKEN, FILE, SLEEP, noted
-from featviz.atlas.layout import create_layout
 from featviz.atlas.builder_lock import Builder, build_lock
+from featviz.atlas.layout import create_layout
 
 SMALL = ("--sites", "stem", "--steps", "2", "--size", "32", "--precision", "float32")
 TESTS = Path(__file__).parents[2]

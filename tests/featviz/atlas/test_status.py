@@ -5,8 +5,8 @@ import pytest
 
 from atlas_builds import small_request
 from featviz.atlas.build import Moment, build_atlas
-from featviz.atlas.layout import create_layout
 from featviz.atlas.builder_lock import Builder, build_lock
+from featviz.atlas.layout import create_layout
 from featviz.atlas.status import read_status
 from featviz.errors import RecordError
 

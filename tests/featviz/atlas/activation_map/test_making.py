@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from atlas_pictures import LABELS, labelled_model, write_pictures
 from commands import FACTORY, make_command
+from PIL import Image
+
 from featviz.atlas import Atlas
 from featviz.atlas.activation_map import MapConfig, cells, make_map
 from featviz.atlas.activation_map.cells import cell_objective, plan_cells, render_config

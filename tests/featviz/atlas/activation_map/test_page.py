@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from atlas_pictures import LABELS
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from atlas_pictures import LABELS
 from browser import open_offline
 from featviz.atlas.activation_map.page import map_page
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from atlas_pictures import labelled_model, write_pictures
+
 from featviz.atlas.activation_map.attribution import attribute, top_classes
 from featviz.atlas.activation_map.sampling import (
-    Sampling,
     Samples,
+    Sampling,
     check_positions,
     choose_files,
     draw_places,
