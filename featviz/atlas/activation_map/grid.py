@@ -43,7 +43,7 @@ class Grid:
             inside = member >= 0
             some = torch.from_numpy(np.asarray(values[first : first + 4096])[inside])
             total.index_add_(0, torch.from_numpy(member[inside]), some.double())
-        return total.numpy() / self.counts[:, None]
+        return np.asarray(total.numpy() / self.counts[:, None])
 
 
 def make_grid(points: Float[np.ndarray, "n 2"], *, side: int, min_points: int) -> Grid:
@@ -65,8 +65,8 @@ def make_grid(points: Float[np.ndarray, "n 2"], *, side: int, min_points: int) -
     if not len(kept):
         raise ConfigError(
             f"none of {side}x{side} cells holds {min_points} of {len(points)} samples (the fullest "
-            f"has {counts.max()}); give more photographs or positions, or ask for a coarser grid or "
-            "fewer points"
+            f"has {counts.max()}); give more photographs or positions, or ask for a coarser grid "
+            "or fewer points"
         )
     index = np.full(side * side, -1)
     index[kept] = np.arange(len(kept))

@@ -230,7 +230,7 @@ def _points(
 def _render(
     model: Model,
     site: Site,
-    vectors: list[Float[np.ndarray, "m c"]],
+    vectors: list[Float[np.ndarray, "_ c"]],
     config: MapConfig,
     folder: Path,
     told: Told,
@@ -241,7 +241,7 @@ def _render(
     """
     planned: list[list[Cell | None]] = []
     for each in vectors:
-        some = each.any(1)
+        some = np.asarray(each.any(1)).tolist()
         cells = iter(plan_cells(model, site, each[some], config))
         planned.append([next(cells) if shown else None for shown in some])
     order = sorted(planned, key=len)

@@ -6,7 +6,7 @@ cosine, as in the atlas of the paper, and not how strongly a photograph drives t
 
 import importlib.util
 import warnings
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -30,14 +30,14 @@ def choose_layout(name: LayoutName | None) -> LayoutName:
     Raises:
         ConfigError: If the package of the layout asked for is missing.
     """
+    usable: list[LayoutName] = [known for known in get_args(LayoutName) if _missing(known) is None]
     if name is None:
-        return next(known for known in ("umap", "tsne", "pca") if _missing(known) is None)  # type: ignore[return-value]
+        return usable[0]
     package = _missing(name)
     if package is not None:
-        others = ", ".join(known for known in ("umap", "tsne", "pca") if _missing(known) is None)  # type: ignore[arg-type]
         raise ConfigError(
             f"layout {name!r} needs a package that is not installed: pip install {_PIP[package]}; "
-            f"or choose {others}"
+            f"or choose {', '.join(usable)}"
         )
     return name
 

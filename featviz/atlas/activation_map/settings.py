@@ -17,7 +17,7 @@ LARGEST_SHEET_PX = 16383
 
 TRANSFORMS = (
     "jitter:4,jitter:4,jitter:8,jitter:8,jitter:8,scale:"
-    + "/".join(f"{0.998**n:.4f}" for n in range(20, 40))
+    + "/".join(f"{0.998**n:.4g}" for n in range(20, 40))
     + ",rotate:"
     + "/".join(str(a) for r in (20, 10, 5) for a in range(-r, r))
     + "/0/0/0/0/0,jitter:2"

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,6 +15,8 @@ from featviz.cli.output import json_option, print_json, print_table, prints_to_s
 if TYPE_CHECKING:
     from featviz.atlas.activation_map.making import ActivationMap, Told
 
+Command = Callable[..., Any]
+
 FAILED_CELLS = 3
 _DEFAULTS = MapConfig()
 _EXAMPLES = """\b
@@ -24,7 +26,7 @@ featviz atlas map squeezenet1_1 fire8 --images few/ --positions 40 --layout pca 
 """
 
 
-def _whole(name: str, help_text: str, *, least: int = 1) -> Any:
+def _whole(name: str, help_text: str, *, least: int = 1) -> Callable[[Command], Command]:
     return click.option(
         f"--{name}",
         type=click.IntRange(min=least),
