@@ -6,22 +6,27 @@
     {"type": "metrics", "key": KEY, "metrics": {...}}      measured later, of an image
     {"type": "evidence", "model": ..., "site": ..., "channel": ..., "name": ..., "value": ...}
                                                            of a unit: examples, neighbours ...
+    {"type": "forget", "log": NAME, "place": BYTE, ...}    takes back another line; see Forgotten
 
 Logs may come from anywhere, so each line is checked before it is believed.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from featviz.atlas.canonical import is_key
-from featviz.atlas.layout import FORMATS
+from featviz.atlas.layout import FORMATS, is_log_name
 from featviz.errors import RecordError
 
 MAX_TEXT = 1000
 MAX_ERROR = 4000
 MAX_SIDE = 100_000
+ATTEMPTS = 3
+"""How often builds try a job that fails, before they leave it out."""
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,7 @@ class Failure:
         channel: Index of the unit, or None.
         variant: Such as `positive`.
         error: What was wrong.
+        attempt: How often it was tried by then.
     """
 
     job: str
@@ -125,6 +131,7 @@ class Failure:
     channel: int | None
     variant: str
     error: str
+    attempt: int = 1
 
     def __post_init__(self) -> None:
         """Check each part."""
@@ -132,6 +139,12 @@ class Failure:
             _check(is_key(getattr(self, name)), self, name)
         _check_place(self)
         _check(_is_text(self.error, MAX_ERROR), self, "error")
+        _check(0 < _whole(self.attempt) < 2**31, self, "attempt")
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it failed so often that nobody tries it again unless asked to."""
+        return self.attempt >= ATTEMPTS
 
     def to_line(self) -> dict[str, Any]:
         """Return the line of a log."""
@@ -218,13 +231,42 @@ class Settings:
         return {"type": "settings", **asdict(self)}
 
 
-Entry = ImageEntry | Failure | Metrics | Evidence | Settings
+@dataclass(frozen=True)
+class Forgotten:
+    """Takes back a line: of an image whose files are gone or changed, or one not believed.
+
+    It names the line and not the image, so that the same image can be recorded again, in any log,
+    whichever of them is read first.
+
+    Attributes:
+        log: Name of the log.
+        place: Number of the line's first byte.
+        reason: Why.
+    """
+
+    log: str
+    place: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        """Check each part."""
+        _check(is_log_name(self.log), self, "log")
+        _check(_is_whole(self.place), self, "place")
+        _check(_is_text(self.reason), self, "reason")
+
+    def to_line(self) -> dict[str, Any]:
+        """Return the line of a log."""
+        return {"type": "forget", **asdict(self)}
+
+
+Entry = ImageEntry | Failure | Metrics | Evidence | Settings | Forgotten
 _TYPES: dict[str, type[Entry]] = {
     "image": ImageEntry,
     "failure": Failure,
     "metrics": Metrics,
     "evidence": Evidence,
     "settings": Settings,
+    "forget": Forgotten,
 }
 
 
@@ -261,7 +303,8 @@ def _check(good: bool, entry: object, name: str) -> None:
 
 
 def _is_text(value: object, longest: int = MAX_TEXT) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= longest
+    # Halves of surrogate pairs are valid JSON, and nothing that could be written anywhere else.
+    return isinstance(value, str) and 0 < len(value) <= longest and not _HALF.search(value)
 
 
 def _is_whole(value: object) -> bool:
@@ -273,7 +316,10 @@ def _whole(value: object) -> int:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # An integer of 400 digits is valid JSON too.
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_metrics(value: object) -> bool:

@@ -1,66 +1,61 @@
-"""The index: SQLite tables made of the logs, brought up to date when opened, disposable.
+"""The index: an SQLite file of tables made of the logs, disposable, never in the way.
 
-Nothing is in here that the logs do not say; rows of what is large name its line in a log. An index
-of another version, or one that is damaged, is made anew; where the folder cannot be written to, it
-is made in memory. WAL is not used: it does not work on network file systems.
+It is brought up to date when opened. One of another version, or damaged, or gone, is made anew,
+also while others have it open; where the folder cannot be written to, it is made in memory. WAL is
+not used: it does not work on network file systems.
+
+A file is only replaced, and only written to, by who holds `index.lock`, so that nobody removes one
+that is being written: SQLite finds its journal by name.
 """
 
+import contextlib
 import sqlite3
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from featviz.atlas.entries import (
-    Entry,
-    Evidence,
-    Failure,
-    ImageEntry,
-    Metrics,
-    Settings,
-    parse_entry,
-)
 from featviz.atlas.layout import Layout
-from featviz.atlas.log import read_log
-from featviz.errors import RecordError
+from featviz.atlas.lock_files import locked
+from featviz.atlas.tables import is_current, update
 
-VERSION = 1
 _WAIT_S = 60.0
-_TABLES = """
-CREATE TABLE logs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, read INTEGER NOT NULL);
-CREATE TABLE images (
-    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, job BLOB NOT NULL, model TEXT NOT NULL,
-    site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL, image INTEGER NOT NULL,
-    label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL, seconds REAL NOT NULL,
-    log INTEGER NOT NULL, place INTEGER NOT NULL
-);
-CREATE INDEX by_unit ON images (model, site, channel, variant, image);
-CREATE INDEX by_job ON images (job);
-CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE metrics (
-    image INTEGER NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (image, name)
-) WITHOUT ROWID;
-CREATE TABLE unit_metrics (
-    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name INTEGER NOT NULL,
-    value REAL NOT NULL, PRIMARY KEY (model, site, channel, name)
-) WITHOUT ROWID;
-CREATE TABLE later_metrics (
-    key BLOB NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (key, name)
-) WITHOUT ROWID;
-CREATE TABLE failures (
-    job BLOB PRIMARY KEY, model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER,
-    variant TEXT NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE evidence (
-    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name TEXT NOT NULL,
-    log INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (model, site, channel, name)
-) WITHOUT ROWID;
-CREATE TABLE settings (
-    id BLOB PRIMARY KEY, log INTEGER NOT NULL, place INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE problems (log TEXT NOT NULL, place INTEGER NOT NULL, reason TEXT NOT NULL)
-"""
+# What says that the file cannot be written to, or not now. All else means that it is damaged:
+# also SQLITE_ERROR, which is what SQLite says of a table that is not there.
+_UNWRITABLE = {
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
 
 
-def open_index(layout: Layout) -> sqlite3.Connection:
-    """Return an index that says what the logs say now.
+class Rows(list[tuple[Any, ...]]):
+    """All rows of a query; nothing is left to be read when the file is replaced."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Return all rows."""
+        return self
+
+    def fetchone(self) -> Any:
+        """Return the first row, None if there is none."""
+        return self[0] if self else None
+
+
+class _ReplacedError(Exception):
+    """Another file has taken the place of the one that is open."""
+
+
+class Index:
+    """An index that says what the logs say, whatever happens to its file.
+
+    May be used from several threads.
 
     Args:
         layout: Of the atlas.
@@ -68,177 +63,167 @@ def open_index(layout: Layout) -> sqlite3.Connection:
     Raises:
         RecordError: If the logs cannot be read.
     """
-    try:
-        return _opened(layout, layout.index)
-    except sqlite3.OperationalError:
-        # No place to write to: look with an index of our own.
-        return _opened(layout, None)
-    except sqlite3.DatabaseError:
-        layout.index.unlink(missing_ok=True)
-        return _opened(layout, layout.index)
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._lock = threading.RLock()
+        self._file: tuple[int, int] | None = None
+        self._connection = self._opened()
+
+    def execute(self, query: str, values: Sequence[Any] = ()) -> Rows:
+        """Return the rows of a query; where the file is damaged, from one that is made anew.
+
+        Raises:
+            RecordError: If the logs cannot be read.
+        """
+        with self._lock:
+            try:
+                return Rows(self._connection.execute(query, values).fetchall())
+            except sqlite3.ProgrammingError:  # closed, or a query with too few values
+                raise
+            except sqlite3.DatabaseError as error:
+                self._reopen(error)
+            return Rows(self._connection.execute(query, values).fetchall())
+
+    def refresh(self) -> bool:
+        """Take in what the logs say that the index does not, and tell whether there was anything.
+
+        Raises:
+            RecordError: If a log cannot be read.
+        """
+        with self._lock:
+            try:
+                return self._updated(self._connection)
+            except (sqlite3.DatabaseError, OSError, _ReplacedError) as error:
+                self._reopen(error)
+            return True
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _reopen(self, error: Exception) -> None:
+        """Open another file, or memory, after an error of this one."""
+        if _is_damage(error):
+            with contextlib.suppress(OSError):  # then it stays, and memory is used
+                self._remove()
+        self._connection.close()
+        self._connection = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        """Return a connection that is up to date: in memory if there is no other way."""
+        tries = 0 if self._layout.index.is_symlink() else 3  # a link leads to somebody else's file
+        for k in range(tries):
+            try:
+                return self._opened_file()
+            except _ReplacedError:
+                continue
+            except (sqlite3.DatabaseError, OSError) as error:
+                if not _is_damage(error):
+                    break
+                if k + 1 == tries:
+                    raise
+        self._file = None
+        return self._filled(_connected(":memory:"))
+
+    def _opened_file(self) -> sqlite3.Connection:
+        path = self._layout.index
+        connection = _connected(path)
+        self._file = _identity(path)
+        return self._filled(connection)
+
+    def _filled(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        try:
+            self._updated(connection)
+        except BaseException as error:
+            # Before it is closed: no other file can have its number as long as it is open.
+            if _is_damage(error) and self._file is not None:
+                self._remove()
+            connection.close()
+            raise
+        return connection
+
+    def _updated(self, connection: sqlite3.Connection) -> bool:
+        if is_current(connection, self._layout):
+            return False
+        if self._file is None:
+            return _in_one_go(connection, self._layout)
+        with locked(self._layout.index_lock, wait_s=_WAIT_S):
+            if _identity(self._layout.index) != self._file:
+                raise _ReplacedError
+            return _in_one_go(connection, self._layout)
+
+    def _remove(self) -> None:
+        """Remove a damaged file, unless another has taken its place already."""
+        with locked(self._layout.index_lock, wait_s=_WAIT_S):
+            if _identity(self._layout.index) == self._file:
+                _unlink(self._layout)
 
 
-def _opened(layout: Layout, path: Path | None) -> sqlite3.Connection:
+def discard_index(layout: Layout) -> None:
+    """Remove the index, which is made anew when next needed.
+
+    Raises:
+        OSError: If that is not possible.
+    """
+    with locked(layout.index_lock, wait_s=_WAIT_S):
+        _unlink(layout)
+
+
+def _unlink(layout: Layout) -> None:
+    layout.index.unlink(missing_ok=True)
+    # A journal of the old one would be played back into the new one.
+    layout.index.with_name(f"{layout.index.name}-journal").unlink(missing_ok=True)
+
+
+def _connected(path: Path | str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        ":memory:" if path is None else path,
-        timeout=_WAIT_S,
-        isolation_level=None,
-        check_same_thread=False,
+        path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
     )
-    try:
+    with contextlib.suppress(sqlite3.DatabaseError):  # the next statement meets it again
         connection.execute("PRAGMA journal_mode=DELETE")
-        refresh(connection, layout)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
-def refresh(connection: sqlite3.Connection, layout: Layout) -> bool:
-    """Take in what the logs say that the index does not, and tell whether there was anything.
-
-    Args:
-        connection: From `open_index`.
-        layout: Of the atlas.
-
-    Raises:
-        RecordError: If a log cannot be read.
-    """
-    sizes = {path.name: path.stat().st_size for path in layout.logs()}
-    if _version(connection) == VERSION and _read(connection) == sizes:
-        return False
+def _in_one_go(connection: sqlite3.Connection, layout: Layout) -> bool:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        changed = _update(connection, layout)
+        changed = update(connection, layout)
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return changed
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of the same name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
-def _read(connection: sqlite3.Connection) -> dict[str, int]:
-    return dict(connection.execute("SELECT name, read FROM logs"))
+def _is_damage(error: BaseException) -> bool:
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)  # extended; the reason is in the low byte
+    return code is None or code & 0xFF not in _UNWRITABLE
 
 
-def _update(connection: sqlite3.Connection, layout: Layout) -> bool:
-    """Read on in each log; from the start where a log went away or became shorter."""
-    fresh = _version(connection) != VERSION
-    if not fresh:
-        read = _read(connection)
-        sizes = {path.name: path.stat().st_size for path in layout.logs()}
-        fresh = any(sizes.get(name, -1) < done for name, done in read.items())
-    if fresh:
-        _make_tables(connection)
-        read = {}
-    changed = fresh
-    for path in layout.logs():
-        try:
-            part = read_log(path, read.get(path.name, 0))
-        except OSError as error:
-            raise RecordError(f"cannot read {str(path)!r}: {error.strerror}") from error
-        if part.end == read.get(path.name, -1):
-            continue
-        changed = True
-        log = _log_id(connection, path.name, part.end)
-        for place in part.bad:
-            _problem(connection, path, place, "no JSON object")
-        for place, line in part.lines:
-            try:
-                _take(connection, parse_entry(line), (log, place))
-            except RecordError as error:
-                _problem(connection, path, place, str(error))
-    return changed
-
-
-def _log_id(connection: sqlite3.Connection, name: str, read: int) -> int:
-    row = connection.execute(
-        "INSERT INTO logs (name, read) VALUES (?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET read = excluded.read RETURNING id",
-        (name, read),
-    ).fetchone()
-    return int(row[0])
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    names = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    ).fetchall()
-    for (name,) in names:
-        connection.execute(f'DROP TABLE "{name}"')
-    for statement in _TABLES.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _problem(connection: sqlite3.Connection, path: Path, place: int, reason: str) -> None:
-    connection.execute("INSERT INTO problems VALUES (?, ?, ?)", (path.name, place, reason))
-
-
-def _take(connection: sqlite3.Connection, entry: Entry, at: tuple[int, int]) -> None:
-    match entry:
-        case ImageEntry():
-            _take_image(connection, entry, at)
-        case Failure():
-            connection.execute(
-                "REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    bytes.fromhex(entry.job), entry.model, entry.site, entry.channel,
-                    entry.variant, *at,
-                ),
-            )  # fmt: skip
-        case Metrics():
-            connection.executemany(
-                "REPLACE INTO later_metrics VALUES (?, ?, ?)",
-                [
-                    (bytes.fromhex(entry.key), _name_id(connection, name), number)
-                    for name, number in entry.metrics.items()
-                ],
-            )
-        case Evidence():
-            unit = (entry.model, entry.site, entry.channel)
-            connection.execute(
-                "REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", (*unit, entry.name, *at)
-            )
-            connection.executemany(
-                "REPLACE INTO unit_metrics VALUES (?, ?, ?, ?, ?)",
-                [
-                    (*unit, _name_id(connection, name), number)
-                    for name, number in entry.metrics.items()
-                ],
-            )
-        case Settings():
-            connection.execute(
-                "REPLACE INTO settings VALUES (?, ?, ?)", (bytes.fromhex(entry.id), *at)
-            )
-
-
-def _take_image(connection: sqlite3.Connection, entry: ImageEntry, at: tuple[int, int]) -> None:
-    # The id stays when the same image is recorded again.
-    row = connection.execute(
-        "INSERT INTO images (key, job, model, site, channel, variant, image, label, score, dead, "
-        "seconds, log, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (key) DO UPDATE SET log = excluded.log, place = excluded.place RETURNING id",
-        (
-            bytes.fromhex(entry.key), bytes.fromhex(entry.job), entry.model, entry.site,
-            entry.channel, entry.variant, entry.image, entry.label, entry.score, entry.dead,
-            entry.seconds, *at,
-        ),
-    ).fetchone()  # fmt: skip
-    connection.executemany(
-        "REPLACE INTO metrics VALUES (?, ?, ?)",
-        [(row[0], _name_id(connection, name), n) for name, n in entry.metrics.items()],
-    )
-
-
-def _name_id(connection: sqlite3.Connection, name: str) -> int:
-    row = connection.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        row = connection.execute(
-            "INSERT INTO names (name) VALUES (?) RETURNING id", (name,)
-        ).fetchone()
-    return int(row[0])
+def quick_check(layout: Layout) -> str | None:
+    """Return what is wrong with the file of the index; None if nothing is, or there is none."""
+    path = layout.index
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error) if _is_damage(error) else None
+    return None if said == "ok" else str(said)

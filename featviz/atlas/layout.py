@@ -5,12 +5,17 @@
     records/WRITER.jsonl    what was made: the truth
     images/ab/KEY.webp      pictures, by key; PNG where asked
     thumbs/ab/KEY.webp      small ones
+    examples/ab/KEY.webp    photographs and what units saw of them; KEY is the SHA-256 of the file
+    passes/KEY.json         a pass over photographs: its settings, what was skipped and why
+    passes/KEY.npz          where it stands; gone when it is done
     index.sqlite            made of the records, at any time anew
+    index.lock, build.lock  held by who writes the index, and by who builds
 
 Names are made of keys alone, so that nothing in a record can point elsewhere.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +26,9 @@ from featviz.images import make_folder, write_file
 FORMAT = 1
 FORMATS = ("webp", "png")
 """Kinds of picture files, the default first."""
+
+_FOLDERS = ("requests", "records", "images", "thumbs")
+_LOG = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,120}\.jsonl\Z")
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,26 @@ class Layout:
         return self.root / "thumbs"
 
     @property
+    def build_lock(self) -> Path:
+        """Held by who adds images, or removes any."""
+        return self.root / "build.lock"
+
+    @property
+    def index_lock(self) -> Path:
+        """Held by who writes the index."""
+        return self.root / "index.lock"
+
+    @property
+    def examples(self) -> Path:
+        """Folder of photographs and crops."""
+        return self.root / "examples"
+
+    @property
+    def passes(self) -> Path:
+        """Folder of unfinished passes over photographs."""
+        return self.root / "passes"
+
+    @property
     def index(self) -> Path:
         """The index."""
         return self.root / "index.sqlite"
@@ -76,15 +104,60 @@ class Layout:
         """
         return self.thumbs / _below(key, "webp")
 
+    def log(self, name: str) -> Path:
+        """Return where the log of a name lies.
+
+        Raises:
+            RecordError: If the name is not that of a log.
+        """
+        if not is_log_name(name):
+            raise RecordError(f"{name!r} is no log; delete {str(self.index)!r}, it is made anew")
+        return self.records / name
+
+    def example(self, key: str) -> Path:
+        """Return where a photograph or crop lies.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.examples / _below(key, "webp")
+
+    def unfinished(self, key: str) -> Path:
+        """Return where the state of a pass lies.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.passes / _file(key, "npz")
+
+    def pass_record(self, key: str) -> Path:
+        """Return where it is told how a pass went.
+
+        Raises:
+            RecordError: If the key is none.
+        """
+        return self.passes / _file(key, "json")
+
     def logs(self) -> list[Path]:
-        """Return the logs, sorted by name."""
-        return sorted(self.records.glob("*.jsonl"))
+        """Return the logs, sorted by name; symbolic links are left out."""
+        found = (path for path in self.records.glob("*.jsonl") if is_log_name(path.name))
+        return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
+def is_log_name(name: object) -> bool:
+    """Tell whether something is the name of a log, and so safe as a file name."""
+    return isinstance(name, str) and _LOG.match(name) is not None
 
 
 def _below(key: str, kind: str) -> str:
+    name = _file(key, kind)
+    return f"{key[:2]}/{name}"
+
+
+def _file(key: str, kind: str) -> str:
     if not is_key(key):
         raise RecordError(f"{key!r} is no key: 64 hexadecimal digits; was the record edited?")
-    return f"{key[:2]}/{key}.{kind}"
+    return f"{key}.{kind}"
 
 
 def open_layout(root: str | Path) -> Layout:
@@ -113,6 +186,13 @@ def open_layout(root: str | Path) -> Layout:
     return layout
 
 
+def _is_begun(path: Path) -> bool:
+    """Tell whether something is left of making an atlas that was cut short."""
+    if path.name in _FOLDERS:
+        return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    return path.name.startswith(".atlas.json.") and path.suffix == ".tmp"
+
+
 def create_layout(root: str | Path) -> Layout:
     """Return the layout of a folder, made an atlas if it is new or empty.
 
@@ -122,11 +202,11 @@ def create_layout(root: str | Path) -> Layout:
     """
     layout = Layout(Path(root))
     if not (layout.root / "atlas.json").exists():
-        if layout.root.is_dir() and any(layout.root.iterdir()):
+        if layout.root.is_dir() and not all(map(_is_begun, layout.root.iterdir())):
             raise OutputError(f"{str(root)!r} is neither empty nor an atlas; choose another folder")
         make_folder(layout.root)
-        for folder in (layout.requests, layout.records, layout.images, layout.thumbs):
-            make_folder(folder)
+        for name in _FOLDERS:
+            make_folder(layout.root / name)
         # Last, so that a folder with this file is whole.
         write_file(layout.root / "atlas.json", json.dumps({"format": FORMAT}).encode() + b"\n")
     found = open_layout(root)

@@ -1,16 +1,19 @@
 """Append-only logs, one a writer, a JSON document a line: the truth of an atlas.
 
-A line counts once its newline is on disk. A line that a crash, a full disk or a loss of power cut
-short is left out by readers, and no writer ever goes on behind it: each opens a file of its own.
+Lines that were written together count together: the first says how many more follow it, and none
+of them counts before the newline of the last is on disk. What a crash, a full disk or a loss of
+power cut short is left out by readers, and no writer ever goes on behind it: each opens a file of
+its own.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from featviz.atlas.canonical import canonical_json
@@ -18,6 +21,9 @@ from featviz.errors import OutputError
 
 MAX_LINE = 4_000_000
 """Bytes of a line that readers take."""
+
+MORE = "more"
+"""Name in the first of several lines that were written together: how many follow."""
 
 Line = dict[str, Any]
 
@@ -35,7 +41,11 @@ class LogWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{uuid4().hex}.jsonl"
+        self._folder = folder
+        self._begin()
+
+    def _begin(self) -> None:
+        self.path = self._folder / f"{uuid4().hex}.jsonl"
         self._file: int | None = None
         self._length = 0
 
@@ -48,9 +58,12 @@ class LogWriter:
         Raises:
             OutputError: If they cannot be written.
         """
-        data = "".join(canonical_json(line) + "\n" for line in lines).encode()
-        if not data:
+        documents = list(lines)
+        if not documents:
             return
+        if len(documents) > 1:
+            documents[0] = {**documents[0], MORE: len(documents) - 1}
+        data = "".join(canonical_json(line) + "\n" for line in documents).encode()
         try:
             self._write(data)
         except OSError as error:
@@ -72,14 +85,24 @@ class LogWriter:
         os.fsync(self._file)
 
     def _take_back(self) -> None:
-        if self._file is not None:
+        """Cut off what was written of lines that failed, or leave the file for good."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):
             os.ftruncate(self._file, self._length)
+            if self._length:
+                return
+            self.path.unlink()
+        # Half a write may stand at the end, so nothing may come behind it; or nothing is there.
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+        self._begin()
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None
+            os.close(file)
 
     def __enter__(self) -> "LogWriter":
         """Return the writer."""
@@ -105,50 +128,75 @@ def sync_folder(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class LogPart:
-    """What a log holds behind a place.
+class LogLine:
+    """One line of a log.
 
     Attributes:
-        lines: Documents, each with the number of its line's first byte.
-        end: First byte that is not read yet: that of a line without its newline, or the end.
-        torn: Whether bytes without a newline follow.
-        bad: First bytes of whole lines that are no JSON object.
+        place: Number of its first byte.
+        end: Of the first byte behind it.
+        document: What it says; None if it is no JSON object.
+        torn: Whether it, or one of those written together with it, was cut short. Nothing counts
+            from here on.
     """
 
-    lines: tuple[tuple[int, Line], ...]
+    place: int
     end: int
-    torn: bool
-    bad: tuple[int, ...]
+    document: Line | None
+    torn: bool = False
 
 
-def read_log(path: Path, start: int = 0) -> LogPart:
-    """Return the whole lines of a log behind a place.
+def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
+    """Give the lines of a log behind a place, one at a time; a torn one is the last.
 
     Args:
         path: The log.
-        start: First byte to read.
+        start: First byte to read, such as the `end` of a line.
     """
-    found: list[tuple[int, Line]] = []
-    bad: list[int] = []
-    torn = False
     with path.open("rb") as file:
         file.seek(start)
-        place = start
-        while line := file.readline(MAX_LINE):
-            if not line.endswith(b"\n"):
-                if len(line) < MAX_LINE:
-                    torn = True
-                    break
-                bad.append(place)
-                place += len(line) + _skip_line(file)
-                continue
+        place, left = start, 0
+        while True:
+            size, line = _next_line(file)
             document = _parse(line)
-            if document is None:
-                bad.append(place)
-            else:
-                found.append((place, document))
-            place += len(line)
-    return LogPart(tuple(found), place, torn, tuple(bad))
+            if not left:
+                left = _more(document) + 1
+                torn = size < 0 or not _has_lines(file, left - 1)
+            if size == 0:
+                return
+            if torn or size < 0:
+                yield LogLine(place, place, None, torn=True)
+                return
+            left -= 1
+            yield LogLine(place, place + size, document)
+            place += size
+
+
+def _next_line(file: BinaryIO) -> tuple[int, bytes]:
+    """Read a line and return its size and its bytes, empty if it is too long to be believed.
+
+    The size is 0 at the end of the file, and -1 for a line that has no end.
+    """
+    line = part = file.readline(MAX_LINE)
+    size = len(part)
+    while part and not part.endswith(b"\n"):
+        part = file.readline(MAX_LINE)
+        size += len(part)
+    if not size:
+        return 0, b""
+    return size if part else -1, line if size == len(line) else b""
+
+
+def _more(document: Line | None) -> int:
+    more = document.get(MORE) if document else None
+    return more if isinstance(more, int) and more > 0 else 0
+
+
+def _has_lines(file: BinaryIO, count: int) -> bool:
+    """Tell whether as many whole lines follow, and stay where the file is."""
+    place = file.tell()
+    found = all(_next_line(file)[0] > 0 for _ in range(count))
+    file.seek(place)
+    return found
 
 
 def read_lines(path: Path, places: Iterable[int]) -> list[Line | None]:
@@ -159,15 +207,6 @@ def read_lines(path: Path, places: Iterable[int]) -> list[Line | None]:
             file.seek(place)
             found.append(_parse(file.readline(MAX_LINE)))
     return found
-
-
-def _skip_line(file: Any) -> int:
-    skipped = 0
-    while part := file.readline(MAX_LINE):
-        skipped += len(part)
-        if part.endswith(b"\n"):
-            break
-    return skipped
 
 
 def _parse(line: bytes) -> Line | None:

@@ -8,11 +8,11 @@ atlas.image_path(entry)
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from featviz.atlas.canonical import is_key
 from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings, parse_entry
-from featviz.atlas.index import open_index, refresh
+from featviz.atlas.index import Index
 from featviz.atlas.layout import open_layout
 from featviz.atlas.log import read_lines
 from featviz.errors import RecordError, did_you_mean
@@ -20,6 +20,20 @@ from featviz.errors import RecordError, did_you_mean
 _COLUMNS = ("channel", "score", "label", "variant", "seconds")
 Range = tuple[float | None, float | None]
 _E = TypeVar("_E", bound=Entry)
+
+
+class Work(NamedTuple):
+    """What there is of one piece of work.
+
+    Attributes:
+        images: How many.
+        dead: How many of them do not fire their unit.
+        seconds: That they took together.
+    """
+
+    images: int
+    dead: int
+    seconds: float
 
 
 class Atlas:
@@ -34,11 +48,11 @@ class Atlas:
 
     def __init__(self, root: str | Path) -> None:
         self.layout = open_layout(root)
-        self._index = open_index(self.layout)
+        self._index = Index(self.layout)
 
     def refresh(self) -> bool:
         """Take in what was recorded since, and tell whether there was anything."""
-        return refresh(self._index, self.layout)
+        return self._index.refresh()
 
     def models(self) -> list[str]:
         """Return the names of the models, sorted."""
@@ -149,10 +163,10 @@ class Atlas:
 
     def _entries(self, places: Sequence[tuple[int, int]]) -> list[Entry]:
         """Return what stands at places of logs, in their order."""
-        names = dict(self._index.execute("SELECT id, name FROM logs"))
+        names: dict[int, str] = dict(self._index.execute("SELECT id, name FROM logs"))
         found: dict[tuple[int, int], Entry] = {}
         for log in {log for log, _ in places}:
-            path = self.layout.records / names[log]
+            path = self.layout.log(names[log])
             wanted = sorted({place for other, place in places if other == log})
             try:
                 lines = read_lines(path, wanted)
@@ -215,14 +229,33 @@ class Atlas:
             found |= {str(name): float(value) for name, value in rows}
         return dict(sorted(found.items()))
 
-    def evidence(self, model: str, site: str, channel: int) -> dict[str, Any]:
-        """Return what is known of a unit apart from its renders, by name."""
+    def measured_unit(self, model: str, site: str, channel: int) -> dict[str, float]:
+        """Return what was measured of a unit apart from its renders."""
+        rows = self._index.execute(
+            "SELECT names.name, value FROM unit_metrics JOIN names ON names.id = unit_metrics.name "
+            "WHERE model = ? AND site = ? AND channel = ? ORDER BY names.name",
+            (model, site, channel),
+        )
+        return {str(name): float(value) for name, value in rows}
+
+    def evidence(
+        self, model: str, site: str, channel: int, *, weights: str | None = None
+    ) -> dict[str, Any]:
+        """Return what is known of a unit apart from its renders, by name.
+
+        Args:
+            model: Name of the model.
+            site: Name of the site.
+            channel: Index of the unit.
+            weights: SHA-256: only what is of these weights; None for what was recorded last.
+        """
         rows = self._index.execute(
             "SELECT log, place FROM evidence WHERE model = ? AND site = ? AND channel = ?",
             (model, site, channel),
         ).fetchall()
         found = [_of(entry, Evidence) for entry in self._entries(rows)]
-        return {entry.name: entry.value for entry in found}
+        own = [entry for entry in found if weights in (None, entry.weights)]
+        return {entry.name: entry.value for entry in own}
 
     def failures(self) -> list[Failure]:
         """Return the work that failed and was not done since."""
@@ -235,6 +268,16 @@ class Atlas:
     def jobs(self) -> set[str]:
         """Return the keys of the work that is done."""
         return {job.hex() for (job,) in self._index.execute("SELECT DISTINCT job FROM images")}
+
+    def work(self) -> dict[str, Work]:
+        """Return what there is of the work that was begun, by its key."""
+        rows = self._index.execute(
+            "SELECT job, COUNT(*), SUM(dead), SUM(seconds) FROM images GROUP BY job"
+        )
+        return {
+            job.hex(): Work(int(images), int(dead), float(seconds))
+            for job, images, dead, seconds in rows
+        }
 
     def keys(self) -> set[str]:
         """Return the keys of all images."""
@@ -254,7 +297,12 @@ class Atlas:
                 f"the settings of {entry.label!r} are missing; 'featviz atlas verify' tells more"
             )
         shared = _of(self._entries(rows)[0], Settings).record
-        return {**shared, "image": dict(entry.record)}
+        whole = {**shared, "image": dict(entry.record)}
+        if isinstance(shared.get("request"), dict):
+            # Images of many objectives share the rest of what was asked for.
+            objective = entry.record.get("objective", entry.label)
+            whole["request"] = {"objectives": [objective], **shared["request"]}
+        return whole
 
     def problems(self) -> list[tuple[str, int, str]]:
         """Return lines that were not believed: log, first byte, reason."""

@@ -4,19 +4,24 @@ A crash between the two leaves files without a record, which the next build writ
 same names and `verify` finds; it never leaves a record without its files.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from featviz.atlas.canonical import content_key
-from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Metrics, Settings
+from featviz.atlas.entries import Entry, ImageEntry, Settings
 from featviz.atlas.layout import create_layout
 from featviz.atlas.log import LogWriter, sync_folder
 from featviz.errors import OutputError
+
+_TOGETHER = 8
+"""Files that are written at a time."""
 
 
 @dataclass(frozen=True)
@@ -79,28 +84,22 @@ class Store:
             )
             entries.append(entry)
             lines.append(entry.to_line())
-        folders = set()
+        files: dict[Path, bytes] = {}
         for entry, image in zip(entries, images, strict=True):
-            for path, data in (
-                (self.layout.image(entry.key, entry.kind), image.picture),
-                (self.layout.thumb(entry.key), image.thumb),
-            ):
-                write_durably(path, data)
-                folders.add(path.parent)
-        for folder in folders:
-            sync_folder(folder)
+            files[self.layout.image(entry.key, entry.kind)] = image.picture
+            files[self.layout.thumb(entry.key)] = image.thumb
+        _write_all(files)
         self._log.append(lines)
         self._known = known
         return entries
 
-    def note(self, entries: Sequence[Failure | Metrics | Evidence]) -> None:
-        """Keep what comes without files: all of it or nothing.
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Keep what comes without files, or whose files are there: all of it or nothing.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        lines: list[Entry] = list(entries)
-        self._log.append(entry.to_line() for entry in lines)
+        self._log.append(entry.to_line() for entry in entries)
 
     def close(self) -> None:
         """Close the log."""
@@ -120,6 +119,28 @@ class Store:
         self.close()
 
 
+def _write_all(files: Mapping[Path, bytes]) -> None:
+    """Write files, several at a time: waiting for a disk takes as long for many as for one."""
+    # A folder that is new must outlast a loss of power as well.
+    folders = {
+        folder
+        for path in files
+        for folder in ((path.parent,) if path.parent.exists() else path.parents[:2])
+    }
+    with ThreadPoolExecutor(max(1, min(_TOGETHER, len(files)))) as pool:
+        for _ in pool.map(write_durably, files, files.values()):
+            pass
+        for _ in pool.map(_sync, folders):
+            pass
+
+
+def _sync(folder: Path) -> None:
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, and wait until it is on disk.
 
@@ -135,11 +156,17 @@ def write_durably(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; make room or give access, "
-            "then 'featviz atlas resume' goes on"
-        ) from error
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _unwritable(path, error) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write {str(path)!r}: {error.strerror or error}; make room or give access, "
+        "then 'featviz atlas resume' goes on"
+    )

@@ -96,10 +96,21 @@ def read_picture(file: Path, size: tuple[int, int], *, channels: int = 3) -> Flo
         PictureError: If it cannot be read.
     """
     h, w = size
-    picture = open_photograph(file, channels=channels)
+    picture = centre_of(open_photograph(file, channels=channels), size)
+    array = np.asarray(picture, dtype=np.float32) / 255
+    return torch.from_numpy(array.reshape(h, w, channels)).permute(2, 0, 1)
+
+
+def centre_of(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return a picture resized to cover 8/7 of a size, its centre of that size cut out.
+
+    Args:
+        picture: RGB or grey.
+        size: Height and width in pixels.
+    """
+    h, w = size
     scale = max(h / picture.height, w / picture.width) * _MARGIN
     shown = max(w, round(picture.width * scale)), max(h, round(picture.height * scale))
     picture = picture.resize(shown, Image.Resampling.BILINEAR)
     left, top = (shown[0] - w) // 2, (shown[1] - h) // 2
-    array = np.asarray(picture.crop((left, top, left + w, top + h)), dtype=np.float32) / 255
-    return torch.from_numpy(array.reshape(h, w, channels)).permute(2, 0, 1)
+    return picture.crop((left, top, left + w, top + h))

@@ -7,29 +7,13 @@ from typing import Any
 
 import pytest
 
-from featviz.atlas import Atlas, Failure, ImageEntry, NewImage, Store
+from atlases import WEIGHTS, new
+from featviz.atlas import Atlas, Failure, ImageEntry, Store
 from featviz.atlas.canonical import canonical_json, content_key
 from featviz.atlas.entries import Evidence, Metrics, parse_entry
 from featviz.atlas.layout import Layout, create_layout, open_layout
 from featviz.atlas.log import LogWriter, read_log
 from featviz.errors import OutputError, RecordError
-
-WEIGHTS = content_key("weights")
-
-
-def new(
-    channel: int = 0, *, site: str = "fire4", variant: str = "positive", **more: Any
-) -> NewImage:
-    parts = {
-        "key": content_key([site, channel, variant]),
-        "job": content_key(["job", site, channel, variant]),
-        "model": "net", "weights": WEIGHTS, "site": site, "channel": channel, "variant": variant,
-        "image": 0, "label": f"{site}:{channel}", "score": float(channel % 7), "dead": False,
-        "failed": False, "metrics": {"sharpness": channel / 10}, "kind": "webp", "height": 8,
-        "width": 8, "seconds": 0.1, "record": {"unit": f"{site}:{channel}"}, **more,
-    }  # fmt: skip
-    picture = f"picture {site} {channel}".encode()
-    return NewImage(parts, picture, b"thumb" + picture, {"schema": 1, "config": {"steps": 4}})
 
 
 def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
@@ -96,7 +80,8 @@ def test_a_failure_counts_until_the_work_is_done(tmp_path: Path) -> None:
 
 def test_a_torn_line_is_left_out_and_nobody_goes_on_behind_it(tmp_path: Path) -> None:
     with Store(tmp_path / "a") as store:
-        store.add([new(1), new(2)])
+        store.add([new(1)])
+        store.add([new(2)])
         log = store._log.path
     whole = log.read_bytes()
     log.write_bytes(whole[:-20])
@@ -133,7 +118,7 @@ def test_nothing_is_recorded_of_a_write_that_failed(
     monkeypatch.undo()
     writer.append([{"d": 4}])
     writer.close()
-    assert [line for _, line in read_log(writer.path).lines] == [{"a": 1}, {"d": 4}]
+    assert [line.document for line in read_log(writer.path)] == [{"a": 1}, {"d": 4}]
 
 
 def test_lines_that_are_not_believed_are_told(tmp_path: Path) -> None:
@@ -202,6 +187,20 @@ def test_folders_that_are_no_atlas_are_told(tmp_path: Path) -> None:
         (root / "atlas.json").write_text(text)
         with pytest.raises(RecordError, match=said):
             open_layout(root)
+
+
+def test_the_making_of_an_atlas_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    (root / "records").mkdir(parents=True)
+    (root / "images").mkdir()
+    (root / ".atlas.json.77.tmp").write_text("{")
+    Store(root).close()
+    assert open_layout(root).root == root
+    other = tmp_path / "b"
+    (other / "images").mkdir(parents=True)
+    (other / "images" / "photo.jpg").touch()  # of somebody who sorts things the same way
+    with pytest.raises(OutputError, match="neither empty nor an atlas"):
+        Store(other)
 
 
 def test_two_writers_lose_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Locks between processes, which the system lets go when their holder ends, however it does."""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PAUSE_S = 0.05
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a file, which stays where it is afterwards.
+
+    Args:
+        path: The file; made if it is not there.
+        wait_s: How long to wait for who holds it.
+
+    Raises:
+        BlockingIOError: If somebody else holds it still.
+        OSError: If the file cannot be made, or the file system knows no locks.
+    """
+    end = time.monotonic() + wait_s
+    # No symbolic link is followed: nothing outside the folder is made.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() >= end:
+                    raise
+            time.sleep(_PAUSE_S)
+        yield
+    finally:
+        os.close(descriptor)
