@@ -1,0 +1,136 @@
+"""What is shown below a render: where it was kept, downloads, and the session's other renders."""
+
+import io
+import json
+import zipfile
+
+import streamlit as st
+
+from app.jobs import Job, State
+from app.links import Place
+from app.rendering import owner, queue
+from featviz.record import record_to_text
+
+_METRICS = {
+    "slope": ("Slope", "Of the amplitude spectrum; most photographs have -1.1 to -1.7, noise 0."),
+    "high": ("High frequencies", "Share of the power above a quarter of a cycle a pixel."),
+    "clipped": ("Clipped", "Share of pixels at the ends of the range."),
+    "saturation": ("Saturation", "Mean over pixels, 0 to 1."),
+}
+
+
+def job_results(job: Job) -> None:
+    """Show what came of a job that has ended."""
+    if job.state is State.FAILED:
+        st.error(job.error, icon=":material/error:")
+        return
+    if job.state is State.CANCELLED:
+        st.info("Cancelled; the image is as it was then and was not kept.", icon=":material/block:")
+        return
+    result = job.finished
+    if result is None:
+        return
+    if job.note:
+        st.warning(job.note, icon=":material/save:")
+    first = result.images[0].own
+    columns = st.columns(len(_METRICS) + 1)
+    columns[0].metric("Score", "-" if first["score"] is None else f"{first['score']:.4g}")
+    for column, (name, (head, said)) in zip(columns[1:], _METRICS.items(), strict=True):
+        value = first["metrics"].get(name)
+        column.metric(head, "-" if value is None else f"{value:.3g}", help=said)
+    if any(image.own["dead"] for image in result.images):
+        st.warning(
+            "An image does not fire its unit, so it shows nothing about it; try another seed.",
+            icon=":material/heart_broken:",
+        )
+    _downloads(job)
+    if job.kept:
+        _way_to(job)
+
+
+def _downloads(job: Job) -> None:
+    result = job.finished
+    assert result is not None
+    left, right, _ = st.columns([1, 1, 2])
+    if len(result.images) == 1:
+        image = result.images[0]
+        record = record_to_text({**result.shared, "image": dict(image.own)})
+        png, stem = image.png, image.stem
+        left.download_button(
+            "PNG", png, f"{stem}.png", "image/png", icon=":material/download:", on_click="ignore"
+        )
+        right.download_button(
+            "Record",
+            record,
+            f"{stem}.json",
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        return
+    left.download_button(
+        f"{len(result.images)} PNG and records",
+        zip_bytes(job),
+        "renders.zip",
+        "application/zip",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def zip_bytes(job: Job) -> bytes:
+    """Return the images and records of a job that is done as a ZIP file."""
+    result = job.finished
+    assert result is not None
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
+        for image in result.images:
+            file.writestr(f"{image.stem}.png", image.png)
+            record = record_to_text({**result.shared, "image": dict(image.own)})
+            file.writestr(f"{image.stem}.json", record)
+        file.writestr("records.json", json.dumps([dict(image.own) for image in result.images]))
+    return buffer.getvalue()
+
+
+def _way_to(job: Job) -> None:
+    """Say where the images are kept, with a link."""
+    from app.keeping import place_of
+
+    assert job.finished is not None
+    site, channel = place_of(job.finished.images[0].own["objective"], job.task)
+    place = Place(job.keep_in, job.task.model, site, channel)
+    query = place.query() if channel is not None else place.query() | {"variant": "live"}
+    page = "unit" if channel is not None else "site"
+    st.page_link(
+        f"views/{page}.py",
+        label=f"Kept in the atlas **{job.keep_in}**",
+        icon=":material/collections_bookmark:",
+        query_params=query,
+    )
+
+
+def other_jobs(jobs: list[Job]) -> None:
+    """List the session's other jobs, newest first."""
+    if not jobs:
+        return
+    st.divider()
+    st.caption("Your other renders")
+    for job in reversed(jobs):
+        words, state, button = st.columns([4, 2, 1], vertical_alignment="center")
+        words.text(job.title)
+        waits = queue().ahead(job)
+        state.caption(f"waits, {waits} before it" if job.state is State.WAITING else job.state)
+        if job.state is State.WAITING:
+            button.button(
+                "Cancel",
+                key=f"cancel {job.id}",
+                on_click=queue().cancel,
+                args=(owner(), job.id),
+            )
+        else:
+            button.button(
+                "Show",
+                key=f"show {job.id}",
+                on_click=st.session_state.__setitem__,
+                args=("job", job.id),
+            )
