@@ -10,6 +10,7 @@ _PAGES = (
     ("model", "Model", ":material/account_tree:", True),
     ("site", "Site", ":material/grid_view:", False),
     ("unit", "Unit", ":material/image:", False),
+    ("image", "Your image", ":material/add_photo_alternate:", True),
     ("render", "Render", ":material/auto_awesome:", True),
 )
 

@@ -35,7 +35,6 @@ IDLE_S = 120.0
 THUMB_PX = 96
 _PREVIEW_QUALITY = 85
 _NICENESS = 10
-_ACCENTUATE_KEEP = 2.0
 
 
 def render_task(task: Task, model: "Model", send: Callable[[Message], None]) -> Finished:
@@ -64,7 +63,7 @@ def render_task(task: Task, model: "Model", send: Callable[[Message], None]) -> 
         else:
             from PIL import Image
 
-            picture = Image.open(io.BytesIO(task.photo)).convert("RGB")
+            picture = Image.open(io.BytesIO(task.photo))
             seen = to_image(picture, (picture.height, picture.width))
             result = accentuate(
                 model,
@@ -72,7 +71,7 @@ def render_task(task: Task, model: "Model", send: Callable[[Message], None]) -> 
                 seen,
                 steps=config.steps,
                 seed=config.seed,
-                keep=config.keep or _ACCENTUATE_KEEP,
+                keep=config.keep,
                 progress=False,
                 callback=previews,
             )

@@ -133,14 +133,22 @@ def check_parts(param: str, transforms: str) -> None:
                 )
 
 
-def make_task(model: Model, text: str, config: RenderConfig, *, photo: bytes | None = None) -> Task:
+def make_task(
+    model: Model,
+    text: str,
+    config: RenderConfig,
+    *,
+    photo: bytes | None = None,
+    keep: float = 0.0,
+) -> Task:
     """Return the task of an objective text and settings, checked as a render would.
 
     Args:
         model: The network; it is traced, so hold its lock.
         text: Unit or expression.
         config: Settings.
-        photo: Picture of the size of the render, PNG; None: from noise.
+        photo: Picture of the size of the render, PNG, that is accentuated; None: from noise.
+        keep: How much the image stays near the photograph.
 
     Raises:
         InputError: If something is wrong with them, or they ask for more than a page may.
@@ -158,7 +166,7 @@ def make_task(model: Model, text: str, config: RenderConfig, *, photo: bytes | N
             f"{MOST_IMAGES}, and {MOST_PIXELS:,} pixels together; use the command line"
         )
     site = objectives[0].sites[0].removesuffix(".pre")
-    return Task(model.name, text, config.to_json(), site, photo)
+    return Task(model.name, text, config.to_json() | {"keep": keep}, site, photo)
 
 
 def command_text(model: Model, text: str, config: RenderConfig) -> str | None:
@@ -172,14 +180,14 @@ def command_text(model: Model, text: str, config: RenderConfig) -> str | None:
     return command(record)
 
 
-def accentuate_text(model: Model, text: str, config: RenderConfig) -> str | None:
+def accentuate_text(model: Model, text: str, config: RenderConfig, keep: float) -> str | None:
     """Return the shell command that accentuates a unit in `photo.png`."""
     if model.arguments is None:
         return None
     name, *options = model.arguments
     words = ["featviz", "photo", "accentuate", *options]
     words += ["--steps", str(config.steps), "--seed", str(config.seed)]
-    return shlex.join([*words, "--keep", shortest(config.keep), name, text, "photo.png"])
+    return shlex.join([*words, "--keep", shortest(keep), name, text, "photo.png"])
 
 
 def python_text(model: Model, text: str, config: RenderConfig) -> str:

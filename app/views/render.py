@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.components.live import live
-from app.jobs import Job, State
+from app.job_stage import job_stage, other_jobs
+from app.jobs import Job
 from app.keeping import choose_atlas
 from app.library import LIBRARY
-from app.links import Place, read_choice, read_number, read_text, told_plainly
+from app.links import read_choice, read_number, read_text, told_plainly
 from app.networks import LOCK, list_here, network
 from app.rendering import owner, queue
-from app.rendering_results import job_results, other_jobs
 from app.wishes import (
     GOALS,
     KINDS,
@@ -33,7 +32,6 @@ from featviz.transforms import PRESETS
 
 _STEPS, _SIDE_PX = 128, 128
 _MOST_SEED = min(LARGEST_SEED, 2**53 - 1)  # JavaScript knows no larger whole number exactly
-_EVERY_S = 0.5
 _FIRST_MODEL = "squeezenet1_1"
 _LONG = 300
 
@@ -67,7 +65,7 @@ def _check_link(here: list[str]) -> str:
 
 def _choose_wish(sites: list[str]) -> Wish:
     """Show what can be maximised."""
-    kind = st.segmented_control(
+    kind = st.pills(
         "What to maximise",
         list(KINDS),
         format_func=KINDS.__getitem__,
@@ -111,7 +109,7 @@ def _choose_wish(sites: list[str]) -> Wish:
         "SITE:CHANNEL, such as fire4:141; fire4:141@7,9 is one position (y, x); "
         "fire4:0-3 are four units.",
     )
-    goal = st.segmented_control(
+    goal = st.pills(
         "Goal",
         list(GOALS),
         format_func=GOALS.__getitem__,
@@ -201,18 +199,8 @@ def _start(model: Model, text: str, config: RenderConfig, place: str) -> None:
         st.error(str(error), icon=":material/error:")
 
 
-def _look(job_id: str) -> None:
-    """Show a job while it is under way, twice a second."""
-    job = queue().find(owner(), job_id)
-    if job is None:
-        return
-    live(job, ahead=queue().ahead(job), key="live")
-    if not job.active:
-        st.rerun()
-
-
 def _stage(job: Job | None) -> None:
-    """Show the job that is looked at, and the others."""
+    """Show the job that is looked at."""
     if job is None:
         st.info(
             "Nothing is rendered yet. Choose a unit and press **Render**: the image, its score and "
@@ -220,20 +208,7 @@ def _stage(job: Job | None) -> None:
             icon=":material/auto_awesome:",
         )
         return
-    head, side = st.columns([4, 1], vertical_alignment="center")
-    head.subheader(job.title if len(job.title) < 60 else f"{job.title[:57]}...", anchor=False)
-    if job.active:
-        side.button(
-            "Cancel",
-            icon=":material/stop_circle:",
-            width="stretch",
-            on_click=queue().cancel,
-            args=(owner(), job.id),
-        )
-        st.fragment(_look, run_every=_EVERY_S)(job.id)
-    else:
-        live(job, ahead=0, key="live")
-        job_results(job)
+    job_stage(job, key="live")
 
 
 with told_plainly():

@@ -1,4 +1,4 @@
-"""What is shown below a render: where it was kept, downloads, and the session's other renders."""
+"""A job on a page: how it goes, its end, downloads, and the session's other jobs."""
 
 import io
 import json
@@ -6,21 +6,62 @@ import zipfile
 
 import streamlit as st
 
+from app.components.live import live
 from app.jobs import Job, State
+from app.keeping import place_of
 from app.links import Place
 from app.rendering import owner, queue
 from featviz.record import record_to_text
 
+_EVERY_S = 0.5
 _METRICS = {
-    "slope": ("Slope", "Of the amplitude spectrum; most photographs have -1.1 to -1.7, noise 0."),
-    "high": ("High frequencies", "Share of the power above a quarter of a cycle a pixel."),
-    "clipped": ("Clipped", "Share of pixels at the ends of the range."),
-    "saturation": ("Saturation", "Mean over pixels, 0 to 1."),
+    # Name in records: heading, form of the number, meaning.
+    "slope": (
+        "Slope",
+        ".2f",
+        "Of the amplitude spectrum; most photographs have -1.1 to -1.7, noise 0.",
+    ),
+    "high": ("High freq.", ".1%", "Share of the power above a quarter of a cycle a pixel."),
+    "clipped": ("Clipped", ".1%", "Share of pixels at an end of the range."),
+    "saturation": ("Saturation", ".1%", "Mean over pixels; grey has none."),
 }
 
 
-def job_results(job: Job) -> None:
-    """Show what came of a job that has ended."""
+def job_stage(job: Job, *, key: str) -> None:
+    """Show a job: twice a second while it is under way, then its end.
+
+    Args:
+        job: One of this session.
+        key: Of the parts on their page.
+    """
+    head, side = st.columns([4, 1], vertical_alignment="center")
+    head.subheader(job.title if len(job.title) < 60 else f"{job.title[:57]}...", anchor=False)
+    if job.active:
+        side.button(
+            "Cancel",
+            key=f"{key} cancel",
+            icon=":material/stop_circle:",
+            width="stretch",
+            on_click=queue().cancel,
+            args=(owner(), job.id),
+        )
+        st.fragment(_look, run_every=_EVERY_S)(job.id, key)
+    else:
+        live(job, ahead=0, key=key)
+        _end(job)
+
+
+def _look(job_id: str, key: str) -> None:
+    job = queue().find(owner(), job_id)
+    if job is None:
+        return
+    live(job, ahead=queue().ahead(job), key=key)
+    if not job.active:
+        st.rerun()
+
+
+def _end(job: Job) -> None:
+    """Show what came of a job."""
     if job.state is State.FAILED:
         st.error(job.error, icon=":material/error:")
         return
@@ -35,9 +76,9 @@ def job_results(job: Job) -> None:
     first = result.images[0].own
     columns = st.columns(len(_METRICS) + 1)
     columns[0].metric("Score", "-" if first["score"] is None else f"{first['score']:.4g}")
-    for column, (name, (head, said)) in zip(columns[1:], _METRICS.items(), strict=True):
+    for column, (name, (head, form, said)) in zip(columns[1:], _METRICS.items(), strict=True):
         value = first["metrics"].get(name)
-        column.metric(head, "-" if value is None else f"{value:.3g}", help=said)
+        column.metric(head, "-" if value is None else format(value, form), help=said)
     if any(image.own["dead"] for image in result.images):
         st.warning(
             "An image does not fire its unit, so it shows nothing about it; try another seed.",
@@ -94,8 +135,6 @@ def zip_bytes(job: Job) -> bytes:
 
 def _way_to(job: Job) -> None:
     """Say where the images are kept, with a link."""
-    from app.keeping import place_of
-
     assert job.finished is not None
     site, channel = place_of(job.finished.images[0].own["objective"], job.task)
     place = Place(job.keep_in, job.task.model, site, channel)
