@@ -4,6 +4,7 @@ The queue knows no Streamlit. A thread of it hands tasks to the process that ren
 what that sends; pages look at jobs whenever they like.
 """
 
+import contextlib
 import secrets
 import threading
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from app.render_task import Finished, Message, Preview, Refused, Task
+from app.render_task import Finished, Message, Preview, Refused, Task, Warm
 from featviz.errors import ConfigError, FeatvizError
 
 MOST_WAITING = 5
@@ -108,8 +109,8 @@ class Job:
 class Host(Protocol):
     """What renders: see render_host.py."""
 
-    def begin(self, task: Task) -> None:
-        """Hand a task over."""
+    def begin(self, task: Task | Warm) -> None:
+        """Hand a task over, or tell of one that is likely."""
 
     def receive(self) -> Message:
         """Return the next message."""
@@ -134,6 +135,7 @@ class JobQueue:
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
+        self._warm = ""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -161,11 +163,21 @@ class JobQueue:
             self._jobs[job.id] = job
             self._waiting.append(job)
             self._forget(owner)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, daemon=True, name="renders")
-                self._thread.start()
-            self._changed.notify_all()
+            self._wake()
             return job
+
+    def warm(self, model: str) -> None:
+        """Let a network be loaded where it renders, if nothing else is to do there."""
+        with self._changed:
+            if not self._closed and not self._waiting and self._running is None:
+                self._warm = model
+                self._wake()
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True, name="renders")
+            self._thread.start()
+        self._changed.notify_all()
 
     def of(self, owner: str) -> list[Job]:
         """Return the jobs of an owner, oldest first."""
@@ -225,10 +237,17 @@ class JobQueue:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._closed:
+                while not self._waiting and not self._closed and not self._warm:
                     self._changed.wait()
                 if self._closed:
                     return
+                warm, self._warm = self._warm, ""
+            if warm:
+                with contextlib.suppress(FeatvizError):  # a render will tell
+                    self._host.begin(Warm(warm))
+            with self._changed:
+                if not self._waiting:
+                    continue
                 job = self._running = self._waiting.popleft()
                 job.state, job.started = State.RUNNING, time.monotonic()
             try:

@@ -7,7 +7,7 @@ import sys
 import threading
 from multiprocessing import connection
 
-from app.render_task import Message, Task
+from app.render_task import Message, Task, Warm
 from featviz.errors import RenderError
 
 SILENCE_S = 300.0
@@ -40,7 +40,7 @@ class RenderHost:
         process = self._process
         return None if process is None or process.poll() is not None else process.pid
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: Task | Warm) -> None:
         """Hand a task over.
 
         Raises:
@@ -97,7 +97,7 @@ class RenderHost:
             os.close(self._alive)
             self._alive = None
 
-    def _offer(self, task: Task) -> bool:
+    def _offer(self, task: Task | Warm) -> bool:
         """Send a task, and tell whether there was somebody."""
         if self._pipe is None or self._process is None or self._process.poll() is not None:
             return False

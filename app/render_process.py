@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.render_task import Finished, Message, Preview, Rendered, Task
+from app.render_task import Finished, Message, Preview, Rendered, Task, Warm
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -191,19 +191,22 @@ def serve(pipe: Connection) -> None:
 
     model: Model | None = None
     while pipe.poll(IDLE_S):
-        task: Task = pipe.recv()
+        task: Task | Warm = pipe.recv()
         try:
             if model is None or model.name != task.model:
                 model = None  # two networks at once may not fit
                 model = _on_device(load(task.model))
-            pipe.send(render_task(task, model, pipe.send))
+            if isinstance(task, Task):
+                pipe.send(render_task(task, model, pipe.send))
         except FeatvizError as error:
-            pipe.send(Refused(str(error)))
+            if isinstance(task, Task):  # whoever asks for more will hear of it
+                pipe.send(Refused(str(error)))
         except OSError:
             raise  # the server is gone
         except Exception as error:
             traceback.print_exc()
-            pipe.send(Refused(f"the render failed: {type(error).__name__}: {error}"))
+            if isinstance(task, Task):
+                pipe.send(Refused(f"the render failed: {type(error).__name__}: {error}"))
             return  # whatever it left behind, the next render starts afresh
 
 

@@ -28,6 +28,17 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Warm:
+    """Asks the process to load a network, since a render of it is likely; nothing comes back.
+
+    Attributes:
+        model: Name of the network.
+    """
+
+    model: str
+
+
+@dataclass(frozen=True)
 class Preview:
     """Where a batch of images stands.
 

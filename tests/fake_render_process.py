@@ -7,7 +7,7 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
-from app.render_task import Finished, Preview, Refused, Rendered, Task
+from app.render_task import Finished, Preview, Refused, Rendered, Task, Warm
 
 
 def preview(step: int) -> Preview:
@@ -43,7 +43,9 @@ def main() -> None:
     pipe, alive = Connection(int(sys.argv[1])), int(sys.argv[2])
     threading.Thread(target=lambda: (os.read(alive, 1), os._exit(1)), daemon=True).start()
     while True:
-        act(pipe, pipe.recv())
+        task = pipe.recv()
+        if not isinstance(task, Warm):
+            act(pipe, task)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from app.components.grid import Tile, grid
 from app.components.photo import Places, photo
 from app.job_stage import job_stage
 from app.library import LIBRARY, picture_url
-from app.links import address, read_choice, read_number, read_text, told_plainly
+from app.links import address, read_choice, read_text, told_plainly
 from app.looking import (
     METHODS,
     ClassScore,
@@ -145,7 +145,7 @@ def _tiles(
                 unit,
                 source,
                 address("image", query | {"unit": unit}),
-                f"{channel}  {value:.3g}",
+                f"{channel}: {value:.3g}",
                 f"{unit}, {value:.4g}" + ("" if channel in thumbs else ", heat map"),
             )
         )
@@ -199,9 +199,13 @@ def _show_reasons(
     if not before:
         st.info(f"{name} is the first site: nothing comes before it but the image.")
         return
-    source = columns[1].selectbox("By units of", before, key=f"source of {name}")
+    source = columns[1].selectbox("By units of", before, key="source", bind="query-params")
     method = columns[2].selectbox(
-        "Method", list(METHODS), format_func=METHODS.__getitem__, key="method"
+        "Method",
+        list(METHODS),
+        format_func=METHODS.__getitem__,
+        key="method",
+        bind="query-params",
     )
     try:
         reasons, value, rest = _reasons(
@@ -281,9 +285,16 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
         )
         value = maps[channel].max() if at is None else maps[channel][at]
         st.caption(
-            f"**{unit}** {'at most' if at is None else f'at {at[0]},{at[1]}'} {value:.4g}. The "
+            f"**{unit}** is {value:.4g} {'at most' if at is None else f'at {at[0]},{at[1]}'}. The "
             f"network sees the middle of the photograph, {side[0]}x{side[1]} px."
         )
+        if at is not None:
+            st.page_link(
+                "views/image.py",
+                label="The whole photograph",
+                icon=":material/fullscreen:",
+                query_params={name: value for name, value in _query().items() if name != "at"},
+            )
         _show_classes(_classes(model.name, picture, side))
     with right:
         head, order = st.columns([3, 2], vertical_alignment="bottom")
@@ -302,7 +313,6 @@ with told_plainly():
     here = list_here()
     usual = _DEFAULT_MODEL if _DEFAULT_MODEL in here else here[0]
     read_choice("model", here, usual)
-    read_number("px", 1, 10_000, 1)
     st.header("Your image", anchor=False)
     upload, which, where_ = st.columns([3, 1, 1], vertical_alignment="bottom")
     with upload:

@@ -220,6 +220,7 @@ with told_plainly():
     with controls:
         name = st.selectbox("Network", here, here.index(chosen), key="model", bind="query-params")
         model = network(name or chosen)
+        queue().warm(model.name)
         try:
             wish = _choose_wish(_sites(model))
             config = _choose_settings(wish)

@@ -99,6 +99,16 @@ def test_a_running_job_shows_previews_and_is_cancelled(queue: JobQueue, host: Re
     assert after.state is State.DONE
 
 
+def test_a_likely_render_finds_the_process_there(queue: JobQueue, host: RenderHost) -> None:
+    queue.warm("net")
+    until(lambda: host.pid is not None)
+    pid = host.pid
+    job = queue.submit("me", task("ok"), title="a:0")
+    until(lambda: not job.active)
+    assert job.state is State.DONE
+    assert host.pid == pid
+
+
 def test_jobs_run_one_at_a_time_in_order_and_waiting_ones_can_be_cancelled(
     queue: JobQueue,
 ) -> None:
