@@ -46,8 +46,8 @@ def app(
         raise ConfigError(
             f"the app needs {error.name}; install it with pip install 'featviz[app]'"
         ) from error
-    from app.library import open_library
     from app.keeping import data_folder
+    from app.library import open_library
     from app.own_atlas import own_atlas
 
     renders = renders or data_folder() / "renders"

@@ -92,28 +92,23 @@ def _end(job: Job) -> None:
 def _downloads(job: Job) -> None:
     result = job.finished
     assert result is not None
-    left, right, _ = st.columns([1, 1, 2])
-    if len(result.images) == 1:
+    with st.container(horizontal=True):
+        if len(result.images) > 1:
+            _download(f"{len(result.images)} PNG and records", zip_bytes(job), "renders.zip")
+            return
         image = result.images[0]
+        _download("PNG", image.png, f"{image.stem}.png")
         record = record_to_text({**result.shared, "image": dict(image.own)})
-        png, stem = image.png, image.stem
-        left.download_button(
-            "PNG", png, f"{stem}.png", "image/png", icon=":material/download:", on_click="ignore"
-        )
-        right.download_button(
-            "Record",
-            record,
-            f"{stem}.json",
-            "application/json",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        return
-    left.download_button(
-        f"{len(result.images)} PNG and records",
-        zip_bytes(job),
-        "renders.zip",
-        "application/zip",
+        _download("Record", record.encode(), f"{image.stem}.json")
+
+
+def _download(label: str, data: bytes, name: str) -> None:
+    kind = {"png": "image/png", "json": "application/json"}.get(name.rpartition(".")[2])
+    st.download_button(
+        label,
+        data,
+        name,
+        kind or "application/zip",
         icon=":material/download:",
         on_click="ignore",
     )

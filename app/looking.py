@@ -19,20 +19,20 @@ from circuits.attribution.contributions import (
     integrated_gradients,
 )
 from circuits.pictures.kernels import ANCHORS
-from featviz.errors import CircuitError
 from featviz.images import to_image
 from featviz.models import Model
 from featviz.receptive_field import Axis
-from featviz.sites import OUTPUT, Site
+from featviz.sites import Site
 
 Order = Literal["peak", "mean"]
-METHODS = {
-    "gradient": "gradient x activation (fast)",
-    "integrated": "integrated gradients",
-}
-"""Of attribution."""
+ORDERS = ("peak", "mean")
+"""Units by the largest, or the mean value of their maps."""
+METHODS = ("gradient", "integrated")
+"""Of attribution: gradient x activation, which is fast, or integrated gradients."""
 _COLD, _HOT = ANCHORS[0][1], ANCHORS[-1][1]
 _STEPS = 24
+_OPAQUE = 215
+_TILE_PX = 96
 
 
 @dataclass(frozen=True)
@@ -128,36 +128,56 @@ def earlier_sites(sites: Sequence[Site], target: str) -> list[str]:
     return [site.name for site in reversed(before)]
 
 
-def heat_url(
-    values: NDArray[np.float32], site: Site, size: tuple[int, int], *, most: float | None = None
-) -> str:
-    """Return a heat map to lay over a photograph, as a data URL: red fires, blue is negative.
+def heat_map(
+    values: NDArray[np.float32],
+    site: Site,
+    size: tuple[int, int],
+    *,
+    shown: tuple[int, int] | None = None,
+) -> Image.Image:
+    """Return a heat map to lay over a photograph: red fires, blue is negative.
 
     Each position of the map stands where the middle of its receptive field is; between these it is
-    interpolated.
+    interpolated. The largest magnitude is the strongest.
 
     Args:
         values: [h w].
         site: Where it is from.
         size: Of the photograph, height and width in pixels.
-        most: Value that is opaque; None: the largest magnitude.
+        shown: Of the picture; None: that of the photograph.
     """
-    top = most or float(np.abs(values).max()) or 1.0
-    ys, xs = (_places(n, axis, px) for n, axis, px in zip(
-        values.shape, (site.field.y, site.field.x), size, strict=True
-    ))  # fmt: skip
-    share = np.clip(_interpolated(values, ys, xs) / top, -1, 1)
-    array = np.zeros((*size, 4), np.uint8)
+    top = float(np.abs(values).max()) or 1.0
+    axes = (site.field.y, site.field.x)
+    ys, xs = (
+        _places(n, axis, px, wanted)
+        for n, axis, px, wanted in zip(values.shape, axes, size, shown or size, strict=True)
+    )
+    share = _interpolated(values, ys, xs) / top
+    array = np.zeros((*share.shape, 4), np.uint8)
     array[share >= 0, :3] = _HOT
     array[share < 0, :3] = _COLD
-    array[..., 3] = np.round(np.abs(share) ** 0.8 * 215)
-    return data_url(Image.fromarray(array, "RGBA"))
+    array[..., 3] = np.round(np.abs(share) ** 0.8 * _OPAQUE)
+    return Image.fromarray(array, "RGBA")
 
 
-def _places(count: int, axis: Axis | None, px: int) -> NDArray[np.float64]:
-    """Return where each pixel lies on the map, in steps of it."""
+def heat_tile(picture: Image.Image, values: NDArray[np.float32], site: Site) -> str:
+    """Return a small grey photograph under a heat map, as a data URL.
+
+    Args:
+        picture: The photograph as the network sees it.
+        values: [h w].
+        site: Where they are from.
+    """
+    small = picture.convert("L").resize((_TILE_PX, _TILE_PX)).convert("RGBA")
+    heat = heat_map(values, site, (picture.height, picture.width), shown=(_TILE_PX, _TILE_PX))
+    return data_url(Image.alpha_composite(small, heat).convert("RGB"))
+
+
+def _places(count: int, axis: Axis | None, px: int, shown: int) -> NDArray[np.float64]:
+    """Return where each pixel that is shown lies on the map, in steps of it."""
     start, stride = grid_px(count, axis, px)
-    return np.clip((np.arange(px) + 0.5 - start) / stride, 0, count - 1)
+    middles = (np.arange(shown) + 0.5) * px / shown
+    return np.clip((middles - start) / stride, 0, count - 1)
 
 
 def grid_px(count: int, axis: Axis | None, px: int) -> tuple[float, float]:
@@ -189,10 +209,3 @@ def _interpolated(
 def data_url(picture: Image.Image) -> str:
     """Return a picture as the address of itself."""
     return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
-
-
-def check_output(model: Model, index: int) -> None:
-    """Raise CircuitError if a network has no such output."""
-    count = model.site_table().resolve(OUTPUT).channels
-    if not 0 <= index < count:
-        raise CircuitError(f"class {index} is out of range: there are 0 to {count - 1}")

@@ -25,9 +25,7 @@ class RenderHost:
         silence_s: After so long without a message the render has failed.
     """
 
-    def __init__(
-        self, module: str = "app.render_process", *, silence_s: float = SILENCE_S
-    ) -> None:
+    def __init__(self, module: str = "app.render_process", *, silence_s: float = SILENCE_S) -> None:
         self._module, self._silence_s = module, silence_s
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -141,4 +139,3 @@ class RenderHost:
             hint = ", perhaps for lack of memory: try a smaller size" * (name == "SIGKILL")
             return f"killed by {name}{hint}"
         return f"exit code {code}; the terminal of the server tells more"
-

@@ -203,7 +203,7 @@ def serve(pipe: Connection) -> None:
                 pipe.send(Refused(str(error)))
         except OSError:
             raise  # the server is gone
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what it leaves behind ends with the process
             traceback.print_exc()
             if isinstance(task, Task):
                 pipe.send(Refused(f"the render failed: {type(error).__name__}: {error}"))

@@ -20,15 +20,10 @@ from featviz.record import command
 from featviz.rendering import list_labels
 from featviz.units import Unit, parse_units
 
-KINDS = {
-    "unit": "Unit",
-    "sum": "Sum",
-    "direction": "Direction",
-    "between": "Between two units",
-}
-"""What can be maximised, and what the form calls it."""
-GOALS = {"channel": "whole channel", "neuron": "one position", "negative": "minimise"}
-"""What can be asked of a unit."""
+KINDS = ("unit", "sum", "direction", "between")
+"""What can be maximised; `between`: on the way from one unit to another."""
+GOALS = ("channel", "neuron", "negative")
+"""What can be asked of a unit: all of its map, one position of it, or its least."""
 MOST_STEPS = 4096
 SIDES_PX = (32, 512)
 MOST_IMAGES = 16

@@ -18,9 +18,7 @@ def finished(task: Task) -> Finished:
     own = {"unit": "a:0", "objective": "a:0", "score": 1.5, "dead": False, "metrics": {}}
     image = Rendered("net_a_0", own, b"png", b"webp", "data:,y", (8, 8))
     shared = {"model": {"name": task.model, "weights_sha256": "0" * 64}, "config": {}, "ran": {}}
-    return Finished(
-        (image,), shared, {"a:0": (1.0, 2.0)}, (0.1, 0.2), {"a:0": (2.0, 1.0)}, 0.5
-    )
+    return Finished((image,), shared, {"a:0": (1.0, 2.0)}, (0.1, 0.2), {"a:0": (2.0, 1.0)}, 0.5)
 
 
 def act(pipe: Connection, task: Task) -> None:

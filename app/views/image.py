@@ -15,12 +15,14 @@ from app.library import LIBRARY, picture_url
 from app.links import address, read_choice, read_text, told_plainly
 from app.looking import (
     METHODS,
+    ORDERS,
     ClassScore,
     data_url,
     earlier_sites,
     explain,
     grid_px,
-    heat_url,
+    heat_map,
+    heat_tile,
     site_maps,
     top_classes,
     top_units,
@@ -38,8 +40,6 @@ from featviz.units import parse_units
 _UNITS = 24
 _REASONS = 12
 _CLASSES = 5
-_HEAT_PX = (64, 64)
-_ORDERS = {"peak": "largest value", "mean": "mean value"}
 _PHOTO = "photo"
 _DEFAULT_MODEL = "squeezenet1_1"
 
@@ -118,9 +118,7 @@ def _thumbs(name: str, site: str, channels: list[int]) -> dict[int, str]:
                 if name not in atlas.models() or site not in atlas.sites(name):
                     continue
                 for channel in channels:
-                    entries = atlas.images(
-                        name, site, channel=channel, variant="positive", limit=1
-                    )
+                    entries = atlas.images(name, site, channel=channel, variant="positive", limit=1)
                     if entries and channel not in found:
                         found[channel] = picture_url(atlas_name, atlas.thumb_path(entries[0]))
         except RecordError:
@@ -129,16 +127,18 @@ def _thumbs(name: str, site: str, channels: list[int]) -> dict[int, str]:
 
 
 def _tiles(
-    name: str, site: Site, units: list[tuple[int, float]], heats: NDArray[np.float32] | None
+    name: str,
+    site: Site,
+    units: list[tuple[int, float]],
+    maps: NDArray[np.float32],
+    seen: Image.Image,
 ) -> list[Tile]:
     """Return units as tiles that lead to their heat map."""
     thumbs = _thumbs(name, site.name, [channel for channel, _ in units])
     query = _query() | {"site": site.name}
     tiles = []
     for channel, value in units:
-        source = thumbs.get(channel, "")
-        if not source and heats is not None:
-            source = heat_url(heats[channel], site, _HEAT_PX)
+        source = thumbs.get(channel) or heat_tile(seen, maps[channel], site)
         unit = f"{site.name}:{channel}"
         tiles.append(
             Tile(
@@ -202,10 +202,11 @@ def _show_reasons(
     source = columns[1].selectbox("By units of", before, key="source", bind="query-params")
     method = columns[2].selectbox(
         "Method",
-        list(METHODS),
-        format_func=METHODS.__getitem__,
+        METHODS,
         key="method",
         bind="query-params",
+        help="Gradient times activation, which is fast, or integrated gradients, whose parts add "
+        "up.",
     )
     try:
         reasons, value, rest = _reasons(
@@ -220,7 +221,8 @@ def _show_reasons(
     )
     where = next(each for each in sites if each.name == (source or before[0]))
     maps = _maps(model.name, where.name, picture, side)
-    grid(_tiles(model.name, where, reasons, maps), key="reasons", density="medium")
+    seen = fit(picture, side, channels=model.spec.channels)
+    grid(_tiles(model.name, where, reasons, maps, seen), key="reasons", density="medium")
 
 
 def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int, int]) -> None:
@@ -230,12 +232,12 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
         f"Changes the photograph a little, so that {unit} fires more. The result stays with you: "
         "it is not kept in an atlas."
     )
-    steps, keep, seed, go = st.columns([1, 1, 1, 1], vertical_alignment="bottom")
+    steps, keep, seed = st.columns(3)
     count = steps.number_input("Steps", 1, 512, 48, key="accentuate steps")
     near = keep.number_input("Stay near", 0.0, 50.0, 2.0, 0.5, key="accentuate keep")
     number = seed.number_input("Seed", 0, 2**31, 0, key="accentuate seed")
     config = RenderConfig(steps=int(count), seed=int(number), size=size)
-    if go.button("Accentuate", type="primary", icon=":material/auto_fix_high:", width="stretch"):
+    if st.button("Accentuate", type="primary", icon=":material/auto_fix_high:"):
         try:
             with LOCK:
                 seen = png(fit(picture, size, channels=model.spec.channels))
@@ -260,7 +262,7 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
     maps = _maps(model.name, site.name, picture, side)
     rows, columns = maps.shape[1:]
     at = _read_at(rows, columns)
-    by = read_choice("by", list(_ORDERS), "peak")
+    by = read_choice("by", ORDERS, "peak")
     units = top_units(maps, _UNITS, by="mean" if by == "mean" else "peak", at=at)
     channel = _choose_unit(site, units[0][0])
     unit = f"{site.name}:{channel}"
@@ -268,14 +270,12 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
     with left:
         (y0, dy), (x0, dx) = (
             grid_px(n, axis, px)
-            for n, axis, px in zip(
-                (rows, columns), (site.field.y, site.field.x), side, strict=True
-            )
+            for n, axis, px in zip((rows, columns), (site.field.y, site.field.x), side, strict=True)
         )
         local = rows * columns > 1
         photo(
             data_url(seen),
-            heat_url(maps[channel], site, side) if local else "",
+            data_url(heat_map(maps[channel], site, side)) if local else "",
             text=f"your photograph, and where {unit} fires in it",
             size=side,
             places=Places(rows, columns, (y0, x0), (dy, dx)),
@@ -301,10 +301,16 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
         there = f" at {at[0]},{at[1]}" if at is not None else ""
         head.subheader(f"Units of {site.name} that fire most{there}", anchor=False)
         order.selectbox(
-            "By", list(_ORDERS), format_func=_ORDERS.__getitem__, key="by", bind="query-params",
+            "By their",
+            ORDERS,
+            key="by",
+            bind="query-params",
             disabled=at is not None,
-        )  # fmt: skip
-        grid(_tiles(model.name, site, units, maps), key="units", density="medium", current=unit)
+            help="The largest, or the mean value of a unit's map.",
+        )
+        grid(
+            _tiles(model.name, site, units, maps, seen), key="units", density="medium", current=unit
+        )
         _show_reasons(model, sites, site, channel, picture, side)
         _show_accentuation(model, unit, picture, side)
 
@@ -317,9 +323,7 @@ with told_plainly():
     upload, which, where_ = st.columns([3, 1, 1], vertical_alignment="bottom")
     with upload:
         taken = _upload()
-    named = which.selectbox(
-        "Network", here, here.index(usual), key="model", bind="query-params"
-    )
+    named = which.selectbox("Network", here, here.index(usual), key="model", bind="query-params")
     model = network(named or usual)
     with LOCK:
         sites = [each for each in model.sites() if each.channels > 0]

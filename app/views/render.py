@@ -1,7 +1,5 @@
 """Render: any unit, sum, direction or way between two units, made while one looks on."""
 
-from dataclasses import dataclass
-
 import streamlit as st
 
 from app.job_stage import job_stage, other_jobs
@@ -36,14 +34,6 @@ _FIRST_MODEL = "squeezenet1_1"
 _LONG = 300
 
 
-@dataclass(frozen=True)
-class _Form:
-    """What the form holds: what to maximise, and how."""
-
-    wish: Wish
-    config: RenderConfig
-
-
 def _sites(model: Model) -> list[str]:
     with LOCK:
         return [site.name for site in model.sites()]
@@ -52,8 +42,8 @@ def _sites(model: Model) -> list[str]:
 def _check_link(here: list[str]) -> str:
     """Check what the URL says; return the model."""
     model = read_choice("model", here, _FIRST_MODEL if _FIRST_MODEL in here else here[0])
-    read_choice("kind", list(KINDS), "unit")
-    read_choice("goal", list(GOALS), "channel")
+    read_choice("kind", KINDS, "unit")
+    read_choice("goal", GOALS, "channel")
     for name in ("unit", "text", "weights", "first", "last", "param", "transforms"):
         read_text(name)
     read_number("steps", 1, MOST_STEPS, _STEPS)
@@ -67,8 +57,7 @@ def _choose_wish(sites: list[str]) -> Wish:
     """Show what can be maximised."""
     kind = st.pills(
         "What to maximise",
-        list(KINDS),
-        format_func=KINDS.__getitem__,
+        KINDS,
         default="unit",
         key="kind",
         bind="query-params",
@@ -111,11 +100,12 @@ def _choose_wish(sites: list[str]) -> Wish:
     )
     goal = st.pills(
         "Goal",
-        list(GOALS),
-        format_func=GOALS.__getitem__,
+        GOALS,
         default="channel",
         key="goal",
         bind="query-params",
+        help="All of the unit's map, one position of it (the middle, or that after the @), or as "
+        "little as possible.",
     )
     st.caption(f"Sites: {', '.join(sites[:24])}{' ...' if len(sites) > 24 else ''}")
     return Wish("unit", unit=unit, goal=goal or "channel")
@@ -131,7 +121,7 @@ def _choose_settings(wish: Wish) -> RenderConfig:
     """Show how it can be rendered."""
     left, right = st.columns(2)
     param = left.selectbox(
-        "Image made of",
+        "Image as",
         list(PARAMETERISATIONS),
         key="param",
         bind="query-params",
@@ -189,14 +179,15 @@ def _number(
 
 
 def _start(model: Model, text: str, config: RenderConfig, place: str) -> None:
-    """Put the render into the queue; what is wrong with it is told."""
-    try:
-        with LOCK:
-            task = make_task(model, text, config)
-        job = queue().submit(owner(), task, title=text[:80], keep_in=choose_atlas(place))
-        st.session_state["job"] = job.id
-    except FeatvizError as error:
-        st.error(str(error), icon=":material/error:")
+    """Put the render into the queue.
+
+    Raises:
+        FeatvizError: If something is wrong with it.
+    """
+    with LOCK:
+        task = make_task(model, text, config)
+    job = queue().submit(owner(), task, title=text[:80], keep_in=choose_atlas(place))
+    st.session_state["job"] = job.id
 
 
 def _stage(job: Job | None) -> None:
@@ -211,42 +202,49 @@ def _stage(job: Job | None) -> None:
     job_stage(job, key="live")
 
 
+def _show_texts(model: Model, text: str, config: RenderConfig) -> None:
+    """Show what renders the same elsewhere."""
+    command = command_text(model, text, config)
+    if command:
+        with st.popover("Copy command", icon=":material/terminal:", width="stretch"):
+            st.code(command, language="bash", wrap_lines=True)
+    with st.popover("Copy Python", icon=":material/code:", width="stretch"):
+        st.code(python_text(model, text, config), language="python", wrap_lines=True)
+
+
+def _control(here: list[str], chosen: str, place: str) -> str:
+    """Show the form, and start what it asks for; return what is wrong with it."""
+    name = st.selectbox("Network", here, here.index(chosen), key="model", bind="query-params")
+    model = network(name or chosen)
+    queue().warm(model.name)
+    try:
+        wish = _choose_wish(_sites(model))
+        config = _choose_settings(wish)
+        with LOCK:
+            text = wish_to_text(wish, model)
+        pressed = st.button("Render", type="primary", icon=":material/play_arrow:", width="stretch")
+        _show_texts(model, text, config)
+        if pressed:
+            _start(model, text, config, place)
+    except FeatvizError as error:
+        return str(error)
+    return ""
+
+
 with told_plainly():
     here = list_here()
     chosen = _check_link(here)
     place = read_choice("atlas", list(LIBRARY.roots), LIBRARY.first) if LIBRARY.roots else ""
     st.header("Render", anchor=False)
-    controls, stage = st.columns([2, 5], gap="large")
+    controls, stage = st.columns([1, 2], gap="large")
     with controls:
-        name = st.selectbox("Network", here, here.index(chosen), key="model", bind="query-params")
-        model = network(name or chosen)
-        queue().warm(model.name)
-        try:
-            wish = _choose_wish(_sites(model))
-            config = _choose_settings(wish)
-            with LOCK:
-                text = wish_to_text(wish, model)
-        except FeatvizError as error:
-            st.error(str(error), icon=":material/error:")
-            text, config = "", RenderConfig()
-        pressed = st.button(
-            "Render",
-            type="primary",
-            icon=":material/play_arrow:",
-            width="stretch",
-            disabled=not text,
-        )
-        if pressed and text:
-            _start(model, text, config, place)
-        if text:
-            command = command_text(model, text, config)
-            if command:
-                with st.popover("Copy command", icon=":material/terminal:", width="stretch"):
-                    st.code(command, language="bash", wrap_lines=True)
-            with st.popover("Copy Python", icon=":material/code:", width="stretch"):
-                st.code(python_text(model, text, config), language="python", wrap_lines=True)
+        problem = _control(here, chosen, place)
     with stage:
+        if problem:
+            st.error(problem, icon=":material/error:")
         mine = queue().of(owner())
         current = queue().find(owner(), st.session_state.get("job", ""))
-        _stage(current or (mine[-1] if mine else None))
+        current = current or (mine[-1] if mine else None)
+        if current is not None or not problem:
+            _stage(current)
         other_jobs([job for job in mine if job is not current])
