@@ -278,7 +278,8 @@ class JobQueue:
         return None
 
     def _finish(self, job: Job, result: Finished) -> None:
-        note, kept = "", ()
+        note = ""
+        kept: tuple[str, ...] = ()
         if job.state is State.RUNNING and job.keep_in:
             try:
                 kept = self._keep(job, result)

@@ -20,8 +20,8 @@ from featviz.record import command
 from featviz.rendering import list_labels
 from featviz.units import Unit, parse_units
 
-KINDS = ("unit", "sum", "direction", "between")
-"""What can be maximised; `between`: on the way from one unit to another."""
+KINDS = ("unit", "sum", "direction", "path")
+"""What can be maximised; `path`: from one unit to another, image by image."""
 GOALS = ("channel", "neuron", "negative")
 """What can be asked of a unit: all of its map, one position of it, or its least."""
 MOST_STEPS = 4096
@@ -71,7 +71,7 @@ def wish_to_text(wish: Wish, model: Model) -> str:
         return wish.text.strip()
     if wish.kind == "direction":
         return _direction(wish, model)
-    if wish.kind == "between":
+    if wish.kind == "path":
         first, last = _one_unit(wish.first, model), _one_unit(wish.last, model)
         if first.site != last.site:
             raise UnitError(

@@ -84,7 +84,7 @@ function pictures(images) {
     }
     const caption = html("figcaption");
     caption.title = image.label;
-    caption.append(html("span", "", image.label), html("span", "", short(image.score)));
+    caption.append(html("span", "", image.short), html("span", "", short(image.score)));
     figure.append(caption);
     list.append(figure);
   }
@@ -119,7 +119,7 @@ export default function ({ data, parentElement }) {
   const spectra = data.images.map((image) => data.frequency.map((f, k) => [f, image.amplitudes[k] ?? null]));
   const aim = spectra.length ? photographs(spectra[0], data.natural) : null;
   charts.append(
-    chart("Spectrum", "amplitude by frequency; dashed: the slope of photographs", spectra,
+    chart("Spectrum", "amplitude by frequency; dashed: photographs", spectra,
       { log: true, aim, across: "cycles/px", words: data.spectrumWords }),
   );
   parts.append(charts);

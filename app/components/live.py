@@ -39,6 +39,7 @@ def live_data(job: Job, *, ahead: int) -> dict[str, Any]:
     images = [
         {
             "label": label,
+            "short": f"image {label.rpartition(' ~')[2]}" if " ~" in label else label,
             "picture": course.picture,
             "text": f"{label} after {course.step} steps",
             "score": course.points[-1][1] if course.points else None,
@@ -51,9 +52,17 @@ def live_data(job: Job, *, ahead: int) -> dict[str, Any]:
         scores = {image.own["unit"]: image.own["score"] for image in job.finished.images}
         images = [{**image, "score": scores[image["label"]]} for image in images]
     asked = max(1, int(job.task.config["images"]))
-    missing = {"picture": "", "score": None, "points": [], "amplitudes": []}
+    missing: dict[str, Any] = {
+        "short": "",
+        "picture": "",
+        "score": None,
+        "points": [],
+        "amplitudes": [],
+    }
     while len(images) < asked:
         images.append({"label": "", "text": "", **missing})
+    if len(images) > 1 and " ~" in images[-1]["label"]:
+        images[0]["short"] = "image 1"
     # Batches come one after the other, so that some images are at their end before others begin.
     done = sum(course.step for course in job.courses.values()) / len(images)
     last = images[0]["score"]

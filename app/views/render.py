@@ -61,6 +61,7 @@ def _choose_wish(sites: list[str]) -> Wish:
         default="unit",
         key="kind",
         bind="query-params",
+        help="A unit, a sum of several, a direction in a site, or a path from one unit to another.",
     )
     middle = read_text("site") or sites[len(sites) // 2]
     if kind == "sum":
@@ -87,10 +88,10 @@ def _choose_wish(sites: list[str]) -> Wish:
             help="How much it counts that the activation points that way, and not only how far.",
         )
         return Wish("direction", site=site, weights=weights, power=power)
-    if kind == "between":
+    if kind == "path":
         first = _text("From", "first", f"{middle}:0", "The unit that the first image is of.")
         last = _text("To", "last", f"{middle}:1", "The unit of the last image, of the same site.")
-        return Wish("between", first=first, last=last)
+        return Wish("path", first=first, last=last)
     unit = _text(
         "Unit",
         "unit",
@@ -140,11 +141,11 @@ def _choose_settings(wish: Wish) -> RenderConfig:
     size = _number(right, "Side, px", "px", *SIDES_PX, _SIDE_PX)
     seed = _number(left, "Seed", "seed", 0, _MOST_SEED, 0)
     # On the way between two units each image is a mixture, so one alone shows nothing.
-    least, usual = (2, 4) if wish.kind == "between" else (1, 1)
-    key = "images" if wish.kind != "between" else "ways"
+    least, usual = (2, 4) if wish.kind == "path" else (1, 1)
+    key = "images" if wish.kind != "path" else "ways"
     images = _number(right, "Images", key, least, MOST_IMAGES, usual)
     diversity = 0.0
-    if images > 1 and wish.kind != "between":
+    if images > 1 and wish.kind != "path":
         diversity = st.slider(
             "Diversity",
             0.0,
