@@ -6,10 +6,11 @@ import zipfile
 
 import streamlit as st
 
+from app.components.link import link
 from app.components.live import live
 from app.jobs import Job, State
 from app.keeping import place_of
-from app.links import Place
+from app.links import Place, address
 from app.rendering import owner, queue
 from featviz.record import record_to_text
 
@@ -135,12 +136,7 @@ def _way_to(job: Job) -> None:
     place = Place(job.keep_in, job.task.model, site, channel)
     query = place.query() if channel is not None else place.query() | {"variant": "live"}
     page = "unit" if channel is not None else "site"
-    st.page_link(
-        f"views/{page}.py",
-        label=f"Kept in the atlas **{job.keep_in}**",
-        icon=":material/collections_bookmark:",
-        query_params=query,
-    )
+    link(f"Kept in the atlas {job.keep_in}", address(page, query), key=f"kept {job.id}")
 
 
 def other_jobs(jobs: list[Job]) -> None:

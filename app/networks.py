@@ -4,7 +4,6 @@ A URL may name only networks that this machine has already: registered ones whos
 and those that the launcher was told with --model. No page ever downloads or imports one.
 """
 
-import gc
 import threading
 
 import streamlit as st
@@ -48,10 +47,4 @@ def network(name: str) -> Model:
 @st.cache_resource(max_entries=4, show_spinner="Loading the network ...")
 def _loaded(name: str) -> Model:
     with LOCK:
-        found = load(name)
-        found.sites()
-    # Streamlit collects garbage after each run of a page. Walking over all that torch consists of
-    # would take a quarter of a second each time; what is frozen is left out.
-    gc.collect()
-    gc.freeze()
-    return found
+        return load(name)

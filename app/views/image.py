@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.components.grid import Tile, grid
+from app.components.link import link
 from app.components.photo import Places, photo
 from app.job_stage import job_stage
 from app.library import LIBRARY, picture_url
@@ -289,12 +290,8 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
             f"network sees the middle of the photograph, {side[0]}x{side[1]} px."
         )
         if at is not None:
-            st.page_link(
-                "views/image.py",
-                label="The whole photograph",
-                icon=":material/fullscreen:",
-                query_params={name: value for name, value in _query().items() if name != "at"},
-            )
+            whole = {name: value for name, value in _query().items() if name != "at"}
+            link("The whole photograph", address("image", whole), key="whole")
         _show_classes(_classes(model.name, picture, side))
     with right:
         head, order = st.columns([3, 2], vertical_alignment="bottom")
