@@ -76,6 +76,7 @@ function pictures(images) {
     const figure = html("figure");
     if (image.picture) {
       const picture = html("img");
+      picture.decoding = "sync"; // else each new preview would flicker
       picture.src = image.picture;
       picture.alt = image.text;
       figure.append(picture);
