@@ -1,7 +1,7 @@
-"""A link to a page of the app.
+"""A link to a page of the app that keeps its address, whatever the page left has in the URL.
 
-`st.page_link` drops from the query what a widget of the page that one leaves is bound to: a link
-from a page with a box for `unit` loses its `unit`.
+With `st.page_link` the path may stay that of the page one leaves, where widgets of that page are
+bound to the URL. Names that those are bound to must not be among those of the link.
 """
 
 import streamlit as st

@@ -1,4 +1,8 @@
-"""Your image: what a network sees in a photograph, why, and what a unit would see more of in it."""
+"""Your image: what a network sees in a photograph, why, and what a unit would see more of in it.
+
+A link names `model`, `site` and `unit` as on other pages; what is changed in the boxes then stands
+in `net` and `in`, because leaving a page takes from the URL what its boxes are bound to.
+"""
 
 import hashlib
 import re
@@ -136,7 +140,8 @@ def _tiles(
 ) -> list[Tile]:
     """Return units as tiles that lead to their heat map."""
     thumbs = _thumbs(name, site.name, [channel for channel, _ in units])
-    query = _query() | {"site": site.name}
+    query = {name: value for name, value in _query().items() if name != "site"}
+    query |= {"in": site.name}
     tiles = []
     for channel, value in units:
         source = thumbs.get(channel) or heat_tile(seen, maps[channel], site)
@@ -314,21 +319,22 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
 
 with told_plainly():
     here = list_here()
-    usual = _DEFAULT_MODEL if _DEFAULT_MODEL in here else here[0]
-    read_choice("model", here, usual)
+    usual = read_choice("model", here, _DEFAULT_MODEL if _DEFAULT_MODEL in here else here[0])
+    read_choice("net", here, usual)
     st.header("Your image", anchor=False)
     upload, which, where_ = st.columns([3, 1, 1], vertical_alignment="bottom")
     with upload:
         taken = _upload()
-    named = which.selectbox("Network", here, here.index(usual), key="model", bind="query-params")
+    named = which.selectbox("Network", here, here.index(usual), key="net", bind="query-params")
     model = network(named or usual)
     with LOCK:
         sites = [each for each in model.sites() if each.channels > 0]
     names = [each.name for each in sites]
     begin = read_text("unit").rpartition(":")[0]
     first = begin if begin in names else names[len(names) // 2]
-    read_choice("site", names, first)
-    chosen = where_.selectbox("Site", names, names.index(first), key="site", bind="query-params")
+    first = read_choice("site", names, first)
+    read_choice("in", names, first)
+    chosen = where_.selectbox("Site", names, names.index(first), key="in", bind="query-params")
     if taken is None:
         st.info(
             "Give a photograph: a PNG, JPEG or WebP of yours. You will see which units fire where, "

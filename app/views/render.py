@@ -1,4 +1,8 @@
-"""Render: any unit, sum, direction or way between two units, made while one looks on."""
+"""Render: any unit, sum, direction or way between two units, made while one looks on.
+
+A link names `model` and `unit` as on other pages; what is changed in the form then stands in the
+parameters `net` and `of`, because leaving a page takes from the URL what its boxes are bound to.
+"""
 
 import streamlit as st
 
@@ -42,9 +46,10 @@ def _sites(model: Model) -> list[str]:
 def _check_link(here: list[str]) -> str:
     """Check what the URL says; return the model."""
     model = read_choice("model", here, _FIRST_MODEL if _FIRST_MODEL in here else here[0])
+    read_choice("net", here, model)
     read_choice("kind", KINDS, "unit")
     read_choice("goal", GOALS, "channel")
-    for name in ("unit", "text", "weights", "first", "last", "param", "transforms"):
+    for name in ("unit", "of", "text", "weights", "first", "last", "param", "transforms"):
         read_text(name)
     read_number("steps", 1, MOST_STEPS, _STEPS)
     read_number("px", *SIDES_PX, _SIDE_PX)
@@ -74,8 +79,8 @@ def _choose_wish(sites: list[str]) -> Wish:
         )
         return Wish("sum", text=text)
     if kind == "direction":
-        read_choice("site", sites, middle)
-        site = st.selectbox("Site", sites, sites.index(middle), key="site", bind="query-params")
+        read_choice("in", sites, read_choice("site", sites, middle))
+        site = st.selectbox("Site", sites, sites.index(middle), key="in", bind="query-params")
         weights = _text("Weights", "weights", "0:1, 1:1", "CHANNEL:WEIGHT; all others have 0.")
         power = st.slider(
             "Power of the cosine",
@@ -94,8 +99,8 @@ def _choose_wish(sites: list[str]) -> Wish:
         return Wish("path", first=first, last=last)
     unit = _text(
         "Unit",
-        "unit",
-        f"{middle}:0",
+        "of",
+        read_text("unit") or f"{middle}:0",
         "SITE:CHANNEL, such as fire4:141; fire4:141@7,9 is one position (y, x); "
         "fire4:0-3 are four units.",
     )
@@ -215,7 +220,7 @@ def _show_texts(model: Model, text: str, config: RenderConfig) -> None:
 
 def _control(here: list[str], chosen: str, place: str) -> str:
     """Show the form, and start what it asks for; return what is wrong with it."""
-    name = st.selectbox("Network", here, here.index(chosen), key="model", bind="query-params")
+    name = st.selectbox("Network", here, here.index(chosen), key="net", bind="query-params")
     model = network(name or chosen)
     queue().warm(model.name)
     try:

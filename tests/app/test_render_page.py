@@ -68,7 +68,7 @@ def press(test: AppTest, label: str) -> AppTest:
 def test_a_link_fills_the_form_and_starts_nothing() -> None:
     test = page("render", model="squeezenet1_1", unit="fire4:141", steps="9", seed="3", px="64")
     assert not test.exception
-    assert test.text_input(key="unit").value == "fire4:141"
+    assert test.text_input(key="of").value == "fire4:141"
     assert test.number_input(key="steps").value == 9
     assert "Nothing is rendered yet" in said(test)
     assert "--steps 9 --size 64 --seed 3" in said(test)
@@ -83,6 +83,7 @@ def test_a_link_fills_the_form_and_starts_nothing() -> None:
         ({"kind": "direction", "site": "conv1", "weights": "1:1"}, "direction(conv1, [0, 1, 0"),
         ({"kind": "path", "first": "fire4:1", "last": "fire4:2"}, "interpolation(fire4, 1, 2)"),
         ({"unit": "fire4:1", "goal": "negative"}, "-- squeezenet1_1 -fire4:1"),
+        ({"unit": "fire9:1", "of": "fire4:3"}, "squeezenet1_1 fire4:3"),
         ({"unit": "fire4:1@2,3", "param": "pixels", "transforms": "jitter:2"}, "--param pixels"),
     ],
 )
@@ -134,7 +135,7 @@ def test_what_is_wrong_with_a_render_is_told(queue: JobQueue) -> None:
     assert not test.exception
     assert "unknown site 'fire99'" in said(test)
     assert not queue._jobs
-    test.text_input(key="unit").set_value("fire4:1").run()
+    test.text_input(key="of").set_value("fire4:1").run()
     test.pills(key="kind").set_value("sum").run()
     test = test.text_input(key="text").set_value("style(fire4, /etc/hostname)").run()
     test = press(test, "Render")
@@ -182,7 +183,7 @@ def test_without_a_photograph_the_page_asks_for_one() -> None:
     test = page("image", unit="fire5:3")
     assert not test.exception
     assert "Give a photograph" in said(test)
-    assert test.selectbox(key="site").value == "fire5"
+    assert test.selectbox(key="in").value == "fire5"
 
 
 @pytest.mark.usefixtures("queue")
