@@ -20,7 +20,19 @@ from featviz.errors import ConfigError
     metavar="NAME",
     help="Another network that may be loaded: torchvision:NAME, timm:NAME, package.module:factory.",
 )
-def app(atlases: tuple[Path, ...], port: int, browser: bool, models: tuple[str, ...]) -> None:
+@click.option(
+    "--renders",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Atlas that renders of the app go to. [featviz/renders of your data folder]",
+)
+def app(
+    atlases: tuple[Path, ...],
+    port: int,
+    browser: bool,
+    models: tuple[str, ...],
+    renders: Path | None,
+) -> None:
     """Browse features and circuits, render live, teach.
 
     ATLAS is a folder that 'featviz atlas build' made; without one the app shows the small atlas
@@ -34,10 +46,12 @@ def app(atlases: tuple[Path, ...], port: int, browser: bool, models: tuple[str, 
         raise ConfigError(
             f"the app needs {error.name}; install it with pip install 'featviz[app]'"
         ) from error
+    from app.keeping import data_folder
     from app.library import open_library
     from app.own_atlas import own_atlas
 
-    library = open_library(atlases or [own_atlas()], models=models)
+    renders = renders or data_folder() / "renders"
+    library = open_library(atlases or [own_atlas()], models=models, renders=renders)
     server = make_server(library, port=port)
     click.echo(f"http://{HOST}:{port}  (Ctrl-C ends it)")
     if browser:

@@ -25,10 +25,13 @@ class Library:
     Attributes:
         roots: Folder of each atlas, in the order given.
         models: Networks beyond the registered ones that may be loaded.
+        renders: Name and folder of the atlas that renders of the app go to, which need not be one
+            yet; None: they are not kept.
     """
 
     roots: dict[str, Path] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    renders: tuple[str, Path] | None = None
 
     @property
     def first(self) -> str:
@@ -80,12 +83,19 @@ def picture_url(name: str, path: Path) -> str:
     return "/".join((FILES, name, *path.parts[-3:]))
 
 
-def open_library(roots: Sequence[str | Path], *, models: Sequence[str] = ()) -> Library:
+def open_library(
+    roots: Sequence[str | Path],
+    *,
+    models: Sequence[str] = (),
+    renders: str | Path | None = None,
+) -> Library:
     """Return the library of some folders, each checked.
 
     Args:
         roots: Folders of atlases; two of the same name become `name` and `name-2`.
         models: Networks beyond the registered ones that may be loaded.
+        renders: Folder of the atlas that renders of the app go to; it is made when the first is
+            kept. None: they are not kept.
 
     Raises:
         RecordError: If a folder holds no atlas.
@@ -97,7 +107,15 @@ def open_library(roots: Sequence[str | Path], *, models: Sequence[str] = ()) -> 
         if path in found.values():
             raise ConfigError(f"the atlas {str(root)!r} is named twice; name it once")
         found[_free_name(path.name, found)] = path
-    return Library(found, tuple(models))
+    if renders is None:
+        return Library(found, tuple(models))
+    path = Path(renders).expanduser().resolve()
+    name = next((name for name, root in found.items() if root == path), None)
+    if name is None:
+        name = _free_name("renders", found)
+        if (path / "atlas.json").is_file():
+            found[name] = open_layout(path).root
+    return Library(found, tuple(models), (name, path))
 
 
 def _free_name(name: str, taken: dict[str, Path]) -> str:

@@ -12,6 +12,8 @@ _PAGES = (
     ("unit", "Unit", ":material/image:", False),
     ("circuit", "Circuit", ":material/hub:", True),
     ("compare", "Compare", ":material/compare:", True),
+    ("render", "Render", ":material/auto_awesome:", True),
+    ("image", "Your image", ":material/add_photo_alternate:", True),
     ("lessons", "Lessons", ":material/school:", True),
 )
 

@@ -49,12 +49,13 @@ class PictureFiles(StaticFiles):
 
 def picture_routes(library: Library) -> list[BaseRoute]:
     """Return the routes of the pictures of each atlas."""
+    roots = library.roots | dict([library.renders] if library.renders else [])
     return [
         Mount(
             f"{FILES}/{name}/{kind}",
             app=PictureFiles(directory=root / kind, check_dir=False),
         )
-        for name, root in library.roots.items()
+        for name, root in roots.items()
         for kind in PICTURES
     ]
 
@@ -71,6 +72,7 @@ def make_server(library: Library, *, port: int) -> uvicorn.Server:
     """
     _check_free(port)
     LIBRARY.roots, LIBRARY.models = library.roots, library.models
+    LIBRARY.renders = library.renders
     app = App(_MAIN, routes=picture_routes(library))
     # Streamlit checks the name that the server is called by for its own connection only; the
     # pictures need it too. The App has read .streamlit/config.toml beside the script by now.
