@@ -61,7 +61,7 @@ def live_data(job: Job, *, ahead: int) -> dict[str, Any]:
     }
     while len(images) < asked:
         images.append({"label": "", "text": "", **missing})
-    if len(images) > 1 and " ~" in images[-1]["label"]:
+    if len(images) > 1 and " ~" in str(images[-1]["label"]):
         images[0]["short"] = "image 1"
     # Batches come one after the other, so that some images are at their end before others begin.
     done = sum(course.step for course in job.courses.values()) / len(images)

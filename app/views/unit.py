@@ -1,15 +1,29 @@
 """Unit: everything that is known of one unit, and ways on to others."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app.components.pager import pager
 from app.frame import opened
 from app.links import Place, address
+from app.panels.examples import show_examples
 from app.panels.images import show_images, show_metrics
+from app.panels.neighbours import show_neighbours
 from app.panels.record import show_record
 from app.panels.tuning import show_tuning
 from app.panels.weights import show_weights
-from featviz.atlas.reading import Atlas
+from featviz.atlas import Atlas, ImageEntry
+
+_Part = Callable[[Atlas, Place, ImageEntry], None]
+_PARTS: tuple[tuple[str, _Part], ...] = (
+    ("Photographs", lambda atlas, place, _: show_examples(atlas, place)),
+    ("Weights", lambda atlas, place, _: show_weights(atlas, place)),
+    ("Tuning", lambda _, place, __: show_tuning(place)),
+    ("Nearest", lambda atlas, place, _: show_neighbours(atlas, place)),
+    ("Numbers", lambda atlas, _, entry: show_metrics(atlas, entry)),
+    ("Record", lambda atlas, _, entry: show_record(atlas, entry)),
+)
 
 
 def _turn_pages(atlas: Atlas, place: Place) -> None:
@@ -45,18 +59,10 @@ with opened() as (atlas, place):
             icon=":material/hub:",
             query_params=place.query(),
         )
-        about, weights, stimuli, record = st.tabs(
-            ["Numbers", "Weights", "Tuning", "Record"], key="part", bind="query-params"
-        )
-        if about.open:
-            with about:
-                show_metrics(atlas, entry)
-        if weights.open:
-            with weights:
-                show_weights(atlas, place)
-        if stimuli.open:
-            with stimuli:
-                show_tuning(place)
-        if record.open:
-            with record:
-                show_record(atlas, entry)
+        names = [name for name, _ in _PARTS]
+        for tab, (_, show) in zip(
+            st.tabs(names, key="part", bind="query-params"), _PARTS, strict=True
+        ):
+            if tab.open:
+                with tab:
+                    show(atlas, place, entry)

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from atlases import picture_atlas
+
+APP = [sys.executable, "-m", "featviz", "app"]
 
 
 def free_port() -> int:
@@ -106,9 +109,11 @@ def test_it_listens_on_this_machine_alone(served: tuple[str, Path]) -> None:
 def test_a_port_that_is_taken_is_told(served: tuple[str, Path]) -> None:
     base, root = served
     done = subprocess.run(
-        [sys.executable, "-m", "featviz", "app", str(root), "--no-browser", "--port", base[-5:].lstrip(":")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*APP, str(root), "--no-browser", "--port", base.rpartition(":")[2]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "cannot be used" in done.stderr
     assert "--port" in done.stderr
