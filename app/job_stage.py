@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.components.link import link
 from app.components.live import live
-from app.jobs import Job, State
+from app.job import Job, State
 from app.keeping import place_of
 from app.links import Place, address
 from app.rendering import owner, queue

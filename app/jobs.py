@@ -9,11 +9,10 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable
 from typing import Protocol
 
+from app.job import Course, Job, State, take_in, thinned
 from app.render_task import Finished, Message, Preview, Refused, Task, Warm
 from featviz.errors import ConfigError, FeatvizError
 
@@ -23,87 +22,6 @@ MOST_ENDED = 4
 """Jobs of one owner that are remembered after their end."""
 MOST_JOBS = 20
 """Jobs of all owners that are remembered."""
-MOST_POINTS = 400
-"""Points of a curve; a longer one is thinned."""
-
-
-class State(StrEnum):
-    """What a job is doing."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True)
-class Course:
-    """How one image got to where it is.
-
-    Attributes:
-        points: Step and score.
-        picture: As it is now, as a data URL.
-        amplitudes: Of its spectrum.
-    """
-
-    points: tuple[tuple[int, float | None], ...]
-    picture: str
-    amplitudes: tuple[float, ...]
-
-    @property
-    def step(self) -> int:
-        """Steps done."""
-        return self.points[-1][0] if self.points else 0
-
-
-@dataclass(eq=False)
-class Job:
-    """One render that was asked for. The queue changes it; pages read it.
-
-    Attributes:
-        id: Nobody can guess it.
-        owner: Who asked.
-        title: For people.
-        task: What is rendered.
-        keep_in: Name of the atlas that the result goes to; empty: it is not kept.
-        state: What it is doing.
-        courses: By label, as far as they are known.
-        frequency: Of the rings of the spectra.
-        finished: The result.
-        error: Why it failed.
-        note: What else went wrong.
-        kept: Keys of its images in the atlas.
-        started: When it began, by a clock that never goes back, s.
-        ended: When it ended.
-    """
-
-    id: str
-    owner: str
-    title: str
-    task: Task
-    keep_in: str = ""
-    state: State = State.WAITING
-    courses: Mapping[str, Course] = field(default_factory=dict)
-    frequency: tuple[float, ...] = ()
-    finished: Finished | None = None
-    error: str = ""
-    note: str = ""
-    kept: tuple[str, ...] = ()
-    started: float | None = None
-    ended: float | None = None
-
-    @property
-    def active(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in (State.WAITING, State.RUNNING)
-
-    @property
-    def seconds(self) -> float:
-        """How long it has run."""
-        if self.started is None:
-            return 0.0
-        return (time.monotonic() if self.ended is None else self.ended) - self.started
 
 
 class Host(Protocol):
@@ -270,7 +188,7 @@ class JobQueue:
             message = self._host.receive()
             if isinstance(message, Preview):
                 with self._changed:
-                    _take_in(job, message)
+                    take_in(job, message)
             elif isinstance(message, Refused):
                 return self._fail(job, message.reason)
             else:
@@ -290,7 +208,7 @@ class JobQueue:
                 return
             job.courses = {
                 image.own["unit"]: Course(
-                    _thinned(tuple(enumerate(result.history[image.own["unit"]], start=1))),
+                    thinned(tuple(enumerate(result.history[image.own["unit"]], start=1))),
                     image.picture,
                     result.amplitudes[image.own["unit"]],
                 )
@@ -309,26 +227,3 @@ class JobQueue:
     @staticmethod
     def _end(job: Job, state: State) -> None:
         job.state, job.ended = state, time.monotonic()
-
-
-def _take_in(job: Job, preview: Preview) -> None:
-    """Add a preview to a job; its mappings are replaced, never changed, for pages read them."""
-    courses = dict(job.courses)
-    for label, score, picture, amplitudes in zip(
-        preview.labels, preview.scores, preview.pictures, preview.amplitudes, strict=True
-    ):
-        before = courses[label].points if label in courses else ()
-        if before and before[-1][0] >= preview.step:
-            before = ()  # memory ran out, and its batch began anew
-        points = _thinned((*before, (preview.step, score)))
-        courses[label] = Course(points, picture, amplitudes)
-    job.courses, job.frequency = courses, preview.frequency
-
-
-def _thinned(
-    points: tuple[tuple[int, float | None], ...],
-) -> tuple[tuple[int, float | None], ...]:
-    """Return every second point, as often as needed, and the last."""
-    while len(points) > MOST_POINTS:
-        points = (*points[:-1:2], points[-1])
-    return points

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.jobs import Job
+from app.job import Job
 from app.library import LIBRARY
 from app.own_atlas import own_atlas
 from app.render_task import Finished, Rendered, Task

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import read_source
-from app.jobs import Job, State
+from app.job import Job, State
 
 _LIVE = st.components.v2.component(
     "featviz.live",
@@ -36,7 +36,7 @@ def live(job: Job, *, ahead: int, key: str) -> None:
 def live_data(job: Job, *, ahead: int) -> dict[str, Any]:
     """Return what the component shows of a job, as JSON."""
     steps = int(job.task.config["steps"])
-    images = [
+    images: list[dict[str, Any]] = [
         {
             "label": label,
             "short": f"image {label.rpartition(' ~')[2]}" if " ~" in label else label,

@@ -12,11 +12,10 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.components.grid import Tile, grid
+from app.components.grid import grid
 from app.components.link import link
 from app.components.photo import Places, photo
 from app.job_stage import job_stage
-from app.library import LIBRARY, picture_url
 from app.links import address, read_choice, read_text, told_plainly
 from app.looking import (
     METHODS,
@@ -27,12 +26,12 @@ from app.looking import (
     explain,
     grid_px,
     heat_map,
-    heat_tile,
     site_maps,
     top_classes,
     top_units,
 )
 from app.networks import LOCK, list_here, network
+from app.photo_units import page_query, unit_tiles
 from app.rendering import owner, queue
 from app.uploads import MAX_BYTES, SUFFIXES, fit, png, read_upload
 from app.wishes import accentuate_text, make_task
@@ -114,54 +113,6 @@ def _reasons(
     return found.top(_REASONS), found.value.item(), found.rest.item()
 
 
-def _thumbs(name: str, site: str, channels: list[int]) -> dict[int, str]:
-    """Return the addresses of small pictures of units, from the first open atlas that has them."""
-    found: dict[int, str] = {}
-    for atlas_name in LIBRARY.roots:
-        try:
-            with LIBRARY.atlas(atlas_name) as atlas:
-                if name not in atlas.models() or site not in atlas.sites(name):
-                    continue
-                for channel in channels:
-                    entries = atlas.images(name, site, channel=channel, variant="positive", limit=1)
-                    if entries and channel not in found:
-                        found[channel] = picture_url(atlas_name, atlas.thumb_path(entries[0]))
-        except RecordError:
-            continue  # it has a page of its own that says what is wrong with it
-    return found
-
-
-def _tiles(
-    name: str,
-    site: Site,
-    units: list[tuple[int, float]],
-    maps: NDArray[np.float32],
-    seen: Image.Image,
-) -> list[Tile]:
-    """Return units as tiles that lead to their heat map."""
-    thumbs = _thumbs(name, site.name, [channel for channel, _ in units])
-    query = {name: value for name, value in _query().items() if name != "site"}
-    query |= {"in": site.name}
-    tiles = []
-    for channel, value in units:
-        source = thumbs.get(channel) or heat_tile(seen, maps[channel], site)
-        unit = f"{site.name}:{channel}"
-        tiles.append(
-            Tile(
-                unit,
-                source,
-                address("image", query | {"unit": unit}),
-                f"{channel}: {value:.3g}",
-                f"{unit}, {value:.4g}" + ("" if channel in thumbs else ", heat map"),
-            )
-        )
-    return tiles
-
-
-def _query() -> dict[str, str]:
-    return {name: str(st.query_params[name]) for name in st.query_params}
-
-
 def _choose_unit(site: Site, strongest: int) -> int:
     """Return the channel that the URL names; of another site, the strongest one."""
     text = read_text("unit")
@@ -228,7 +179,7 @@ def _show_reasons(
     where = next(each for each in sites if each.name == (source or before[0]))
     maps = _maps(model.name, where.name, picture, side)
     seen = fit(picture, side, channels=model.spec.channels)
-    grid(_tiles(model.name, where, reasons, maps, seen), key="reasons", density="medium")
+    grid(unit_tiles(model.name, where, reasons, maps, seen), key="reasons", density="medium")
 
 
 def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int, int]) -> None:
@@ -261,6 +212,40 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
             st.code(command, language="bash", wrap_lines=True)
 
 
+def _show_photo(
+    model: Model, site: Site, channel: int, picture: bytes, at: tuple[int, int] | None
+) -> None:
+    """Show where a unit fires, and the classes."""
+    side, unit = model.spec.size, f"{site.name}:{channel}"
+    seen = fit(picture, side, channels=model.spec.channels)
+    maps = _maps(model.name, site.name, picture, side)
+    rows, columns = maps.shape[1:]
+    (y0, dy), (x0, dx) = (
+        grid_px(n, axis, px)
+        for n, axis, px in zip((rows, columns), (site.field.y, site.field.x), side, strict=True)
+    )
+    local = rows * columns > 1
+    photo(
+        data_url(seen),
+        data_url(heat_map(maps[channel], site, side)) if local else "",
+        text=f"your photograph, and where {unit} fires in it",
+        size=side,
+        places=Places(rows, columns, (y0, x0), (dy, dx)),
+        at=at,
+        query=page_query(),
+        key="photo",
+    )
+    value = maps[channel].max() if at is None else maps[channel][at]
+    st.caption(
+        f"**{unit}** is {value:.4g} {'at most' if at is None else f'at {at[0]},{at[1]}'}. The "
+        f"network sees the middle of the photograph, {side[0]}x{side[1]} px."
+    )
+    if at is not None:
+        whole = {name: value for name, value in page_query().items() if name != "at"}
+        link("The whole photograph", address("image", whole), key="whole")
+    _show_classes(_classes(model.name, picture, side))
+
+
 def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
     """Show everything about the photograph."""
     side = model.spec.size
@@ -274,30 +259,7 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
     unit = f"{site.name}:{channel}"
     left, right = st.columns([2, 3], gap="large")
     with left:
-        (y0, dy), (x0, dx) = (
-            grid_px(n, axis, px)
-            for n, axis, px in zip((rows, columns), (site.field.y, site.field.x), side, strict=True)
-        )
-        local = rows * columns > 1
-        photo(
-            data_url(seen),
-            data_url(heat_map(maps[channel], site, side)) if local else "",
-            text=f"your photograph, and where {unit} fires in it",
-            size=side,
-            places=Places(rows, columns, (y0, x0), (dy, dx)),
-            at=at,
-            query=_query(),
-            key="photo",
-        )
-        value = maps[channel].max() if at is None else maps[channel][at]
-        st.caption(
-            f"**{unit}** is {value:.4g} {'at most' if at is None else f'at {at[0]},{at[1]}'}. The "
-            f"network sees the middle of the photograph, {side[0]}x{side[1]} px."
-        )
-        if at is not None:
-            whole = {name: value for name, value in _query().items() if name != "at"}
-            link("The whole photograph", address("image", whole), key="whole")
-        _show_classes(_classes(model.name, picture, side))
+        _show_photo(model, site, channel, picture, at)
     with right:
         head, order = st.columns([3, 2], vertical_alignment="bottom")
         there = f" at {at[0]},{at[1]}" if at is not None else ""
@@ -311,7 +273,10 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
             help="The largest, or the mean value of a unit's map.",
         )
         grid(
-            _tiles(model.name, site, units, maps, seen), key="units", density="medium", current=unit
+            unit_tiles(model.name, site, units, maps, seen),
+            key="units",
+            density="medium",
+            current=unit,
         )
         _show_reasons(model, sites, site, channel, picture, side)
         _show_accentuation(model, unit, picture, side)

@@ -6,8 +6,8 @@ parameters `net` and `of`, because leaving a page takes from the URL what its bo
 
 import streamlit as st
 
+from app.job import Job
 from app.job_stage import job_stage, other_jobs
-from app.jobs import Job
 from app.keeping import choose_atlas
 from app.library import LIBRARY
 from app.links import read_choice, read_number, read_text, told_plainly
@@ -79,20 +79,7 @@ def _choose_wish(sites: list[str]) -> Wish:
         )
         return Wish("sum", text=text)
     if kind == "direction":
-        read_choice("in", sites, read_choice("site", sites, middle))
-        site = st.selectbox("Site", sites, sites.index(middle), key="in", bind="query-params")
-        weights = _text("Weights", "weights", "0:1, 1:1", "CHANNEL:WEIGHT; all others have 0.")
-        power = st.slider(
-            "Power of the cosine",
-            0.0,
-            4.0,
-            0.0,
-            0.5,
-            key="power",
-            bind="query-params",
-            help="How much it counts that the activation points that way, and not only how far.",
-        )
-        return Wish("direction", site=site, weights=weights, power=power)
+        return _choose_direction(sites, middle)
     if kind == "path":
         first = _text("From", "first", f"{middle}:0", "The unit that the first image is of.")
         last = _text("To", "last", f"{middle}:1", "The unit of the last image, of the same site.")
@@ -115,6 +102,24 @@ def _choose_wish(sites: list[str]) -> Wish:
     )
     st.caption(f"Sites: {', '.join(sites[:24])}{' ...' if len(sites) > 24 else ''}")
     return Wish("unit", unit=unit, goal=goal or "channel")
+
+
+def _choose_direction(sites: list[str], middle: str) -> Wish:
+    """Show what a direction consists of."""
+    read_choice("in", sites, read_choice("site", sites, middle))
+    site = st.selectbox("Site", sites, sites.index(middle), key="in", bind="query-params")
+    weights = _text("Weights", "weights", "0:1, 1:1", "CHANNEL:WEIGHT; all others have 0.")
+    power = st.slider(
+        "Power of the cosine",
+        0.0,
+        4.0,
+        0.0,
+        0.5,
+        key="power",
+        bind="query-params",
+        help="How much it counts that the activation points that way, and not only how far.",
+    )
+    return Wish("direction", site=site, weights=weights, power=power)
 
 
 def _text(label: str, key: str, default: str, help_text: str) -> str:

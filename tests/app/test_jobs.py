@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.jobs import MOST_ENDED, MOST_POINTS, MOST_WAITING, Job, JobQueue, State, _thinned
+from app.job import MOST_POINTS, Job, State, thinned
+from app.jobs import MOST_ENDED, MOST_WAITING, JobQueue
 from app.render_host import RenderHost
 from app.render_process import render_task
 from app.render_task import Finished, Preview, Task
@@ -200,7 +201,7 @@ def test_nobody_fills_the_queue_or_the_memory(queue: JobQueue) -> None:
 
 def test_long_curves_are_thinned_and_keep_their_end() -> None:
     points = tuple((step, float(step)) for step in range(1, 2000))
-    thin = _thinned(points)
+    thin = thinned(points)
     assert len(thin) <= MOST_POINTS
     assert thin[-1] == points[-1]
     assert thin[0] == points[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app import keeping
-from app.jobs import Job
+from app.job import Job
 from app.keeping import VARIANT, choose_atlas, data_folder, keep
 from app.library import LIBRARY, open_library
 from app.render_process import render_task

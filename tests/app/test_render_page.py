@@ -11,7 +11,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app import rendering
-from app.jobs import JobQueue, State
+from app.job import State
+from app.jobs import JobQueue
 from app.library import LIBRARY, open_library
 from app.render_host import RenderHost
 from featviz.atlas.layout import create_layout

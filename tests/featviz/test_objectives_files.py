@@ -206,7 +206,7 @@ def test_bad_texts(text, said):
 
 @pytest.mark.parametrize(
     "text",
-    ["direction(a, '/etc/passwd')", "style(a, no.png)", "facet(b:1, a, v.npy)", "a:1 + style(a, x)"],
+    ["direction(a, '/etc/passwd')", "style(a, no.png)", "facet(b:1, a, v.npy)", "2*style(a, x)"],
 )
 def test_files_can_be_left_out_and_then_none_is_looked_for(text):
     with without_files(), pytest.raises(ObjectiveError, match="files cannot be named here"):
