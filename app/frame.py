@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import streamlit as st
 
 from app.components.jump import jump
+from app.components.ways import Way, ways
 from app.library import LIBRARY
-from app.links import Place, read_choice, read_place, told_plainly
+from app.links import Place, address, read_choice, read_place, told_plainly
 from featviz.atlas.reading import Atlas
 
 
@@ -34,12 +36,8 @@ def _show_way(place: Place, sites: list[str]) -> None:
     if place.channel is not None:
         steps.append(("unit", place, place.unit))
     way, box = st.columns([3, 1], vertical_alignment="center")
-    with way, st.container(horizontal=True, gap="small"):
-        for number, (page, where, words) in enumerate(steps):
-            if number:
-                st.markdown(":gray[/]", width="content")
-            st.page_link(
-                f"views/{page}.py", label=words, query_params=where.query(), width="content"
-            )
+    links = [Way(words, address(page, where.query())) for page, where, words in steps]
+    with way:
+        ways([*links[:-1], replace(links[-1], current=True)], key="way", label="where you are")
     with box:
         jump(place, sites, key="jump")

@@ -6,8 +6,8 @@ import zipfile
 
 import streamlit as st
 
-from app.components.link import link
 from app.components.live import live
+from app.components.ways import Way, ways
 from app.job import Job, State
 from app.keeping import place_of
 from app.links import Place, address
@@ -136,7 +136,8 @@ def _way_to(job: Job) -> None:
     place = Place(job.keep_in, job.task.model, site, channel)
     query = place.query() if channel is not None else place.query() | {"variant": "live"}
     page = "unit" if channel is not None else "site"
-    link(f"Kept in the atlas {job.keep_in}", address(page, query), key=f"kept {job.id}")
+    kept = Way(f"Kept in the atlas {job.keep_in}", address(page, query))
+    ways([kept], key=f"kept {job.id}", label="where it is kept")
 
 
 def other_jobs(jobs: list[Job]) -> None:

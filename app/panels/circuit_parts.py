@@ -40,7 +40,7 @@ def show_part(
         st.markdown(f"**{node.id}** {node.label}")
         if not node.is_family:
             where = Place(place.atlas, place.model, node.site, node.units[0])
-            st.page_link("views/unit.py", label="Its page", query_params=where.query())
+            ways([Way("Its page", address("unit", where.query()))], key="its page", label="unit")
         for head, found, end in (
             ("Reads", graph.inputs(focus), "source"),
             ("Is read by", graph.outputs(focus), "target"),

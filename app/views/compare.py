@@ -7,6 +7,7 @@ import streamlit as st
 from app.comparing import MAX_ITEMS, Item, items_text, parse_items
 from app.components.grid import Tile, grid
 from app.components.lists import lists
+from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
 from app.links import Place, address, find_unit, read_choice, read_text, told_plainly
 from featviz.atlas.reading import Atlas
@@ -17,7 +18,8 @@ _WIDE = 4
 
 def _show_item(atlas: Atlas, place: Place) -> dict[str, str]:
     """Show the images of one unit, and return its numbers."""
-    st.page_link("views/unit.py", label=f"**{place.unit}**", query_params=place.query())
+    way = Way(place.unit, address("unit", place.query()))
+    ways([way], key=f"way {place.atlas} {place.model} {place.unit}", label="unit")
     st.caption(place.model)
     entries = atlas.images(place.model, place.site, channel=place.channel)
     if not entries:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.components.grid import Tile, grid
 from app.components.jump import jump
+from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
 from app.links import Place, address, told_plainly
 from featviz.atlas.reading import Atlas
@@ -23,12 +24,8 @@ def _network(atlas: Atlas, name: str, model: str) -> None:
     counts = atlas.counts(model)
     place = Place(name, model)
     with st.container(border=True):
-        st.page_link(
-            "views/model.py",
-            label=f"**{model}**",
-            icon=":material/account_tree:",
-            query_params=place.query(),
-        )
+        way = Way(model, address("model", place.query()))
+        ways([way], key=f"way {name} {model}", label="network")
         st.caption(
             f"{counts['units']:,} units of {len(atlas.sites(model))} sites, "
             f"{counts['images']:,} images, {counts['dead']:,} of them of units that never fired"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.components.grid import grid
-from app.components.link import link
 from app.components.photo import Places, photo
+from app.components.ways import Way, ways
 from app.job_stage import job_stage
 from app.links import address, read_choice, read_text, told_plainly
 from app.looking import (
@@ -242,7 +242,7 @@ def _show_photo(
     )
     if at is not None:
         whole = {name: value for name, value in page_query().items() if name != "at"}
-        link("The whole photograph", address("image", whole), key="whole")
+        ways([Way("The whole photograph", address("image", whole))], key="whole", label="crop")
     _show_classes(_classes(model.name, picture, side))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.components.pager import pager
+from app.components.ways import Way, ways
 from app.frame import opened
 from app.links import Place, address
 from app.panels.examples import show_examples
@@ -53,12 +54,11 @@ with opened() as (atlas, place):
     else:
         _turn_pages(atlas, place)
         entry = show_images(atlas, place)
-        st.page_link(
-            "views/circuit.py",
-            label="What it is built from",
-            icon=":material/hub:",
-            query_params=place.query(),
-        )
+        on = [
+            Way("What it is built from", address("circuit", place.query())),
+            Way("Render it anew", address("render", place.query())),
+        ]
+        ways(on, key="on", label="ways on")
         names = [name for name, _ in _PARTS]
         for tab, (_, show) in zip(
             st.tabs(names, key="part", bind="query-params"), _PARTS, strict=True
