@@ -159,7 +159,6 @@ def test_the_stages_of_a_check_are_told_on_stderr() -> None:
     told = run(NAME, "arcs:6", *options).stderr
     assert told.index("100%") < told.index("checking, beside networks with shuffled")
     assert told.index("checking") < told.index("comparing gates ...")
-    assert run(NAME, "arcs:6", *options, "-q", "--json").stderr == ""
 
 
 def net() -> nn.Module:
