@@ -96,16 +96,25 @@ def read_number(name: str, least: int, most: int, default: int) -> int:
     return int(text)
 
 
+def read_model(atlas: Atlas, name: str) -> str:
+    """Return the model that the URL names, or the first of an atlas.
+
+    Raises:
+        RecordError: If the atlas does not have it, or has none.
+    """
+    models = atlas.models()
+    if not models:
+        raise RecordError(f"the atlas {name!r} is empty; 'featviz atlas status' tells what is due")
+    return read_choice("model", models, models[0])
+
+
 def read_place(atlas: Atlas, name: str) -> Place:
     """Return what the URL names within an atlas.
 
     Raises:
         RecordError: If the atlas does not have it, or it cannot be understood.
     """
-    models = atlas.models()
-    if not models:
-        raise RecordError(f"the atlas {name!r} is empty; 'featviz atlas status' tells what is due")
-    model = read_choice("model", models, models[0])
+    model = read_model(atlas, name)
     unit, site = read_text("unit"), read_text("site")
     if unit:
         return find_unit(atlas, name, model, unit)

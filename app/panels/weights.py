@@ -39,6 +39,9 @@ def show_weights(atlas: Atlas, place: Place) -> None:
                 continue
             pick = inputs_of if inward else outputs_of
             found = pick(weights, place.channel, count=_COUNT)
+            if not found.items:
+                st.caption("nothing: all weights are zero")
+                continue
             connections(_links(atlas, place, found), key=f"{head} {site}")
             notes = "; ".join((f"strongest colour = {found.largest:.3g}", *found.notes))
             st.caption(f"red excites, blue inhibits; {notes}")

@@ -8,7 +8,7 @@ from app.comparing import MAX_ITEMS, Item, items_text, parse_items
 from app.components.grid import Tile, grid
 from app.components.lists import lists
 from app.library import LIBRARY, picture_url
-from app.links import Place, address, find_unit, read_choice, read_text, told_plainly
+from app.links import Place, address, find_unit, read_choice, read_model, read_text, told_plainly
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
 
@@ -78,8 +78,7 @@ with told_plainly():
     read_text("items")
     with ExitStack() as stack:
         atlas = stack.enter_context(LIBRARY.atlas(name))
-        models = atlas.models()
-        own = Place(name, read_choice("model", models, models[0]))
+        own = Place(name, read_model(atlas, name))
         items = _ask(own)
         if not items:
             st.info(
