@@ -143,6 +143,16 @@ def find_unit(atlas: Atlas, name: str, model: str, text: str) -> Place:
     return Place(name, model, site, int(channel))
 
 
+def beside(place: Place) -> str:
+    """Return the URL of another unit, with the part open that is open now.
+
+    Args:
+        place: The unit.
+    """
+    part = str(st.query_params.get("part", ""))
+    return address("unit", place.query() | ({"part": part} if part and len(part) < 40 else {}))
+
+
 def go(page: str, place: Place | None = None, **settings: str) -> NoReturn:
     """Leave for another page; the browser's back button returns.
 

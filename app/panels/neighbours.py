@@ -7,7 +7,7 @@ import streamlit as st
 from app.components.grid import Tile, grid
 from app.components.link import link
 from app.library import picture_url
-from app.links import Place, address
+from app.links import Place, address, beside
 from app.sorting import LIKENESS
 from featviz.atlas import Atlas
 from featviz.errors import RecordError
@@ -57,7 +57,7 @@ def _tile(atlas: Atlas, place: Place, line: Any) -> Tile:
     return Tile(
         id=where.unit,
         source=picture_url(place.atlas, atlas.thumb_path(entries[0])) if entries else "",
-        address=address("unit", where.query()) if entries else "",
+        address=beside(where) if entries else "",
         caption=f"{where.channel} · {value:.2f}",
         text=f"{where.unit}, {value:.3f}",
     )

@@ -63,7 +63,7 @@ def test_an_installation_without_assets_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(app.own_atlas, "__file__", str(tmp_path / "app" / "own_atlas.py"))
-    with pytest.raises(RecordError, match="no atlas of its own.*open it with 'featviz app atlas'"):
+    with pytest.raises(RecordError, match=r"no atlas of its own.*open it with 'featviz app atlas'"):
         own_atlas()
 
 

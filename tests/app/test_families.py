@@ -30,5 +30,5 @@ def test_what_was_not_mapped_has_no_kinds(model: str, site: str, weights: str) -
 
 def test_a_damaged_map_is_told(tmp_path: Path) -> None:
     (tmp_path / "families-x.json").write_text(json.dumps({"columns": ["channel"], "sites": [{}]}))
-    with pytest.raises(RecordError, match="families-x.json.*make them anew with"):
+    with pytest.raises(RecordError, match=r"families-x.json.*make them anew with"):
         families._maps(tmp_path)

@@ -44,7 +44,7 @@ def test_what_is_not_open_is_told(tmp_path: Path) -> None:
     library = open_library([root])
     with library.atlas("small") as atlas:
         assert atlas.models() == ["net"]
-    with pytest.raises(RecordError, match="no atlas 'smal' is open; did you mean 'small'?"):
+    with pytest.raises(RecordError, match=r"no atlas 'smal' is open; did you mean 'small'\?"):
         library.root("smal")
     with pytest.raises(RecordError, match="no atlas is open; start with 'featviz app FOLDER'"):
         _ = Library().first

@@ -152,7 +152,7 @@ def test_each_part_of_a_unit_is_a_link(part: str, words: list[str]) -> None:
     assert images == ["positive, score 0", "negative, score 0"]
     pager = components(test, "pager")[0]
     assert pager["previous"] == ["", ""]
-    assert pager["next"] == ["arcs:1", f"/unit?model={MODEL}&unit=arcs%3A1"]
+    assert pager["next"] == ["arcs:1", f"/unit?model={MODEL}&unit=arcs%3A1&part={part}"]
 
 
 @pytest.mark.usefixtures("library")
@@ -166,7 +166,9 @@ def test_numbers_come_with_their_meaning() -> None:
 @pytest.mark.usefixtures("library")
 def test_neighbours_and_weights_lead_on() -> None:
     near = open_page("unit", **ABOUT, part="Nearest")
-    assert [t["address"].rpartition("%3A")[2] for t in tiles(near)[2:]] == ["3", "1", "3", "1"]
+    assert [t["address"].rpartition("%3A")[2] for t in tiles(near)[2:]] == [
+        f"{channel}&part=Nearest" for channel in (3, 1, 3, 1)
+    ]
     addresses = [link["address"] for link in components(near, "link")]
     assert f"/site?model={MODEL}&site=arcs&sort=similar+in+photographs&to=0" in addresses
     weights = open_page("unit", **ABOUT, part="Weights")
