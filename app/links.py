@@ -96,16 +96,25 @@ def read_number(name: str, least: int, most: int, default: int) -> int:
     return int(text)
 
 
+def read_model(atlas: Atlas, name: str) -> str:
+    """Return the model that the URL names, or the first of an atlas.
+
+    Raises:
+        RecordError: If the atlas does not have it, or has none.
+    """
+    models = atlas.models()
+    if not models:
+        raise RecordError(f"the atlas {name!r} is empty; 'featviz atlas status' tells what is due")
+    return read_choice("model", models, models[0])
+
+
 def read_place(atlas: Atlas, name: str) -> Place:
     """Return what the URL names within an atlas.
 
     Raises:
         RecordError: If the atlas does not have it, or it cannot be understood.
     """
-    models = atlas.models()
-    if not models:
-        raise RecordError(f"the atlas {name!r} is empty; 'featviz atlas status' tells what is due")
-    model = read_choice("model", models, models[0])
+    model = read_model(atlas, name)
     unit, site = read_text("unit"), read_text("site")
     if unit:
         return find_unit(atlas, name, model, unit)
@@ -132,6 +141,16 @@ def find_unit(atlas: Atlas, name: str, model: str, text: str) -> Place:
             f"{did_you_mean(site, sites)} there are {', '.join(sites)}"
         )
     return Place(name, model, site, int(channel))
+
+
+def beside(place: Place) -> str:
+    """Return the URL of another unit, with the part open that is open now.
+
+    Args:
+        place: The unit.
+    """
+    part = str(st.query_params.get("part", ""))
+    return address("unit", place.query() | ({"part": part} if part and len(part) < 40 else {}))
 
 
 def go(page: str, place: Place | None = None, **settings: str) -> NoReturn:

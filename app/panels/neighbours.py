@@ -5,14 +5,16 @@ from typing import Any
 import streamlit as st
 
 from app.components.grid import Tile, grid
+from app.components.link import link
 from app.library import picture_url
-from app.links import Place, address
+from app.links import Place, address, beside
+from app.sorting import LIKENESS
 from featviz.atlas import Atlas
 from featviz.errors import RecordError
 
 _WAYS = (
-    ("activation", "By what excites them", "correlation over photographs"),
-    ("weights", "By what they are wired to", "cosine of the kernels that make them"),
+    ("activation", "By what excites them", "correlation over photographs", LIKENESS[0]),
+    ("weights", "By what they are wired to", "cosine of the kernels that make them", LIKENESS[1]),
 )
 
 
@@ -26,7 +28,7 @@ def show_neighbours(atlas: Atlas, place: Place) -> None:
             icon=":material/diversity_3:",
         )
         return
-    for key, head, words in _WAYS:
+    for key, head, words, order in _WAYS:
         line = found.get(key)
         if line is None:
             continue
@@ -41,6 +43,9 @@ def show_neighbours(atlas: Atlas, place: Place) -> None:
         st.markdown(f"**{head}**")
         st.caption(chance)
         grid(tiles, key=f"neighbours {key}")
+        site = Place(place.atlas, place.model, place.site).query()
+        query = {**site, "sort": order, "to": str(place.channel)}
+        link(f"All of {place.site} in this order", address("site", query), key=f"all {key}")
 
 
 def _tile(atlas: Atlas, place: Place, line: Any) -> Tile:
@@ -52,7 +57,7 @@ def _tile(atlas: Atlas, place: Place, line: Any) -> Tile:
     return Tile(
         id=where.unit,
         source=picture_url(place.atlas, atlas.thumb_path(entries[0])) if entries else "",
-        address=address("unit", where.query()) if entries else "",
+        address=beside(where) if entries else "",
         caption=f"{where.channel} · {value:.2f}",
         text=f"{where.unit}, {value:.3f}",
     )

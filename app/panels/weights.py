@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.components.connections import Link, connections
 from app.library import picture_url
-from app.links import Place, address, read_choice
+from app.links import Place, beside, read_choice
 from app.networks import list_here
 from app.weights import GATES, Connections, inputs_of, neighbour_sites, outputs_of, weights_between
 from featviz.atlas.reading import Atlas
@@ -39,6 +39,9 @@ def show_weights(atlas: Atlas, place: Place) -> None:
                 continue
             pick = inputs_of if inward else outputs_of
             found = pick(weights, place.channel, count=_COUNT)
+            if not found.items:
+                st.caption("nothing: all weights are zero")
+                continue
             connections(_links(atlas, place, found), key=f"{head} {site}")
             notes = "; ".join((f"strongest colour = {found.largest:.3g}", *found.notes))
             st.caption(f"red excites, blue inhibits; {notes}")
@@ -61,7 +64,7 @@ def _links(atlas: Atlas, place: Place, found: Connections) -> list[Link]:
         links.append(
             Link(
                 name=where.unit,
-                address=address("unit", where.query()) if entries else "",
+                address=beside(where) if entries else "",
                 source=source,
                 kernel=item.kernel,
                 caption=f"{item.strength:.3g}, sum {item.total:+.3g}",

@@ -9,7 +9,7 @@ from app.components.grid import Tile, grid
 from app.components.lists import lists
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
-from app.links import Place, address, find_unit, read_choice, read_text, told_plainly
+from app.links import Place, address, find_unit, read_choice, read_model, read_text, told_plainly
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
 
@@ -80,8 +80,7 @@ with told_plainly():
     read_text("items")
     with ExitStack() as stack:
         atlas = stack.enter_context(LIBRARY.atlas(name))
-        models = atlas.models()
-        own = Place(name, read_choice("model", models, models[0]))
+        own = Place(name, read_model(atlas, name))
         items = _ask(own)
         if not items:
             st.info(

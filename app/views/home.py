@@ -46,6 +46,8 @@ def _network(atlas: Atlas, name: str, model: str) -> None:
 
 
 with told_plainly():
+    if not LIBRARY.roots:
+        st.info("No atlas is open; start with 'featviz app FOLDER'.", icon=":material/folder_off:")
     for name in LIBRARY.roots:
         try:
             with LIBRARY.atlas(name) as atlas:

@@ -1,82 +1,177 @@
 """Site: all units of a site as a grid, sorted and filtered."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import streamlit as st
 
 from app.components.grid import SIDES, Tile, grid
+from app.families import Kind, kinds_of
 from app.filters import parse_filter
 from app.frame import opened
 from app.library import picture_url
-from app.links import Place, address, read_choice, read_text
-from featviz.atlas.entries import ImageEntry
-from featviz.atlas.reading import Atlas
+from app.likeness import photographs_likeness, weights_likeness
+from app.links import Place, address, read_choice, read_number, read_text
+from app.sorting import LIKENESS, ORIENTATION, PHOTOGRAPHS, sorted_by
+from featviz.atlas import Atlas, ImageEntry
 from featviz.errors import ConfigError
 
 
-def _choose(orders: list[str], variants: list[str]) -> tuple[str, bool, str, str, str]:
+@dataclass(frozen=True)
+class _Choice:
+    """What can be chosen above the grid."""
+
+    sort: str
+    down: bool
+    variant: str
+    size: str
+    text: str
+    to: int
+
+
+def _choose(orders: list[str], variants: list[str], channels: list[int]) -> _Choice:
     """Show what can be chosen; each choice stands in the URL."""
     read_choice("sort", orders, orders[0])
     read_choice("variant", variants, variants[0])
     read_choice("size", list(SIDES), "medium")
-    columns = st.columns([4, 4, 4, 7, 5], vertical_alignment="bottom")
+    read_text("filter")
+    columns = st.columns([5, 4, 3, 6, 6], vertical_alignment="bottom")
     sort = columns[0].selectbox("Sort by", orders, key="sort", bind="query-params")
     variant = columns[1].selectbox("Image", variants, key="variant", bind="query-params")
-    down = columns[2].toggle("Largest first", key="down", bind="query-params")
     size = columns[3].segmented_control(
         "Size", list(SIDES), default="medium", key="size", bind="query-params"
     )
     text = columns[4].text_input(
-        "Filter", key="filter", bind="query-params", placeholder="100-140, score>20"
+        "Filter",
+        key="filter",
+        bind="query-params",
+        placeholder="100-140, score>20, curves",
+        help="Channels, METRIC>NUMBER, words of the label or family; all must hold.",
     )
-    return sort, down, variant, size or "medium", text
+    down, to = False, channels[0] if channels else 0
+    if sort in LIKENESS:
+        last = max(channels, default=0)
+        read_number("to", 0, last, to)
+        to = int(columns[2].number_input("To unit", 0, last, to, key="to", bind="query-params"))
+    else:
+        down = columns[2].toggle("Largest first", key="down", bind="query-params")
+    return _Choice(sort, down, variant, size or "medium", text, to)
 
 
-def _tile(atlas: Atlas, place: Place, entry: ImageEntry, sort: str) -> Tile:
+def _tile(atlas: Atlas, place: Place, entry: ImageEntry, value: str, family: str) -> Tile:
     where = Place(place.atlas, place.model, entry.site, entry.channel)
-    number = entry.score if sort == "score" else entry.metrics.get(sort)
-    value = "" if number is None else f" · {number:.3g}"
+    about = (entry.unit, entry.variant, family, "never fired" if entry.dead else "")
     return Tile(
         id=entry.unit,
         source=picture_url(place.atlas, atlas.layout.thumb(entry.key)),
         address=address("unit", where.query()),
-        caption=f"{entry.channel}{value}",
-        text=f"{entry.unit}, {entry.variant}" + (", never fired" if entry.dead else ""),
+        caption=f"{entry.channel}{value and ' · '}{value}",
+        text=", ".join(filter(None, about)),
         faint=entry.dead,
     )
 
 
 def _entries(
-    atlas: Atlas, place: Place, variant: str, sort: str, down: bool, text: str
+    atlas: Atlas, place: Place, choice: _Choice, kinds: Mapping[int, Kind]
 ) -> list[ImageEntry]:
     """Return the images that pass the filter; a filter that is wrong is told and lets all pass."""
     metrics = ["score", *atlas.metrics()]
     try:
-        wanted = parse_filter(text, metrics)
+        wanted = parse_filter(choice.text, metrics)
     except ConfigError as error:
         st.warning(str(error), icon=":material/filter_alt:")
         wanted = parse_filter("", metrics)
+    known = choice.sort not in (*LIKENESS, ORIENTATION)
     found = atlas.images(
         place.model,
         place.site,
-        variant=variant,
-        sort=sort,
-        descending=down,
+        variant=choice.variant,
+        sort=choice.sort if known else "channel",
+        descending=choice.down and known,
         where=wanted.where(),
     )
-    return [e for e in found if e.image == 0 and wanted.accepts(e.channel, e.label)]
+    return [
+        entry
+        for entry in found
+        if entry.image == 0
+        and wanted.accepts(entry.channel, f"{entry.label} {_family(kinds, entry)}")
+    ]
+
+
+def _family(kinds: Mapping[int, Kind], entry: ImageEntry) -> str:
+    kind = kinds.get(-1 if entry.channel is None else entry.channel)
+    return kind.family if kind else ""
+
+
+def _numbers(
+    atlas: Atlas, place: Place, choice: _Choice, kinds: Mapping[int, Kind]
+) -> dict[int, float]:
+    """Return what the units are sorted by where the atlas cannot do it."""
+    if choice.sort == ORIENTATION:
+        return {
+            channel: kind.orientation_deg
+            for channel, kind in kinds.items()
+            if kind.orientation_deg is not None
+        }
+    if choice.sort == PHOTOGRAPHS:
+        found = atlas.evidence(place.model, place.site, choice.to)
+        likeness = photographs_likeness(found, place.site, choice.to)
+    else:
+        likeness = weights_likeness(place.model, place.site, choice.to)
+    if not likeness:
+        why = (
+            "Nobody has looked for neighbours in photographs yet. On the command line: featviz "
+            "atlas neighbours ATLAS --images FOLDER"
+            if choice.sort == PHOTOGRAPHS
+            else "The kernels of these units are not known: the network is not on this machine, "
+            "or its channels are sums or pools of several."
+        )
+        st.info(why, icon=":material/diversity_3:")
+    return likeness
+
+
+def _value(entry: ImageEntry, sort: str, numbers: Mapping[int, float]) -> str:
+    if sort in (*LIKENESS, ORIENTATION):
+        number = numbers.get(-1 if entry.channel is None else entry.channel)
+        if number is None:
+            return ""
+        return f"{number:.0f}°" if sort == ORIENTATION else f"{number:.2f}"
+    found = entry.score if sort == "score" else entry.metrics.get(sort)
+    found = entry.seconds if sort == "seconds" else found
+    return "" if found is None else f"{found:.3g}"
+
+
+def _kinds(atlas: Atlas, place: Place) -> Mapping[int, Kind]:
+    """Return what is known of the site's units, if it is of the weights of the atlas."""
+    first = atlas.images(place.model, place.site, limit=1)
+    origin = atlas.record(first[0]).get("model") if first else None
+    weights = origin.get("weights") if isinstance(origin, dict) else ""
+    return kinds_of(place.model, place.site, str(weights))
 
 
 with opened() as (atlas, place):
     site = place.site or atlas.sites(place.model)[0]
     place = Place(place.atlas, place.model, site, place.channel)
-    counts = atlas.counts(place.model, site)
     st.header(site)
-    variants = atlas.variants(place.model, site)
-    orders = ["channel", "score", "seconds", *atlas.metrics()]
-    sort, down, variant, size, text = _choose(orders, variants)
-    entries = _entries(atlas, place, variant, sort, down, text)
-    st.caption(f"{len(entries):,} of {counts['units']:,} units")
+    kinds = _kinds(atlas, place)
+    orders = ["channel", "score", "seconds", *atlas.metrics(), *LIKENESS]
+    if kinds:
+        orders.append(ORIENTATION)
+    channels = atlas.channels(place.model, site)
+    choice = _choose(orders, atlas.variants(place.model, site), channels)
+    entries = _entries(atlas, place, choice, kinds)
+    numbers: dict[int, float] = {}
+    if choice.sort in (*LIKENESS, ORIENTATION):
+        numbers = _numbers(atlas, place, choice, kinds)
+        down = choice.down or choice.sort in LIKENESS
+        entries = sorted_by(entries, numbers, descending=down)
+    st.caption(f"{len(entries):,} of {len(channels):,} units")
     if entries:
-        tiles = [_tile(atlas, place, entry, sort) for entry in entries]
-        grid(tiles, key="units", density=size, current=read_text("unit"))
+        tiles = [
+            _tile(atlas, place, entry, _value(entry, choice.sort, numbers), _family(kinds, entry))
+            for entry in entries
+        ]
+        marked = f"{site}:{choice.to}" if choice.sort in LIKENESS else read_text("unit")
+        grid(tiles, key="units", density=choice.size, current=marked)
     else:
         st.info("No unit passes the filter; clear it to see all.", icon=":material/filter_alt:")

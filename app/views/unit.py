@@ -7,7 +7,7 @@ import streamlit as st
 from app.components.pager import pager
 from app.components.ways import Way, ways
 from app.frame import opened
-from app.links import Place, address
+from app.links import Place, beside
 from app.panels.examples import show_examples
 from app.panels.images import show_images, show_metrics
 from app.panels.neighbours import show_neighbours
@@ -41,7 +41,7 @@ def _link(place: Place, channels: list[int], at: int) -> tuple[str, str]:
     if not 0 <= at < len(channels):
         return "", ""
     where = Place(place.atlas, place.model, place.site, channels[at])
-    return where.unit, address("unit", where.query())
+    return where.unit, beside(where)
 
 
 with opened() as (atlas, place):

@@ -1,0 +1,67 @@
+"""How alike the units of a site are to one of them, as numbers to sort by.
+
+In photographs: the correlation that the pass over a dataset kept, which knows the nearest units
+only. In weights: the cosine of the kernels that make the units, which knows all that read the same.
+"""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.networks import LOCK, list_here, network
+from featviz.atlas.kernels import incoming_kernels, kernel_cosines
+from featviz.errors import RecordError
+
+MAX_UNITS = 4096
+"""Units of a site whose kernels are compared."""
+
+
+def photographs_likeness(evidence: Any, site: str, channel: int) -> dict[int, float]:
+    """Return the correlation of the nearest units of a site with one of them; empty: not known.
+
+    Args:
+        evidence: Of the unit, as `Atlas.evidence` gives it.
+        site: Name of the site.
+        channel: The unit; it is as like itself as can be.
+
+    Raises:
+        RecordError: If the evidence cannot be understood.
+    """
+    try:
+        line = (evidence.get("neighbours") or {}).get("activation")
+        if line is None:
+            return {}
+        near = {int(o["channel"]): float(o["value"]) for o in line["nearest"] if o["site"] == site}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"the neighbours of {site}:{channel} cannot be read: {error!r}; run 'featviz atlas "
+            "neighbours' again"
+        ) from error
+    return {**near, channel: 1.0}
+
+
+def weights_likeness(model: str, site: str, channel: int) -> dict[int, float]:
+    """Return the cosine of the kernels of a site's units with that of one of them.
+
+    Empty where the network is not here, or the units have no kernels of their own.
+    """
+    if model not in list_here():
+        return {}
+    cosines = _cosines(model, site)
+    if cosines is None or not 0 <= channel < len(cosines):
+        return {}
+    row = cosines[channel]
+    return {k: float(value) for k, value in enumerate(row) if np.isfinite(value)}
+
+
+@st.cache_resource(max_entries=4, show_spinner="Comparing kernels ...")
+def _cosines(model: str, site: str) -> np.ndarray | None:
+    """Return the cosines of all pairs of units of a site, `[u, u]`."""
+    with LOCK:
+        loaded = network(model)
+        found = loaded.site_table().resolve(site)
+        if found.channels > MAX_UNITS:
+            return None
+        kernels = incoming_kernels(loaded, found)
+    return None if kernels is None else kernel_cosines(kernels)[0].astype(np.float32)
