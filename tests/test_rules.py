@@ -80,7 +80,7 @@ STAGES = (
     {"atlas.layout"},
     {"atlas.entries", "atlas.log"},
     {"atlas.lock_files", "atlas.pictures", "atlas.store", "atlas.tables", "atlas.walk"},
-    {"atlas.index"},
+    {"atlas.image_query", "atlas.index"},
     {"atlas.reading"},
     {"atlas.builder_lock", "atlas.request"},
     {"atlas.plan"},
