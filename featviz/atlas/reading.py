@@ -150,7 +150,9 @@ class Atlas:
         Raises:
             RecordError: If a metric is unknown.
         """
-        numbers = dict(self._index.execute("SELECT name, id FROM names ORDER BY name"))
+        numbers: dict[str, int] = dict(
+            self._index.execute("SELECT name, id FROM names ORDER BY name")
+        )
         query = ImageQuery(model, site, numbers)
         query.only("channel", channel)
         query.only("variant", variant)

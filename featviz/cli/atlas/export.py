@@ -35,7 +35,7 @@ def export(
 
     Every file is compared with its hash; what is written appears whole or not at all.
     """
-    from featviz.atlas.export import export_atlas
+    from featviz.atlas.exporting.export import export_atlas
 
     done = export_atlas(folder, output, form=form, model=model, site=site, overwrite=overwrite)
     if as_json:

@@ -17,9 +17,9 @@ import pytest
 from atlases import everything, new, picture_atlas
 from featviz.atlas import Atlas, Store
 from featviz.atlas.canonical import content_key
-from featviz.atlas.export import export_atlas
-from featviz.atlas.repair import repair
-from featviz.atlas.verify import verify
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.checking.verify import verify
+from featviz.atlas.exporting.export import export_atlas
 from featviz.errors import OutputError
 
 # ---- disks that are full or cannot be written --------------------------------------------------
@@ -187,8 +187,8 @@ def test_disks_that_are_full_after_every_page_and_every_file(tmp_path: Path, lim
 AS_NOBODY = """
 import os, sys
 from featviz.atlas import Atlas
-from featviz.atlas.repair import repair
-from featviz.atlas.verify import verify
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.checking.verify import verify
 from featviz.errors import OutputError
 os.setgid(65534); os.setuid(65534)
 with Atlas(sys.argv[1]) as atlas:
@@ -225,8 +225,8 @@ import json, os, random, signal, sys, time
 sys.path[:0] = sys.argv[2:]
 from atlases import new, picture_atlas
 from featviz.atlas import Atlas, Store
-from featviz.atlas.repair import repair
-from featviz.atlas.verify import verify
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.checking.verify import verify
 
 root, draw = sys.argv[1], random.Random(0)
 kept, damaged = set(), set()
