@@ -100,7 +100,7 @@ STAGES = (
     {"atlas.examples.files"},
     {"atlas.neighbours.correlations", "atlas.neighbours.kernels"},
     {"atlas.neighbours.nearest"},
-    {"atlas.checking.walk"},
+    {"atlas.checking.evidence", "atlas.checking.walk"},
     {"atlas.checking.verify"},
     {"atlas.checking.repair"},
     {"atlas.exporting.arrival", "atlas.exporting.outgoing"},

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from featviz.atlas.checking.evidence import claims, wrong_account
 from featviz.atlas.checking.walk import walk
 from featviz.atlas.entries import ImageEntry, parse_entry
 from featviz.atlas.index import quick_check
@@ -32,6 +33,10 @@ PROBLEMS = {
     "thumb changed": "a small picture is not the one that its record describes",
     "settings": "the part of a record that it shares with others is missing",
     "line": "a line of a log is not believed",
+    "evidence": "the evidence of a unit is not believed",
+    "example missing": "the evidence of a unit has no picture",
+    "example changed": "a picture of an example is not the one that its name says",
+    "pass": "what a pass over photographs was cannot be read",
     "orphan": "a picture has no record",
     "unreadable": "a file or folder cannot be read",
     "link": "a symbolic link; what lies behind it is not checked",
@@ -41,6 +46,8 @@ PROBLEMS = {
 
 LEFTOVERS = {
     "temporary": "a file that was never finished",
+    "unfinished": "a pass over photographs that was stopped; the same command goes on",
+    "unused": "a picture of an example that no evidence names any more",
     "outdated": "a record of an image that another record describes as it is",
     "torn": "the end of a log that was cut short; nothing in it was ever reported as done",
     "foreign": "a file that is not the atlas's own",
@@ -49,6 +56,9 @@ LEFTOVERS = {
 
 HOPELESS = ("missing", "truncated", "changed", "settings")
 """Kinds that only rendering again can put right."""
+
+OF_PASSES = ("evidence", "example missing", "example changed", "pass")
+"""Kinds that only another pass over the photographs can put right."""
 
 _CHUNK = 2**20
 _TOGETHER = 500
@@ -149,7 +159,7 @@ class Check:
             update(tables, self.layout)
             tables.execute("CREATE TABLE expected (path TEXT PRIMARY KEY) WITHOUT ROWID")
             (images,) = tables.execute("SELECT COUNT(*) FROM images").fetchone()
-            problems = [*self._lines(tables), *self._records(tables)]
+            problems = [*self._lines(tables), *self._records(tables), *self._evidence(tables)]
             files = list(self._files(tables))
             busy = busy or self._is_busy() or not is_current(tables, self.layout)
         problems += [p for p in files if not (busy and p.kind in ("orphan", "temporary"))]
@@ -233,6 +243,27 @@ class Check:
                 kind = "unreadable" if number < 0 else kinds[number]
                 yield Problem(kind, path, f"{entry.label}{': ' * bool(said)}{said}", place, log)
 
+    def _evidence(self, tables: sqlite3.Connection) -> Iterator[Problem]:
+        """Look for the files that the evidence of units names, each once."""
+        passes: set[str] = set()
+        for claim in claims(tables, self.layout):
+            line = (claim.place, claim.log)
+            if claim.wrong:
+                yield Problem("evidence", f"records/{claim.log}", claim.wrong, *line)
+            for key in sorted(claim.pictures):
+                path = f"examples/{key[:2]}/{key}.webp"
+                first = tables.execute("INSERT OR IGNORE INTO expected VALUES (?)", (path,))
+                wrong = self._wrong(path, None, key) if first.rowcount else None
+                if wrong is not None:
+                    kinds = ("example missing", "example changed", "example changed", "unreadable")
+                    said = f"{claim.unit}{': ' * bool(wrong[1])}{wrong[1]}"
+                    yield Problem(kinds[wrong[0]], path, said, *line)
+            if claim.passed is not None and claim.passed not in passes:
+                passes.add(claim.passed)
+                said = wrong_account(self.layout, claim.passed)
+                if said:
+                    yield Problem("pass", f"passes/{claim.passed}.json", said, *line)
+
     def _wrong(self, path: str, size: int | None, digest: str) -> tuple[int, str] | None:
         """Tell what is wrong with a file: gone, too short, other; None behind a link or if good."""
         if self._is_behind_link(path):
@@ -268,7 +299,7 @@ class Check:
             if kind == "file":
                 row = tables.execute("SELECT 1 FROM expected WHERE path = ?", (path,)).fetchone()
                 if row is None:
-                    yield Problem("orphan", path)
+                    yield Problem("unused" if path.startswith("examples/") else "orphan", path)
             else:
                 yield Problem(kind, path)
 

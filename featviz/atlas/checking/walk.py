@@ -10,7 +10,11 @@ from featviz.atlas.layout import Layout
 
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp\Z")
 _PREFIX = re.compile(r"[0-9a-f]{2}\Z")
-_FOLDERS = ("records", "requests", "images", "thumbs")
+_FOLDERS = ("records", "requests", "images", "thumbs", "examples", "passes")
+# Folders of pictures, in folders below named by the first digits of keys, and their suffixes.
+_SUFFIXES = {"images": ("webp", "png"), "thumbs": ("webp",), "examples": ("webp",)}
+# What a pass has: how it went; where it stands; the lock of who is at it.
+_OF_PASSES = {".json": None, ".npz": "unfinished", ".lock": None}
 
 
 def walk(layout: Layout) -> Iterator[tuple[str, str]]:
@@ -19,7 +23,7 @@ def walk(layout: Layout) -> Iterator[tuple[str, str]]:
     `file` is a picture by its name, whether recorded or not; else a kind of problem.
     """
     for folder in (".", *_FOLDERS):
-        subfolders = folder in ("images", "thumbs")
+        subfolders = folder in _SUFFIXES
         for path, kind in _scan(layout.root, folder):
             name = Path(path).name
             if kind == "folder":
@@ -32,6 +36,12 @@ def walk(layout: Layout) -> Iterator[tuple[str, str]]:
                     yield path, kind
             elif _TEMPORARY.match(name):
                 yield path, "temporary"
+            elif folder == "passes":
+                name_of = Path(name)
+                known = is_key(name_of.stem) and name_of.suffix in _OF_PASSES
+                said = _OF_PASSES[name_of.suffix] if known else "foreign"
+                if said is not None:
+                    yield path, said
             elif subfolders:
                 yield path, "foreign"
 
@@ -39,7 +49,7 @@ def walk(layout: Layout) -> Iterator[tuple[str, str]]:
 def _below(root: Path, folder: str) -> Iterator[tuple[str, str]]:
     for path, kind in _scan(root, folder):
         name = Path(path)
-        known = ("webp",) if folder.startswith("thumbs") else ("webp", "png")
+        known = _SUFFIXES[name.parts[0]]
         named = is_key(name.stem) and name.suffix[1:] in known and name.stem[:2] == name.parent.name
         if kind == "folder":
             yield path, "foreign"

@@ -70,7 +70,7 @@ def _document(folder: Path, found: "Checked", done: "Repaired | None") -> dict[s
 
 def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
     from featviz.atlas.checking.repair import LOST
-    from featviz.atlas.checking.verify import LEFTOVERS, PROBLEMS
+    from featviz.atlas.checking.verify import LEFTOVERS, OF_PASSES, PROBLEMS
 
     click.echo(f"{found.images} images, {found.bytes / 1e6:.1f} MB read")
     for kind, count in found.counts.items():
@@ -94,6 +94,10 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
             left = ", ".join(f"{kind} {count}" for kind, count in done.after.counts.items())
             click.echo(f"left, for you to look at: {left}")
     elif not found.clean:
-        click.echo(f"next: featviz atlas verify {folder} --repair")
+        wrong = {problem.kind for problem in found.problems if not problem.harmless}
+        if wrong - set(OF_PASSES):
+            click.echo(f"next: featviz atlas verify {folder} --repair")
+        if wrong & set(OF_PASSES):
+            click.echo(f"next: featviz atlas examples {folder} --images ..., or neighbours, again")
     else:
         click.echo("all is well")

@@ -23,6 +23,7 @@ from counted_net import FILE, SLEEP, noted
 from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
 from featviz.atlas.building.request import Request
 from featviz.atlas.building.status import read_status
+from featviz.atlas.checking.verify import verify
 
 KILLS = {"driver": 11, "driver of workers": 1, "worker": 5, "ray actor": 3}
 VARIANTS = ("positive", "negative", "diverse:2")
@@ -85,6 +86,7 @@ def check(root: Path, calm: Uninterrupted, notes: Path, *, in_flight: int) -> No
     """
     assert files(root) == calm.files
     check_clean(root)
+    assert verify(root).clean
     assert len(lines(root)) == calm.images
     (found,) = read_status(root).requests
     assert (found.done, found.to_do, found.failed) == (found.total, 0, 0)
