@@ -108,6 +108,7 @@ STAGES = (
     {
         "atlas.exporting.html_export",
         "atlas.exporting.parquet_export",
+        "atlas.exporting.preview_export",
         "atlas.exporting.webdataset_export",
     },
     {"atlas.reporting.findings", "atlas.reporting.measuring"},

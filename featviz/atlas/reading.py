@@ -16,6 +16,7 @@ from featviz.atlas.image_query import ImageQuery, Range, place_condition
 from featviz.atlas.index import Index
 from featviz.atlas.layout import open_layout
 from featviz.atlas.log import read_lines
+from featviz.atlas.store import is_own_thumb
 from featviz.errors import RecordError, did_you_mean
 
 _E = TypeVar("_E", bound=Entry)
@@ -294,8 +295,8 @@ class Atlas:
         return self.layout.image(entry.key, entry.kind)
 
     def thumb_path(self, entry: ImageEntry) -> Path:
-        """Return where the small picture lies."""
-        return self.layout.thumb(entry.key)
+        """Return where the small picture lies: the picture itself where that is small."""
+        return self.image_path(entry) if is_own_thumb(entry) else self.layout.thumb(entry.key)
 
     def close(self) -> None:
         """Close the index."""

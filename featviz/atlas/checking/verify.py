@@ -22,6 +22,7 @@ from featviz.atlas.index import quick_check
 from featviz.atlas.layout import Layout, open_layout
 from featviz.atlas.lock_files import locked
 from featviz.atlas.log import read_lines, read_log
+from featviz.atlas.store import is_own_thumb
 from featviz.atlas.tables import is_current, update
 from featviz.errors import RecordError
 
@@ -146,12 +147,8 @@ class Check:
 
     def run(self) -> Checked:
         """Return what there is to say."""
-        for folder in (self.layout.records, self.layout.images, self.layout.thumbs):
-            if not folder.is_dir():
-                raise RecordError(
-                    f"there is no folder {str(folder)!r}; is a disk missing? Put it back, or make "
-                    "it, empty, if what was in it is gone for good"
-                )
+        self._need(self.layout.records)
+        self._need(self.layout.images)
         busy = self._is_busy()
         # An empty name is a file that is removed when it is closed.
         with closing(sqlite3.connect("", isolation_level=None)) as tables:
@@ -167,6 +164,14 @@ class Check:
         if damage is not None:
             problems.append(Problem("index", self.layout.index.name, damage))
         return Checked(images, self._bytes, tuple(problems))
+
+    def _need(self, folder: Path) -> None:
+        """Refuse to take a folder that is not there for one whose files are gone."""
+        if not folder.is_dir():
+            raise RecordError(
+                f"there is no folder {str(folder)!r}; is a disk missing? Put it back, or make it, "
+                "empty, if what was in it is gone for good"
+            )
 
     def _is_busy(self) -> bool:
         """Tell whether somebody adds images right now."""
@@ -233,10 +238,14 @@ class Check:
         tables.executemany("INSERT OR IGNORE INTO expected VALUES (?)", [(image,), (thumb,)])
         if entry.settings not in known:
             yield Problem("settings", image, entry.label, place, log)
-        for path, size, digest, kinds in (
-            (image, entry.bytes, entry.sha256, ("missing", "truncated", "changed")),
-            (thumb, None, entry.thumb_sha256, ("thumb missing", "thumb changed", "thumb changed")),
-        ):
+        files: list[tuple[str, int | None, str, tuple[str, str, str]]] = [
+            (image, entry.bytes, entry.sha256, ("missing", "truncated", "changed"))
+        ]
+        if not is_own_thumb(entry):
+            self._need(self.layout.thumbs)
+            small = ("thumb missing", "thumb changed", "thumb changed")
+            files.append((thumb, None, entry.thumb_sha256, small))
+        for path, size, digest, kinds in files:
             wrong = self._wrong(path, size, digest)
             if wrong is not None:
                 number, said = wrong

@@ -1,4 +1,4 @@
-"""Hand an atlas on: as Parquet, as WebDataset shards, as web pages. Whole, or not at all.
+"""Hand an atlas on: as Parquet, WebDataset shards, web pages, a smaller atlas; whole or not at all.
 
 A format is a module with a function, named in `EXPORTS`.
 """
@@ -19,6 +19,7 @@ Sites = Iterable[tuple[str, str, Iterable[Outgoing]]]
 EXPORTS = {
     "html": "html_export:write_html",
     "parquet": "parquet_export:write_parquet",
+    "preview": "preview_export:write_preview",
     "webdataset": "webdataset_export:write_webdataset",
 }
 """Name of a format -> `module:function` in this package; the function takes a path and `Sites`."""
@@ -57,8 +58,9 @@ def export_atlas(
     Args:
         root: Folder of the atlas.
         path: A file for `parquet`; a folder of shards for `webdataset`; for `html` one page with
-            everything inside if it ends in .html, else a folder of pages and files.
-        form: `parquet`, `webdataset` or `html`.
+            everything inside if it ends in .html, else a folder of pages and files; for `preview`
+            a folder.
+        form: `parquet`, `webdataset`, `html` or `preview`.
         model: Of this model alone.
         site: Of this site alone.
         overwrite: Whether to replace an earlier export.

@@ -37,6 +37,15 @@ class Outgoing:
     evidence: Mapping[str, Any]
 
     @property
+    def shared(self) -> dict[str, Any]:
+        """The part of the record that it has in common with others, as `Store` takes it."""
+        shared = {name: value for name, value in self.record.items() if name != "image"}
+        if isinstance(shared.get("request"), dict):
+            own = {name: v for name, v in shared["request"].items() if name != "objectives"}
+            shared["request"] = own
+        return shared
+
+    @property
     def document(self) -> dict[str, Any]:
         """All but the files, as JSON has it."""
         return {

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import pytest
 from commands import make_command
 from PIL import Image
 
-from atlases import everything, new, picture_atlas
+from atlases import everything, new, noise, picture_atlas
 from featviz.atlas import Atlas, Store
 from featviz.atlas.checking.repair import repair
 from featviz.atlas.checking.verify import HOPELESS, verify
 from featviz.atlas.entries import Settings
 from featviz.atlas.layout import Layout
 from featviz.atlas.lock_files import locked
+from featviz.atlas.pictures import webp_bytes
 from featviz.errors import OutputError, RecordError
 
 
@@ -185,6 +187,9 @@ def test_a_missing_disk_is_not_taken_for_damage(tmp_path: Path) -> None:
             check(layout.root)
     layout.images.symlink_to(tmp_path / "unmounted")
     assert verify(layout.root).counts == {"link": 1}
+    layout.thumbs.rename(tmp_path / "small")
+    with pytest.raises(RecordError, match=r"no folder '.*thumbs'; is a disk missing"):
+        verify(layout.root)
     layout.records.rename(tmp_path / "logs")
     with pytest.raises(RecordError, match=r"no folder '.*records'; is a disk missing"):
         repair(layout.root)
@@ -214,6 +219,28 @@ def test_lost_pictures_are_not_moved_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="lost' is a link; remove it, then repair again"):
         repair(layout.root)
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_one_file_may_be_both_the_picture_and_its_small_picture(tmp_path: Path) -> None:
+    data = webp_bytes(noise(1), quality=60)
+    image = replace(new(1, height=32, width=32), picture=data, thumb=data)
+    with Store(tmp_path / "a") as store:
+        (entry,) = store.add([image])
+    layout = Layout(tmp_path / "a")
+    assert list(layout.thumbs.iterdir()) == []
+    layout.thumbs.rmdir()  # as in a checkout: git keeps no empty folders
+    with Atlas(layout.root) as atlas:
+        assert atlas.thumb_path(entry) == atlas.image_path(entry)
+    found = verify(layout.root)
+    assert (found.problems, found.bytes) == ((), len(data))
+    cut(layout.image(entry.key, "webp"))
+    assert verify(layout.root).counts == {"truncated": 1}
+    assert repair(layout.root).forgotten == 1
+    with Store(layout.root) as store:
+        store.add(
+            [replace(new(2), picture=b"p", thumb=b"p", parts={**new(2).parts, "kind": "png"})]
+        )
+    assert len(list(layout.thumbs.glob("*/*"))) == 1  # small pictures are always WebP
 
 
 def test_records_whose_settings_are_missing(tmp_path: Path) -> None:

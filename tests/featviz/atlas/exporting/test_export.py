@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 from commands import make_command
+from PIL import Image
 from pyarrow import parquet
 
-from atlases import WEIGHTS, new, picture_atlas
+from atlases import WEIGHTS, new, noise, picture_atlas
 from browser import open_browser, open_offline
 from featviz.atlas import Atlas, Store
+from featviz.atlas.checking.verify import verify
 from featviz.atlas.entries import Evidence, Metrics
 from featviz.atlas.exporting.export import EXPORTS, export_atlas
 from featviz.atlas.exporting.webdataset_export import write_webdataset
 from featviz.atlas.layout import Layout
 from featviz.errors import ConfigError, OutputError, RecordError
+from featviz.images import png_bytes
 
-NAMES = {"parquet": "a.parquet", "webdataset": "shards", "html": "pages"}
+NAMES = {"parquet": "a.parquet", "preview": "small", "webdataset": "shards", "html": "pages"}
 ODD = "<b onload=x>&\"'é:1"
 
 
@@ -174,6 +177,54 @@ def test_one_page_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert names(tmp_path) == ["a"]
 
 
+def test_a_preview_is_an_atlas_of_small_pictures_of_units_that_fire(tmp_path: Path) -> None:
+    layout = full_atlas(tmp_path / "a")
+    with Store(layout.root) as store:
+        image = new(5, site="fire9", width=200, height=100, record={"objective": "x"})
+        wide = png_bytes(noise(5, 200).crop((0, 0, 200, 100)))
+        shared = {**image.shared, "request": {"arguments": ["net"]}}
+        parts = {**image.parts, "kind": "png"}
+        store.add([replace(image, parts=parts, picture=wide, shared=shared)])
+    done = export_atlas(layout.root, tmp_path / "b", form="preview")
+    again = export_atlas(layout.root, tmp_path / "c", form="preview")
+    assert done.images == again.images == 5
+    assert _below(tmp_path / "b") == _below(tmp_path / "c")
+    assert json.loads((tmp_path / "b" / "export.json").read_text())["images"] == 4
+    assert names(tmp_path / "b" / "records") == ["0000.jsonl", "0002.jsonl"]
+    assert verify(tmp_path / "b").problems == ()
+    with Atlas(layout.root) as whole, Atlas(tmp_path / "b") as small:
+        assert small.sites("net") == ["fire4", "fire9"]  # the one of fire5 is dead
+        for entry in small.images("net"):
+            old = whole.image(entry.key)
+            same = ("job", "label", "score", "settings", "record", "site", "channel", "variant")
+            assert [getattr(entry, n) for n in same] == [getattr(old, n) for n in same]
+            assert small.record(entry) == whole.record(old)
+            assert entry.kind == "webp"
+            with Image.open(small.image_path(entry)) as picture:
+                side = (80, 40) if entry.site == "fire9" else (32, 32)
+                assert picture.size == (entry.width, entry.height) == side
+            assert small.thumb_path(entry) == small.image_path(entry)
+        (unit,) = small.images("net", "fire4", channel=2)
+        assert unit.metrics["self_rank"] == 3
+        assert unit.metrics["firing_rate"] == 0.25
+
+
+def _below(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_a_preview_of_what_is_no_picture(tmp_path: Path) -> None:
+    with Store(tmp_path / "a") as store:
+        store.add([new(1)])
+    with pytest.raises(RecordError, match="'fire4:1' along: its picture cannot be read"):
+        export_atlas(tmp_path / "a", tmp_path / "b", form="preview")
+    assert names(tmp_path) == ["a"]
+
+
 def test_one_model_or_site_alone(tmp_path: Path) -> None:
     layout = full_atlas(tmp_path / "a")
     with Store(layout.root) as store:
@@ -283,7 +334,7 @@ def test_a_record_with_a_number_that_json_does_not_know(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = picture_atlas(tmp_path / "a")
-    with pytest.raises(ConfigError, match="unknown format 'hf'; there are html, parquet, webdatas"):
+    with pytest.raises(ConfigError, match="unknown format 'hf'; there are html, parquet, preview"):
         export_atlas(layout.root, tmp_path / "x", form="hf")
     Store(tmp_path / "empty").close()
     with pytest.raises(RecordError, match="has no images yet; 'featviz atlas build' makes some"):

@@ -1,0 +1,75 @@
+"""An atlas as a smaller atlas: units that fire, their pictures small, to be shipped and browsed.
+
+    atlas.json, records/0000.jsonl ..., images/ab/KEY.webp    an atlas like any other, a log a site
+    export.json                                               how many images there are
+
+Keys, labels, scores, measurements and settings stay, so a picture can be rendered again as it was;
+sizes and hashes are those of the small pictures. One file stands for picture and small picture.
+Evidence stays behind, since it names other pictures. The same atlas gives the same bytes.
+"""
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from featviz.atlas.exporting.arrival import MARK
+from featviz.atlas.exporting.export import Sites
+from featviz.atlas.exporting.outgoing import Outgoing
+from featviz.atlas.layout import Layout
+from featviz.atlas.pictures import small_picture, webp_bytes
+from featviz.atlas.store import DERIVED, NewImage, Store
+from featviz.errors import RecordError
+
+SIDE_PX = 80
+QUALITY = 60
+
+
+def write_preview(folder: Path, sites: Sites) -> None:
+    """Write an atlas into a folder.
+
+    Args:
+        folder: An empty one.
+        sites: What is to be in it; units that do not fire are left out.
+    """
+    images = 0
+    for number, (_, _, some) in enumerate(sites):
+        images += _write_site(folder, some, name=f"{number:04d}.jsonl")
+    document = {"format": "preview", "images": images}
+    (folder / MARK).write_text(json.dumps(document) + "\n", encoding="ascii")
+
+
+def _write_site(folder: Path, images: Iterable[Outgoing], *, name: str) -> int:
+    """Write the images of a site and their log, and return how many they are."""
+    before = set(Layout(folder).logs())
+    with Store(folder) as store:
+        kept = len(store.add([_small(image) for image in images if not image.entry.dead]))
+    # A log has a random name, since several may write; here nobody else does.
+    for log in set(store.layout.logs()) - before:
+        log.rename(store.layout.log(name))
+    return kept
+
+
+def _small(image: Outgoing) -> NewImage:
+    try:
+        with Image.open(io.BytesIO(image.picture)) as opened:
+            picture = small_picture(opened, SIDE_PX)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RecordError(
+            f"cannot take {image.entry.label!r} along: its picture cannot be read ({error}); "
+            "'featviz atlas verify FOLDER --repair' puts the atlas right"
+        ) from error
+    data = webp_bytes(picture, quality=QUALITY)
+    parts: dict[str, Any] = {
+        name: value for name, value in vars(image.entry).items() if name not in DERIVED
+    }
+    parts |= {
+        "kind": "webp",
+        "height": picture.height,
+        "width": picture.width,
+        "metrics": dict(image.metrics),
+    }
+    return NewImage(parts, data, data, image.shared)
