@@ -101,16 +101,16 @@ def test_accounts_of_passes_are_read(layout: Layout, damage: Callable[[Path], An
     assert kinds(layout) == {"pass": 2}
 
 
-def test_evidence_that_leads_elsewhere_is_told(layout: Layout) -> None:
+def test_evidence_that_leads_elsewhere_is_told(layout: Layout, tmp_path: Path) -> None:
     with Atlas(layout.root) as atlas:
         value = atlas.evidence("small", "act", 0)["examples"]
     bad = json.loads(json.dumps(value))
     bad["maximum"]["top"][0]["picture"] = "../../secret"
-    with Store(layout.root) as store:
+    with Store(tmp_path / "b") as store:
         store.note([Evidence("small", WEIGHTS, "act", 0, "examples", bad)])
         store.note([Evidence("small", WEIGHTS, "act", 1, "examples", {**value, "pass": "../x"})])
         store.note([Evidence("small", WEIGHTS, "act", 2, "examples", "nothing")])
-    found = [p for p in verify(layout.root).problems if not p.harmless]
+    found = verify(tmp_path / "b").problems
     assert [p.kind for p in found] == ["evidence"] * 3
     assert "'../../secret' is no key" in found[0].said
     assert "'../x' is no key of a pass" in found[1].said

@@ -240,7 +240,7 @@ def test_one_file_may_be_both_the_picture_and_its_small_picture(tmp_path: Path) 
         store.add(
             [replace(new(2), picture=b"p", thumb=b"p", parts={**new(2).parts, "kind": "png"})]
         )
-    assert len(list(layout.thumbs.glob("*/*"))) == 1  # small pictures are always WebP
+    assert len(list(layout.thumbs.glob("*/*.webp"))) == 1  # small pictures are always WebP
 
 
 def test_records_whose_settings_are_missing(tmp_path: Path) -> None:
