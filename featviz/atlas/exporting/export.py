@@ -22,7 +22,11 @@ EXPORTS = {
     "preview": "preview_export:write_preview",
     "webdataset": "webdataset_export:write_webdataset",
 }
-"""Name of a format -> `module:function` in this package; the function takes a path and `Sites`."""
+"""Name of a format -> `module:function` in this package.
+
+The function takes a path and `Sites`; if it leaves images out or changes them, it returns how many
+it wrote, and bytes of their files.
+"""
 
 PAGE_SUFFIXES = (".html", ".htm")
 
@@ -75,7 +79,7 @@ def export_atlas(
     if form not in EXPORTS:
         raise ConfigError(f"unknown format {form!r}; there are {', '.join(EXPORTS)}")
     module, _, function = EXPORTS[form].partition(":")
-    writer: Callable[[Path, Sites], None] = getattr(
+    writer: Callable[[Path, Sites], tuple[int, int] | None] = getattr(
         import_module(f"featviz.atlas.exporting.{module}"), function
     )
     one_file = form == "parquet" or (form == "html" and target.suffix.lower() in PAGE_SUFFIXES)
@@ -84,8 +88,9 @@ def export_atlas(
         check_arrival(target, folder=not one_file, outside=Path(root), overwrite=overwrite)
         tally = _Tally()
         with arriving(target, folder=not one_file) as made:
-            writer(made, ((m, s, tally.counted(outgoing(atlas, m, s))) for m, s in sites))
-    return Exported(target, tally.images, tally.bytes)
+            written = writer(made, ((m, s, tally.counted(outgoing(atlas, m, s))) for m, s in sites))
+    images, size = written or (tally.images, tally.bytes)
+    return Exported(target, images, size)
 
 
 class _Tally:

@@ -6,15 +6,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atlases import everything, new, picture_atlas
+from atlases import everything, mounted, new, picture_atlas
 from featviz.atlas import Atlas, Store
 from featviz.atlas.canonical import content_key
 from featviz.atlas.checking.repair import repair
@@ -23,21 +21,6 @@ from featviz.atlas.exporting.export import export_atlas
 from featviz.errors import OutputError
 
 # ---- disks that are full or cannot be written --------------------------------------------------
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "featviz-test", str(folder)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_loses_nothing_that_was_said_to_be_kept(tmp_path: Path) -> None:

@@ -187,9 +187,15 @@ def test_a_preview_is_an_atlas_of_small_pictures_of_units_that_fire(tmp_path: Pa
         store.add([replace(image, parts=parts, picture=wide, shared=shared)])
     done = export_atlas(layout.root, tmp_path / "b", form="preview")
     again = export_atlas(layout.root, tmp_path / "c", form="preview")
-    assert done.images == again.images == 5
+    assert done.images == again.images == 4
+    assert done.bytes == sum(f.stat().st_size for f in (tmp_path / "b").glob("images/*/*"))
     assert _below(tmp_path / "b") == _below(tmp_path / "c")
-    assert json.loads((tmp_path / "b" / "export.json").read_text())["images"] == 4
+    mark = json.loads((tmp_path / "b" / "export.json").read_text())
+    assert mark["images"] == 4
+    assert mark["logs"] == {
+        log.name: hashlib.sha256(log.read_bytes()).hexdigest()
+        for log in Layout(tmp_path / "b").logs()
+    }
     assert names(tmp_path / "b" / "records") == ["0000.jsonl", "0002.jsonl"]
     assert verify(tmp_path / "b").problems == ()
     with Atlas(layout.root) as whole, Atlas(tmp_path / "b") as small:
