@@ -22,7 +22,7 @@ unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP CDPATH
 unexport PIP_PREFIX PIP_TARGET PIP_USER PIP_ROOT PIP_PYTHON PIP_REQUIREMENT PIP_NO_DEPS PIP_DRY_RUN
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup demo gallery test check bench clean
+.PHONY: help setup demo gallery atlas test check bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,17 @@ demo: $(STAMP)  ## features of the embedded network and two circuits, into out/d
 gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 5 minutes)
 	@$(PY) -m featviz gallery -o out/gallery $(ARGS)
 	@printf 'open %s\n' "$$(pwd)/out/gallery/index.html"
+
+# Rendered into out/atlas first, where it goes on after a stop. Its log keeps times, so each run of it
+# has another hash; assets/manifest.json wants the new one.
+ATLAS = --size 96 --steps 64 --precision float32 --device cpu --format png --ignore-environment
+atlas: $(STAMP)  ## render the small atlas in assets/atlas anew (10 minutes on one core)
+	@$(PY) -m featviz atlas build artificial_curves $(ATLAS) -o out/atlas
+	@$(PY) -m featviz atlas build squeezenet1_1 --sites fire3,fire4,fire5,fire6,fire7,fire8,fire9 \
+	    $(ATLAS) -o out/atlas
+	@$(PY) -m featviz atlas export out/atlas --format preview -o assets/atlas --overwrite
+	@$(PY) -c 'import hashlib, pathlib; print("sha256 for assets/manifest.json:", \
+	    hashlib.sha256(pathlib.Path("assets/atlas/export.json").read_bytes()).hexdigest())'
 
 test: $(STAMP)  ## run the tests (offline, CPU)
 	@$(PY) -m pytest $(ARGS)

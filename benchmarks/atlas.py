@@ -19,16 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from featviz.atlas.build import Moment, build_atlas, look_before
+from featviz.atlas.building.build import Moment, build_atlas, look_before
+from featviz.atlas.building.plan import make_atlas_plan
+from featviz.atlas.building.request import ModelSource, Request
+from featviz.atlas.building.worker import Outcome, Setup, Worker
 from featviz.atlas.canonical import content_key
 from featviz.atlas.entries import ImageEntry, Settings
 from featviz.atlas.layout import create_layout
 from featviz.atlas.log import LogWriter
-from featviz.atlas.plan import make_atlas_plan
 from featviz.atlas.reading import Atlas
-from featviz.atlas.request import ModelSource, Request
 from featviz.atlas.store import Store
-from featviz.atlas.worker import Outcome, Setup, Worker
 from featviz.config import RenderConfig
 
 EXECUTORS = ("serial:1", "spawn:1", "spawn:2", "ray:1", "ray:2")

@@ -23,9 +23,9 @@ import torch
 
 from featviz.atlas import Atlas, NewImage, Store
 from featviz.atlas.canonical import content_key
-from featviz.atlas.export import export_atlas
+from featviz.atlas.checking.verify import verify
+from featviz.atlas.exporting.export import export_atlas
 from featviz.atlas.pictures import thumb_bytes, webp_bytes
-from featviz.atlas.verify import verify
 from featviz.models import Model, load
 from featviz.rendering import render
 

@@ -26,10 +26,10 @@ from statistics import median
 import numpy as np
 import torch
 
-from featviz.atlas.examples import ExampleSettings, collect_examples
-from featviz.atlas.picture_sources import FolderSource
-from featviz.atlas.reading_ahead import read_ahead
-from featviz.atlas.unit_pass import reduce_map
+from featviz.atlas.examples.collecting import ExampleSettings, collect_examples
+from featviz.atlas.passes.picture_sources import FolderSource
+from featviz.atlas.passes.reading_ahead import read_ahead
+from featviz.atlas.passes.unit_pass import reduce_map
 from featviz.borrowing import borrowed, own_settings
 from featviz.cli.atlas.places import match_sites
 from featviz.inference import InferenceCopy

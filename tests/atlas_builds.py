@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from featviz.atlas.request import ModelSource, Request
+from featviz.atlas.building.request import ModelSource, Request
 from featviz.config import RenderConfig
 
 QUICK = RenderConfig(steps=2, size=32, precision="float32", batch=4)

@@ -1,9 +1,13 @@
 """Small atlases: of images that are no pictures, for tests that never look at them; of noise."""
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from featviz.atlas import NewImage, Store
@@ -60,3 +64,19 @@ def everything(folder: Path) -> dict[str, bytes]:
         if path.is_file() and not path.is_symlink():
             found[str(path)] = path.read_bytes()
     return found
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """Put a small disk where a folder is, for a while; skip where that is not allowed."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "featviz-test", str(folder)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -9,43 +9,49 @@
 
     build_atlas("atlas/", Request(ModelSource("squeezenet1_1"), sites=("fire*",)))
 
-Stage after the render. Files of images by content key, append-only logs of records as the truth,
-an index that is rebuilt from them at any time.
+Stage after the render. The modules here keep and read: files of images by content key, append-only
+logs of records as the truth, an index that is rebuilt from them at any time. What is done with that
+lies below: building/, checking/, exporting/, reporting/; passes/ over photographs, with examples/
+and neighbours/; and activation_map/, which keeps its pictures in an atlas of its own.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from featviz.atlas.build import build_atlas, resume_atlas
+    from featviz.atlas.building.build import build_atlas, resume_atlas
+    from featviz.atlas.building.request import ModelSource, Request
+    from featviz.atlas.building.status import read_status
     from featviz.atlas.entries import Failure, ImageEntry
-    from featviz.atlas.example_files import keep_examples
-    from featviz.atlas.example_records import read_examples
-    from featviz.atlas.examples import ExampleSettings, collect_examples
-    from featviz.atlas.neighbours import NeighbourSettings, collect_neighbours, keep_neighbours
+    from featviz.atlas.examples.collecting import ExampleSettings, collect_examples
+    from featviz.atlas.examples.files import keep_examples
+    from featviz.atlas.examples.records import read_examples
+    from featviz.atlas.neighbours.nearest import (
+        NeighbourSettings,
+        collect_neighbours,
+        keep_neighbours,
+    )
     from featviz.atlas.reading import Atlas
-    from featviz.atlas.request import ModelSource, Request
-    from featviz.atlas.status import read_status
     from featviz.atlas.store import NewImage, Store
 
 _HOMES = {
     "Atlas": "reading",
-    "ExampleSettings": "examples",
+    "ExampleSettings": "examples.collecting",
     "Failure": "entries",
     "ImageEntry": "entries",
-    "ModelSource": "request",
-    "NeighbourSettings": "neighbours",
+    "ModelSource": "building.request",
+    "NeighbourSettings": "neighbours.nearest",
     "NewImage": "store",
-    "Request": "request",
+    "Request": "building.request",
     "Store": "store",
-    "build_atlas": "build",
-    "collect_examples": "examples",
-    "collect_neighbours": "neighbours",
-    "keep_examples": "example_files",
-    "keep_neighbours": "neighbours",
-    "read_examples": "example_records",
-    "read_status": "status",
-    "resume_atlas": "build",
+    "build_atlas": "building.build",
+    "collect_examples": "examples.collecting",
+    "collect_neighbours": "neighbours.nearest",
+    "keep_examples": "examples.files",
+    "keep_neighbours": "neighbours.nearest",
+    "read_examples": "examples.records",
+    "read_status": "building.status",
+    "resume_atlas": "building.build",
 }
 
 __all__ = [

@@ -211,4 +211,6 @@ def create_layout(root: str | Path) -> Layout:
         write_file(layout.root / "atlas.json", json.dumps({"format": FORMAT}).encode() + b"\n")
     found = open_layout(root)
     make_folder(found.root)
+    for path in (found.requests, found.thumbs):  # may be empty, and git keeps no empty folders
+        make_folder(path)
     return found

@@ -29,6 +29,16 @@ def thumb_bytes(picture: Image.Image, side_px: int) -> bytes:
         picture: Of any mode; one that is small already keeps its size.
         side_px: Longer side at most.
     """
+    return webp_bytes(small_picture(picture, side_px), quality=THUMB_QUALITY)
+
+
+def small_picture(picture: Image.Image, side_px: int) -> Image.Image:
+    """Return a copy that is no larger than that.
+
+    Args:
+        picture: Of any mode; one that is small already keeps its size.
+        side_px: Longer side at most.
+    """
     small = picture.copy()
     small.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
-    return webp_bytes(small, quality=THUMB_QUALITY)
+    return small

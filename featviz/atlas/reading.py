@@ -1,8 +1,8 @@
 """Read an atlas: by model, site and unit, sorted and filtered by any metric.
 
 with Atlas("atlas/") as atlas:
-for entry in atlas.images("squeezenet1_1", "fire4", sort="score", descending=True):
-atlas.image_path(entry)
+    for entry in atlas.images("squeezenet1_1", "fire4", sort="score", descending=True):
+        atlas.image_path(entry)
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from featviz.atlas.canonical import is_key
 from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings, parse_entry
+from featviz.atlas.image_query import ImageQuery, Range, place_condition
 from featviz.atlas.index import Index
 from featviz.atlas.layout import open_layout
 from featviz.atlas.log import read_lines
+from featviz.atlas.store import is_own_thumb
 from featviz.errors import RecordError, did_you_mean
 
-_COLUMNS = ("channel", "score", "label", "variant", "seconds")
-Range = tuple[float | None, float | None]
 _E = TypeVar("_E", bound=Entry)
 
 
@@ -78,7 +78,12 @@ class Atlas:
         return found
 
     def channels(self, model: str, site: str) -> list[int]:
-        """Return the channels of a site that have images, sorted."""
+        """Return the channels of a site that have images, sorted.
+
+        Args:
+            model: Name of the model.
+            site: Name of the site.
+        """
         rows = self._index.execute(
             "SELECT DISTINCT channel FROM images WHERE model = ? AND site = ? "
             "AND channel IS NOT NULL ORDER BY channel",
@@ -87,11 +92,18 @@ class Atlas:
         return [int(channel) for (channel,) in rows]
 
     def variants(self, model: str, site: str) -> list[str]:
-        """Return the variants of images of a site, `positive` first, the others sorted."""
+        """Return the variants of the images of a site: `positive` first, the others sorted.
+
+        Args:
+            model: Name of the model.
+            site: Name of the site.
+        """
         rows = self._index.execute(
-            "SELECT DISTINCT variant FROM images WHERE model = ? AND site = ?", (model, site)
+            "SELECT DISTINCT variant FROM images WHERE model = ? AND site = ? "
+            "ORDER BY variant <> 'positive', variant",
+            (model, site),
         )
-        return sorted((str(name) for (name,) in rows), key=lambda name: (name != "positive", name))
+        return [str(variant) for (variant,) in rows]
 
     def counts(self, model: str, site: str | None = None) -> dict[str, int]:
         """Return how many images, units and dead images there are.
@@ -100,7 +112,7 @@ class Atlas:
             model: Name of the model.
             site: Of this site alone.
         """
-        where, values = _place(model, site)
+        where, values = place_condition(model, site)
         row = self._index.execute(
             "SELECT COUNT(*), COUNT(DISTINCT site || ':' || channel), COALESCE(SUM(dead), 0) "
             f"FROM images WHERE {where}",
@@ -139,26 +151,16 @@ class Atlas:
         Raises:
             RecordError: If a metric is unknown.
         """
-        condition, values = _place(model, site)
-        for column, value in (("channel", channel), ("variant", variant)):
-            if value is not None:
-                condition += f" AND {column} = ?"
-                values.append(value)
-        joins: list[str] = []
-        for k, (name, (least, largest)) in enumerate((where or {}).items()):
-            expression = self._expression(name, f"w{k}", joins)
-            for sign, bound in ((">=", least), ("<=", largest)):
-                condition += f" AND {expression} IS NOT NULL"
-                if bound is not None:
-                    condition += f" AND {expression} {sign} ?"
-                    values.append(bound)
-        order = self._expression(sort, "s", joins)
-        rows = self._index.execute(
-            f"SELECT images.log, images.place FROM images {' '.join(joins)} WHERE {condition} "
-            f"ORDER BY {order} IS NULL, {order} {'DESC' if descending else 'ASC'}, "
-            "images.site, images.channel, images.variant, images.image LIMIT ? OFFSET ?",
-            [*values, -1 if limit is None else limit, offset],
+        numbers: dict[str, int] = dict(
+            self._index.execute("SELECT name, id FROM names ORDER BY name")
         )
+        query = ImageQuery(model, site, numbers)
+        query.only("channel", channel)
+        query.only("variant", variant)
+        for name, bounds in (where or {}).items():
+            query.between(name, bounds)
+        page = query.page(sort=sort, descending=descending, limit=limit, offset=offset)
+        rows = self._index.execute(*page)
         return [_of(entry, ImageEntry) for entry in self._entries(rows.fetchall())]
 
     def _entries(self, places: Sequence[tuple[int, int]]) -> list[Entry]:
@@ -175,27 +177,6 @@ class Atlas:
             for place, line in zip(wanted, lines, strict=True):
                 found[log, place] = parse_entry(line or {})
         return [found[place] for place in places]
-
-    def _expression(self, name: str, alias: str, joins: list[str]) -> str:
-        """Return the SQL of a column or a metric, and join what it needs."""
-        if name in _COLUMNS:
-            return f"images.{name}"
-        if name not in self.metrics():
-            known = [*_COLUMNS, *self.metrics()]
-            raise RecordError(
-                f"the atlas has no metric {name!r}{did_you_mean(name, known)} it has "
-                f"{', '.join(known)}"
-            )
-        (number,) = self._index.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
-        joins.append(
-            f"LEFT JOIN later_metrics l{alias} ON l{alias}.key = images.key "
-            f"AND l{alias}.name = {number} "
-            f"LEFT JOIN metrics {alias} ON {alias}.image = images.id AND {alias}.name = {number} "
-            f"LEFT JOIN unit_metrics u{alias} ON u{alias}.model = images.model "
-            f"AND u{alias}.site = images.site AND u{alias}.channel = images.channel "
-            f"AND u{alias}.name = {number}"
-        )
-        return f"COALESCE(l{alias}.value, {alias}.value, u{alias}.value)"
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics, sorted."""
@@ -314,8 +295,8 @@ class Atlas:
         return self.layout.image(entry.key, entry.kind)
 
     def thumb_path(self, entry: ImageEntry) -> Path:
-        """Return where the small picture lies."""
-        return self.layout.thumb(entry.key)
+        """Return where the small picture lies: the picture itself where that is small."""
+        return self.image_path(entry) if is_own_thumb(entry) else self.layout.thumb(entry.key)
 
     def close(self) -> None:
         """Close the index."""
@@ -333,12 +314,6 @@ class Atlas:
     ) -> None:
         """Close the index."""
         self.close()
-
-
-def _place(model: str, site: str | None) -> tuple[str, list[Any]]:
-    if site is None:
-        return "images.model = ?", [model]
-    return "images.model = ? AND images.site = ?", [model, site]
 
 
 def _raw(key: str) -> bytes:

@@ -20,6 +20,8 @@ from featviz.atlas.layout import create_layout
 from featviz.atlas.log import LogWriter, sync_folder
 from featviz.errors import OutputError
 
+DERIVED = ("settings", "bytes", "sha256", "thumb_sha256")
+"""Parts of an ImageEntry that follow from its files and from what it shares with others."""
 _TOGETHER = 8
 """Files that are written at a time."""
 
@@ -29,9 +31,10 @@ class NewImage:
     """An image that was rendered and is to be kept.
 
     Attributes:
-        parts: Of its ImageEntry, but for `sha256`, `thumb_sha256`, `bytes` and `settings`.
+        parts: Of its ImageEntry, but for those in `DERIVED`.
         picture: The file.
-        thumb: The small picture, WebP.
+        thumb: The small picture, WebP; the same bytes where the picture is small itself: then there
+            is one file for both.
         shared: The part of the record that it has in common with others.
     """
 
@@ -87,7 +90,8 @@ class Store:
         files: dict[Path, bytes] = {}
         for entry, image in zip(entries, images, strict=True):
             files[self.layout.image(entry.key, entry.kind)] = image.picture
-            files[self.layout.thumb(entry.key)] = image.thumb
+            if not is_own_thumb(entry):
+                files[self.layout.thumb(entry.key)] = image.thumb
         _write_all(files)
         self._log.append(lines)
         self._known = known
@@ -117,6 +121,11 @@ class Store:
     ) -> None:
         """Close the log."""
         self.close()
+
+
+def is_own_thumb(entry: ImageEntry) -> bool:
+    """Tell whether one file is both the picture and its small picture."""
+    return entry.kind == "webp" and entry.sha256 == entry.thumb_sha256
 
 
 def _write_all(files: Mapping[Path, bytes]) -> None:

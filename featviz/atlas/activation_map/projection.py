@@ -16,7 +16,7 @@ from featviz.atlas.activation_map.settings import LayoutName
 from featviz.errors import ConfigError
 
 _NEEDS: dict[LayoutName, str] = {"umap": "umap", "tsne": "sklearn"}
-_PIP = {"umap": "umap-learn", "sklearn": "'featviz[atlas]'"}
+_PIP = {"umap": "'featviz[umap]'", "sklearn": "'featviz[atlas]'"}
 # Carter et al. 2019 and Lucid's activation atlas.
 UMAP_NEIGHBOURS, UMAP_MIN_DIST = 50, 0.05
 TSNE_PERPLEXITY = 50.0

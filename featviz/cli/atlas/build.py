@@ -64,8 +64,8 @@ def build(
     atlas resume' goes on. 'featviz sites MODEL' lists the sites. --diversity says how much the
     images of diverse:N are pushed apart [0.5].
     """
-    from featviz.atlas.build import build_atlas
-    from featviz.atlas.request import DIVERSITY, Request
+    from featviz.atlas.building.build import build_atlas
+    from featviz.atlas.building.request import DIVERSITY, Request
 
     diversity = options["diversity"]
     options["diversity"] = None
@@ -89,7 +89,7 @@ def build(
 
 
 def _source(name: str, options: dict[str, Any]) -> Any:
-    from featviz.atlas.request import ModelSource
+    from featviz.atlas.building.request import ModelSource
 
     size = options["input_size"]
     return ModelSource(

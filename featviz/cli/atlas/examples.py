@@ -61,9 +61,9 @@ def examples(
     histogram, and how often it fires.
     """
     from featviz.atlas import Store, collect_examples
-    from featviz.atlas.example_files import keep_examples
-    from featviz.atlas.examples import ExampleSettings
-    from featviz.atlas.picture_sources import FolderSource
+    from featviz.atlas.examples.collecting import ExampleSettings
+    from featviz.atlas.examples.files import keep_examples
+    from featviz.atlas.passes.picture_sources import FolderSource
 
     names = ("top", "bottom", "bins", "per_bin", "batch", "loaders", "every", "seed")
     settings = ExampleSettings(**{name: options.pop(name) for name in names})

@@ -10,9 +10,10 @@ from featviz.cli.output import json_option, print_json
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--format", "form", required=True, type=click.Choice(["parquet", "webdataset", "html"]),
+    "--format", "form", required=True,
+    type=click.Choice(["parquet", "webdataset", "html", "preview"]),
     help="parquet: one file; webdataset: a folder of tar files; html: one page if PATH ends in "
-    ".html, else a folder.",
+    ".html, else a folder; preview: a smaller atlas of the units that fire, to ship.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="PATH",
@@ -35,7 +36,7 @@ def export(
 
     Every file is compared with its hash; what is written appears whole or not at all.
     """
-    from featviz.atlas.export import export_atlas
+    from featviz.atlas.exporting.export import export_atlas
 
     done = export_atlas(folder, output, form=form, model=model, site=site, overwrite=overwrite)
     if as_json:

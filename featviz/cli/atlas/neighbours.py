@@ -48,8 +48,12 @@ def neighbours(folder: Path, images: Path | None, shown: str, as_json: bool, **o
     what chance gives. Stop it at any time, and the same command goes on.
     """
     from featviz.atlas import Store
-    from featviz.atlas.neighbours import NeighbourSettings, collect_neighbours, keep_neighbours
-    from featviz.atlas.picture_sources import FolderSource
+    from featviz.atlas.neighbours.nearest import (
+        NeighbourSettings,
+        collect_neighbours,
+        keep_neighbours,
+    )
+    from featviz.atlas.passes.picture_sources import FolderSource
 
     names = ("count", "statistic", "across", "batch", "loaders", "every", "seed")
     settings = NeighbourSettings(**{name: options.pop(name) for name in names})

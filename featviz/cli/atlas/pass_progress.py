@@ -13,8 +13,8 @@ from tqdm import tqdm
 from featviz.cli.output import print_json
 
 if TYPE_CHECKING:
-    from featviz.atlas.pass_settings import PassReport
-    from featviz.atlas.skips import Skips
+    from featviz.atlas.passes.settings import PassReport
+    from featviz.atlas.passes.skips import Skips
 
 progress_option = click.option(
     "--progress",

@@ -46,9 +46,9 @@ def report(
     Measurements are those that the atlas holds; --images adds self-identification: whether each
     image excites its own unit more than the other units of its site.
     """
-    from featviz.atlas.arrival import check_arrival
+    from featviz.atlas.exporting.arrival import check_arrival
     from featviz.atlas.layout import open_layout
-    from featviz.atlas.report import write_report
+    from featviz.atlas.reporting.report import write_report
 
     # Before anything is measured, which may take long.
     check_arrival(output, folder=False, outside=open_layout(folder).root, overwrite=overwrite)
@@ -67,7 +67,7 @@ def report(
 def _measure(folder: Path, images: Path, *, device: str | None, allow_factory: bool) -> None:
     from tqdm import tqdm
 
-    from featviz.atlas.measuring import measure_self
+    from featviz.atlas.reporting.measuring import measure_self
     from featviz.metrics import PictureFolder
 
     def load_one(arguments: Sequence[str]) -> "Model":

@@ -25,7 +25,7 @@ def resume(
     What is there stays as it is; what failed is tried again, three times in all unless
     --retry-failed is given.
     """
-    from featviz.atlas.build import resume_atlas
+    from featviz.atlas.building.build import resume_atlas
 
     with showing("none" if as_json and shown == "bar" else shown) as report:
         built = resume_atlas(

@@ -9,7 +9,7 @@ import click
 from featviz.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from featviz.atlas.status import AtlasStatus, RequestStatus
+    from featviz.atlas.building.status import AtlasStatus, RequestStatus
 
 _SHOWN = 10
 _HEADS = (
@@ -36,7 +36,7 @@ def status(root: Path, as_json: bool) -> None:
     'featviz atlas resume', three times in all, and then given up. Rate and time left are those of
     as many workers as the last build had.
     """
-    from featviz.atlas.status import read_status
+    from featviz.atlas.building.status import read_status
 
     found = read_status(root)
     if as_json:

@@ -8,8 +8,8 @@ import click
 from featviz.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    from featviz.atlas.repair import Repaired
-    from featviz.atlas.verify import Checked
+    from featviz.atlas.checking.repair import Repaired
+    from featviz.atlas.checking.verify import Checked
 
 _SHOWN = 5
 
@@ -29,8 +29,8 @@ def verify(folder: Path, repairs: bool, quick: bool, as_json: bool) -> int:
     Exit code 0: all is well. 1: there are problems; what to do about them is said. Leftovers of a
     crash are told, and are no problem.
     """
-    from featviz.atlas.repair import repair
-    from featviz.atlas.verify import verify as check
+    from featviz.atlas.checking.repair import repair
+    from featviz.atlas.checking.verify import verify as check
 
     if repairs and quick:
         raise click.UsageError("--repair reads every picture, so it cannot be --quick")
@@ -69,8 +69,8 @@ def _document(folder: Path, found: "Checked", done: "Repaired | None") -> dict[s
 
 
 def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
-    from featviz.atlas.repair import LOST
-    from featviz.atlas.verify import LEFTOVERS, PROBLEMS
+    from featviz.atlas.checking.repair import LOST
+    from featviz.atlas.checking.verify import LEFTOVERS, OF_PASSES, PROBLEMS
 
     click.echo(f"{found.images} images, {found.bytes / 1e6:.1f} MB read")
     for kind, count in found.counts.items():
@@ -94,6 +94,10 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
             left = ", ".join(f"{kind} {count}" for kind, count in done.after.counts.items())
             click.echo(f"left, for you to look at: {left}")
     elif not found.clean:
-        click.echo(f"next: featviz atlas verify {folder} --repair")
+        wrong = {problem.kind for problem in found.problems if not problem.harmless}
+        if wrong - set(OF_PASSES):
+            click.echo(f"next: featviz atlas verify {folder} --repair")
+        if wrong & set(OF_PASSES):
+            click.echo(f"next: featviz atlas examples {folder} --images ..., or neighbours, again")
     else:
         click.echo("all is well")

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,22 @@ def test_units_are_found_through_an_index_of_the_tables(tmp_path: Path) -> None:
             "AND channel = 3"
         ).fetchall()
         assert "USING INDEX by_unit" in str(plan)
+
+
+def test_channels_and_variants_of_a_site(tmp_path: Path) -> None:
+    with Store(tmp_path / "a") as store:
+        for variant in ("negative", "diverse:2", "positive"):
+            store.add([new(c, variant=variant) for c in (10, 2)])
+        store.add([new(5, variant="negative")])
+        store.add([new(3, site="fire5", variant="negative")])
+        of_none = new(site="fire6", variant="map")
+        store.add([replace(of_none, parts={**of_none.parts, "channel": None})])
+    with Atlas(tmp_path / "a") as atlas:
+        assert atlas.channels("net", "fire4") == [2, 5, 10]
+        assert atlas.variants("net", "fire4") == ["positive", "diverse:2", "negative"]
+        assert atlas.channels("net", "fire5") == [3]
+        assert atlas.variants("net", "fire5") == ["negative"]
+        assert atlas.channels("net", "fire6") == []
+        assert atlas.variants("net", "fire6") == ["map"]
+        assert atlas.channels("net", "fire9") == atlas.channels("other", "fire4") == []
+        assert atlas.variants("net", "fire9") == []

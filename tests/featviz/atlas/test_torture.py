@@ -6,38 +6,21 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atlases import everything, new, picture_atlas
+from atlases import everything, mounted, new, picture_atlas
 from featviz.atlas import Atlas, Store
 from featviz.atlas.canonical import content_key
-from featviz.atlas.export import export_atlas
-from featviz.atlas.repair import repair
-from featviz.atlas.verify import verify
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.checking.verify import verify
+from featviz.atlas.exporting.export import export_atlas
 from featviz.errors import OutputError
 
 # ---- disks that are full or cannot be written --------------------------------------------------
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "featviz-test", str(folder)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_loses_nothing_that_was_said_to_be_kept(tmp_path: Path) -> None:
@@ -187,8 +170,8 @@ def test_disks_that_are_full_after_every_page_and_every_file(tmp_path: Path, lim
 AS_NOBODY = """
 import os, sys
 from featviz.atlas import Atlas
-from featviz.atlas.repair import repair
-from featviz.atlas.verify import verify
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.checking.verify import verify
 from featviz.errors import OutputError
 os.setgid(65534); os.setuid(65534)
 with Atlas(sys.argv[1]) as atlas:
@@ -225,8 +208,8 @@ import json, os, random, signal, sys, time
 sys.path[:0] = sys.argv[2:]
 from atlases import new, picture_atlas
 from featviz.atlas import Atlas, Store
-from featviz.atlas.repair import repair
-from featviz.atlas.verify import verify
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.checking.verify import verify
 
 root, draw = sys.argv[1], random.Random(0)
 kept, damaged = set(), set()

@@ -143,7 +143,7 @@ def test_the_default_is_the_first_that_is_installed(monkeypatch: pytest.MonkeyPa
     there.remove("umap")
     assert choose_layout(None) == "tsne"
     with pytest.raises(
-        ConfigError, match=r"'umap' needs .* pip install umap-learn; or choose tsne"
+        ConfigError, match=r"'umap' needs .* pip install 'featviz\[umap\]'; or choose tsne"
     ):
         choose_layout("umap")
     there.clear()

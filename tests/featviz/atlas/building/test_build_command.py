@@ -1,0 +1,136 @@
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import make_command
+
+from atlas_builds import check_clean, files, lines
+from counted_net import BROKEN, FILE, SLEEP, noted
+from featviz.atlas.building.builder_lock import Builder, build_lock
+from featviz.atlas.layout import create_layout
+
+SMALL = ("--sites", "stem", "--steps", "2", "--size", "32", "--precision", "float32")
+TESTS = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Any:
+    return make_command(capsys)
+
+
+def test_build_status_and_resume(command: Any, tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    words = ("nets:small_net", *SMALL, "--variants", "positive, diverse:2", "--units", "0-3")
+    code, out, _ = command("atlas", "build", *words, "-o", root)
+    assert (code, out) == (0, "12 of 12 images are there, 12 of them new\n")
+    code, out, _ = command("atlas", "status", root)
+    assert code == 0
+    assert "nets:small_net" in out
+    assert "12/12" in out
+    code, out, _ = command("atlas", "status", root, "--json")
+    document = json.loads(out)
+    assert (document["running"], document["builder"]["executor"]) == (False, "serial")
+    assert document["requests"][0]["to_do"] == 0
+    code, out, _ = command("atlas", "resume", root, "--json")
+    assert (code, json.loads(out)["made"]) == (0, 0)
+    check_clean(root)
+
+
+def test_progress_is_read_by_programs(command: Any, tmp_path: Path) -> None:
+    words = ("nets:small_net", *SMALL, "--batch", "4", "-o", tmp_path / "a", "--progress", "json")
+    code, out, _ = command("atlas", "build", *words)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [(e["event"], e.get("done", e.get("images"))) for e in events] == [
+        ("progress", 0), ("progress", 4), ("progress", 8), ("end", 8)
+    ]  # fmt: skip
+
+
+def test_a_failed_unit_gives_three(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "a"
+    code, out, err = command("atlas", "build", "counted_net:raising_net", *SMALL, "-o", root)
+    assert code == 3
+    assert "7 of 8 images are there" in out
+    assert "failed: stem:2 positive: RuntimeError: stem:2 does not like" in err
+    assert "'featviz atlas resume' tries them again, three times in all" in err
+    _, out, _ = command("atlas", "status", root)
+    assert "failed: stem:2 positive: RuntimeError" in out
+    assert f"'featviz atlas resume {root}' goes on" in out
+    for _ in range(2):
+        code, _, err = command("atlas", "resume", root)
+        assert code == 3
+    assert "--retry-failed tries them again" in err
+    monkeypatch.setenv(BROKEN, str(tmp_path))
+    code, out, err = command("atlas", "build", "counted_net:net", *SMALL, "-o", tmp_path / "b")
+    assert (code, out[:6]) == (3, "0 of 8")
+    code, out, _ = command("atlas", "resume", tmp_path / "b", "--json")
+    assert (code, json.loads(out)["failures"][7]["attempt"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("build", "nets:small_net", "--sites", "sten*"), "no site of 'nets:small_net' fits"),
+        (("build", "nets:small_net", "--sites", "stem", "--units", "9"), "9"),
+        (("build", "nets:small_net", "--variants", "sideways"), "unknown variant 'sideways'"),
+        (("build", "nets:small_net", "--executor", "slurm"), "the executor is serial, spawn, ray"),
+        (("build", "nets:small_net", "--workers", "3"), "so 3 workers need another"),
+        (("build", "nets:small_net", "--format", "gif"), "the format is webp or png"),
+        (("resume", "nowhere"), "holds no atlas"),
+        (("status", "nowhere"), "holds no atlas"),
+    ],
+)
+def test_bad_input_gives_two(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: Any, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command("atlas", *words)
+    assert code == 2
+    assert said in err
+
+
+def test_a_second_builder_gives_two(command: Any, tmp_path: Path) -> None:
+    layout = create_layout(tmp_path / "a")
+    with build_lock(layout, Builder(4321, "spawn", 2)):
+        code, _, err = command("atlas", "build", "nets:small_net", *SMALL, "-o", tmp_path / "a")
+        assert code == 2
+        assert "another build is at work" in err
+        assert "(process 4321)" in err
+
+
+def test_ctrl_c_on_a_terminal_gives_130_and_resume_goes_on(command: Any, tmp_path: Path) -> None:
+    """Slow as it starts Python: a bar is shown on a terminal only, and Ctrl-C is a signal."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    notes, root = tmp_path / "noted", tmp_path / "a"
+    words = ("counted_net:net", *SMALL, "--batch", "2", "-o", str(root))
+    path = os.pathsep.join([str(TESTS), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-m", "featviz", "atlas", "build", *words],
+        stdout=subprocess.PIPE, stderr=theirs, text=True, cwd=TESTS,
+        env={**os.environ, "PYTHONPATH": path, FILE: str(notes), SLEEP: "0.1"},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        while len(noted(notes, "step")) < 5:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "/8 images" in shown
+    check_clean(root)
+    assert 0 < len(lines(root)) < 8
+    assert command("atlas", "resume", root)[0] == 0
+    assert len(files(root)) == 2 * 8
+    check_clean(root)

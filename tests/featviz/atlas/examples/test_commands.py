@@ -1,0 +1,149 @@
+"""`featviz atlas examples` and `featviz atlas neighbours`, at usual and odd inputs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import FACTORY, make_command
+from photo_folders import write_photos
+
+from featviz.atlas import Atlas, read_examples
+
+LOADING = [
+    "--model",
+    FACTORY,
+    "--input-size",
+    "32",
+    "--mean",
+    "0,0,0",
+    "--std",
+    "1,1,1",
+    "--weights",
+]
+SMALL = ["--top", "3", "--bottom", "2", "--bins", "2", "--batch", "16", "--every", "16"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_photos(tmp_path_factory.mktemp("pictures") / "my photos", 50)
+    (folder / "broken 'ü'.jpg").write_text("x")
+    (folder / "notes.txt").write_text("x")
+    return folder
+
+
+@pytest.fixture
+def command(capsys):
+    return make_command(capsys)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from nets import small_net
+
+    path = tmp_path_factory.mktemp("weights") / "small.pt"
+    torch.save(small_net().state_dict(), path)
+    return path
+
+
+def names(atlas: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(atlas)): path.read_bytes()
+        for folder in ("examples", "passes")
+        for path in (atlas / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+def test_examples_and_neighbours_end_up_in_the_atlas(
+    command, photos: Path, weights: Path, tmp_path: Path
+) -> None:
+    atlas = tmp_path / "an atlas"
+    where = [*LOADING, weights, "--sites", "act,bran*", "--images", photos]
+    code, out, err = command("atlas", "examples", atlas, *where, *SMALL)
+    assert code == 0, err
+    assert "units of" in out
+    assert ", 50 images" in out
+    assert """skipped 1: its format is not known ("broken 'ü'.jpg")""" in err
+    assert "passed over 1: files that are no picture by their name ('notes.txt')" in err
+    code, out, err = command("atlas", "neighbours", atlas, *where, "--count", "2", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["images"] == 50
+    assert told["sites"]["act"] == {"units": 8, "activation": True, "weights": True}
+    assert told["skipped_files"] == [["broken 'ü'.jpg", "its format is not known"]]
+    with Atlas(atlas) as kept:
+        found = kept.evidence(FACTORY, "act", 3)
+    assert set(found) == {"examples", "histogram", "neighbours"}
+    assert len(read_examples(found["examples"], found["histogram"]).maximum.top) == 3
+    assert len(found["neighbours"]["activation"]["nearest"]) == 2
+    assert not list((atlas / "passes").glob("*.npz"))
+    assert not list((atlas / "passes").glob("*.lock"))
+    code, out, err = command("atlas", "neighbours", atlas, *where[:-2], "--count", "2")
+    assert code == 0, err
+    assert "act: 8 units, by weights" in out
+    assert "by weights alone; --images FOLDER compares activations too" in out
+
+
+def test_the_same_command_goes_on(
+    command, photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*LOADING, weights, "--sites", "act", "--images", photos, *SMALL, "--progress", "json"]
+    code, out, _ = command("atlas", "examples", tmp_path / "whole", *words)
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert {line["event"] for line in lines} == {"progress", "end"}
+    assert lines[-1]["images"] == 50
+    broken = tmp_path / "broken"
+
+    def fall(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("featviz.atlas.examples.files.keep_examples", fall)
+        code, _, _ = command("atlas", "examples", broken, *words)
+    assert code == 130
+    assert len(list((broken / "passes").glob("*.npz"))) == 1
+    code, out, _ = command("atlas", "examples", broken, *words)
+    assert code == 0
+    assert not [line for line in map(json.loads, out.splitlines()) if line.get("what") == "images"]
+    assert names(broken) == names(tmp_path / "whole")
+
+
+def test_bad_input_ends_with_a_clear_message(
+    command, photos: Path, weights: Path, tmp_path: Path
+) -> None:
+    good = [*LOADING, weights, "--sites", "act"]
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    empty.mkdir()
+    full.mkdir()
+    (full / "a.txt").write_text("x")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.jpg").write_text("x")
+    cases = [
+        (["a", *good, "--images", tmp_path / "gone"], "there is no folder"),
+        (["a", *good, "--images", empty], "holds no picture"),
+        (["a", *good, "--images", broken], "none of 1 images can be read: 'a.jpg': its format"),
+        ([full, *good, "--images", photos], "is neither empty nor an atlas"),
+        (["a", "--sites", "act", "--images", photos], "there is no atlas in 'a'; to begin one"),
+        (["a", *good[:-2], "--images", photos], "has no sites of 'nets:SmallNet'; give --sites"),
+        (["a", *good[:-1], "x*", "--images", photos], "no site of 'nets:SmallNet' fits 'x*'"),
+        (["a", *good, "--images", photos, "--top", "0"], "top must be a whole number from 1"),
+        (["a", *good, "--images", photos, "--side", "3"], "side must be 16 to 4096 px"),
+        (["a", *good], "Missing option '--images'"),
+    ]
+    for words, message in cases:
+        first, *rest = words
+        folder = tmp_path / first if first == "a" else first
+        told = message.replace("'a'", repr(str(folder)))
+        code, out, err = command("atlas", "examples", folder, *rest)
+        assert code == 2, err
+        assert told in err
+        assert out == ""
+        shutil.rmtree(tmp_path / "a", ignore_errors=True)
+    code, _, err = command("atlas", "neighbours", tmp_path / "a", *good, "--count", "0")
+    assert code == 2
+    assert "count must be 1 to 1000" in err
