@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app.networks import LOCK, list_here, network
-from featviz.atlas.kernels import incoming_kernels, kernel_cosines
+from featviz.atlas.neighbours.kernels import incoming_kernels, kernel_cosines
 from featviz.errors import RecordError
 
 MAX_UNITS = 4096

@@ -9,7 +9,7 @@ from app.components.grid import Tile, grid
 from app.library import picture_url
 from app.links import Place, read_choice
 from featviz.atlas import Atlas, read_examples
-from featviz.atlas.example_records import Example, KeptExample, Ranking, UnitExamples
+from featviz.atlas.examples.records import Example, KeptExample, Ranking, UnitExamples
 
 _CHOICES = ("maximum", "mean")
 

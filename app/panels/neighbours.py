@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.grid import Tile, grid
-from app.components.link import link
+from app.components.ways import Way, ways
 from app.library import picture_url
 from app.links import Place, address, beside
 from app.sorting import LIKENESS
@@ -45,7 +45,8 @@ def show_neighbours(atlas: Atlas, place: Place) -> None:
         grid(tiles, key=f"neighbours {key}")
         site = Place(place.atlas, place.model, place.site).query()
         query = {**site, "sort": order, "to": str(place.channel)}
-        link(f"All of {place.site} in this order", address("site", query), key=f"all {key}")
+        way = Way(f"All of {place.site} in this order", address("site", query))
+        ways([way], key=f"all {key}", label="more")
 
 
 def _tile(atlas: Atlas, place: Place, line: Any) -> Tile:

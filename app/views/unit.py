@@ -7,7 +7,7 @@ import streamlit as st
 from app.components.pager import pager
 from app.components.ways import Way, ways
 from app.frame import opened
-from app.links import Place, beside
+from app.links import Place, address, beside
 from app.panels.examples import show_examples
 from app.panels.images import show_images, show_metrics
 from app.panels.neighbours import show_neighbours
