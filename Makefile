@@ -37,6 +37,7 @@ demo: $(STAMP)  ## features of the embedded network and two circuits, into out/d
 	    -o out/demo/circuit-squeezenet.html --overwrite >out/demo/circuit-squeezenet.txt
 	@for page in index circuit circuit-squeezenet; do \
 	    printf 'open %s\n' "$$(pwd)/out/demo/$$page.html"; done
+	@printf 'browse all units, circuits and lessons: %s -m featviz app\n' "$(PY)"
 
 gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 5 minutes)
 	@$(PY) -m featviz gallery -o out/gallery $(ARGS)

@@ -37,6 +37,9 @@ _FOREVER = "public, max-age=31536000, immutable"
 class PictureFiles(StaticFiles):
     """Pictures of a folder by key; a picture of a key never changes, so browsers may keep it."""
 
+    async def check_config(self) -> None:
+        """Accept a folder that is not there: an atlas makes its folders when it needs them."""
+
     async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
         """Return the picture, or 404 for anything that is not named as pictures are."""
         if not _PICTURE.fullmatch(path):

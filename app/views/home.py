@@ -34,7 +34,7 @@ def _network(atlas: Atlas, name: str, model: str) -> None:
         tiles = [
             Tile(
                 id=entry.unit,
-                source=picture_url(name, atlas.layout.thumb(entry.key)),
+                source=picture_url(name, atlas.thumb_path(entry)),
                 address=address("unit", Place(name, model, entry.site, entry.channel).query()),
                 caption=entry.unit,
                 text=f"{entry.unit} of {model}",

@@ -41,7 +41,7 @@ def _box(atlas: Atlas, place: Place, site: Site | None, there: bool) -> SiteBox:
         address=address("site", place.query()),
         facts=tuple(facts),
         share=counts["units"] / site.channels if site is not None else 1.0,
-        sources=tuple(picture_url(place.atlas, atlas.layout.thumb(e.key)) for e in best),
+        sources=tuple(picture_url(place.atlas, atlas.thumb_path(e)) for e in best),
     )
 
 

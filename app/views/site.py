@@ -63,7 +63,7 @@ def _tile(atlas: Atlas, place: Place, entry: ImageEntry, value: str, family: str
     about = (entry.unit, entry.variant, family, "never fired" if entry.dead else "")
     return Tile(
         id=entry.unit,
-        source=picture_url(place.atlas, atlas.layout.thumb(entry.key)),
+        source=picture_url(place.atlas, atlas.thumb_path(entry)),
         address=address("unit", where.query()),
         caption=f"{entry.channel}{value and ' · '}{value}",
         text=", ".join(filter(None, about)),
