@@ -34,7 +34,7 @@ def _show_way(place: Place, sites: list[str]) -> None:
     if place.channel is not None:
         steps.append(("unit", place, place.unit))
     way, box = st.columns([3, 1], vertical_alignment="center")
-    with way, st.container(horizontal=True, gap="small"):
+    with way, st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for number, (page, where, words) in enumerate(steps):
             if number:
                 st.markdown(":gray[/]", width="content")

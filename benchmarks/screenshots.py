@@ -39,12 +39,14 @@ class Shot:
         page: Of the app.
         query: Of its URL.
         upload: Whether a photograph is handed in.
+        silence: Whether the first unit of the circuit is silenced.
     """
 
     name: str
     page: str
     query: dict[str, str] = field(default_factory=dict)
     upload: bool = False
+    silence: bool = False
 
 
 def list_shots(root: Path) -> list[Shot]:
@@ -71,7 +73,7 @@ def list_shots(root: Path) -> list[Shot]:
         ),
         *(Shot(f"unit-{part.lower()}", "unit", {**unit, "part": part}) for part in parts),
         Shot("circuit", "circuit", {**unit, "depth": "2"}),
-        Shot("circuit-silenced", "circuit", {**unit, "depth": "1", "off": unit["unit"]}),
+        Shot("circuit-silenced", "circuit", {**unit, "depth": "1"}, silence=True),
         Shot("compare", "compare", {"model": model, "items": "; ".join(others)}),
         Shot("render", "render", {"model": model, "unit": unit["unit"]}),
         Shot("image", "image", {"model": model, "site": site}),
@@ -95,6 +97,12 @@ def take(browser: Browser, base: str, shot: Shot, path: Path, *, width: int, dar
     if shot.upload:
         page.set_input_files("input[type=file]", _PHOTO)
         page.locator(".photo img").first.wait_for()
+        wait_until_steady(page)
+    if shot.silence:
+        node = page.locator(".node").first
+        node.focus()
+        node.press("Delete")
+        page.get_by_text("Silenced").wait_for()
         wait_until_steady(page)
     height = min(3 * _HIGH_PX, max(_HIGH_PX, _length(page)))
     page.set_viewport_size({"width": width, "height": height})

@@ -20,8 +20,9 @@ _QUIET = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 _STEADY = """
-() => !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSpinner], '
-    + '[data-testid=stSkeleton], [data-stale=true]')
+() => document.querySelector(
+    '[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]'
+) && !document.querySelector('[data-testid=stSpinner], [data-stale=true]')
 """
 
 
@@ -103,7 +104,8 @@ def chromium() -> Iterator[Browser]:
 def wait_until_steady(page: Page) -> None:
     """Wait until a page of the app has run to its end and its visible pictures are there."""
     page.locator("h1, h2, h3, [role=alert]").first.wait_for()
-    page.wait_for_timeout(150)
+    page.wait_for_function(_STEADY)
+    page.wait_for_timeout(150)  # components draw in the next frame
     page.wait_for_function(_STEADY)
     page.wait_for_function(IMAGES_THERE)
 
