@@ -32,7 +32,7 @@ def _box(atlas: Atlas, place: Place, site: Site | None, there: bool) -> SiteBox:
         facts = [f"{site.channels} channels, {maps} map"]
     if not there:
         return SiteBox(place.site, "", (*facts, "not rendered"), 0.0, (), faint=True)
-    facts.append(f"{counts['units']} units rendered" + _dead(counts["dead"]))
+    facts.append(_count(counts["units"], "unit") + " rendered" + _dead(counts["dead"]))
     best = atlas.images(
         place.model, place.site, variant="positive", sort="score", descending=True, limit=_STRIP
     )
@@ -46,7 +46,11 @@ def _box(atlas: Atlas, place: Place, site: Site | None, there: bool) -> SiteBox:
 
 
 def _dead(count: int) -> str:
-    return f", {count} images of units that never fired" if count else ""
+    return f", {_count(count, 'image')} of units that never fired" if count else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _provenance(model: Model | None) -> None:

@@ -35,26 +35,34 @@ def _choose(orders: list[str], variants: list[str], channels: list[int]) -> _Cho
     read_choice("variant", variants, variants[0])
     read_choice("size", list(SIDES), "medium")
     read_text("filter")
-    columns = st.columns([5, 4, 3, 6, 6], vertical_alignment="bottom")
-    sort = columns[0].selectbox("Sort by", orders, key="sort", bind="query-params")
-    variant = columns[1].selectbox("Image", variants, key="variant", bind="query-params")
-    size = columns[3].segmented_control(
-        "Size", list(SIDES), default="medium", key="size", bind="query-params"
-    )
-    text = columns[4].text_input(
-        "Filter",
-        key="filter",
-        bind="query-params",
-        placeholder="100-140, score>20, curves",
-        help="Channels, METRIC>NUMBER, words of the label or family; all must hold.",
-    )
-    down, to = False, channels[0] if channels else 0
-    if sort in LIKENESS:
-        last = max(channels, default=0)
-        read_number("to", 0, last, to)
-        to = int(columns[2].number_input("To unit", 0, last, to, key="to", bind="query-params"))
-    else:
-        down = columns[2].toggle("Largest first", key="down", bind="query-params")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        sort = st.selectbox("Sort by", orders, key="sort", bind="query-params", width=210)
+        down, to = False, channels[0] if channels else 0
+        if sort in LIKENESS:
+            last = max(channels, default=0)
+            read_number("to", 0, last, to)
+            to = int(
+                st.number_input("To unit", 0, last, to, key="to", bind="query-params", width=130)
+            )
+        else:
+            down = st.toggle("Largest first", key="down", bind="query-params", width=150)
+        variant = st.selectbox("Image", variants, key="variant", bind="query-params", width=140)
+        size = st.segmented_control(
+            "Size",
+            list(SIDES),
+            default="medium",
+            key="size",
+            bind="query-params",
+            width="content",
+        )
+        text = st.text_input(
+            "Filter",
+            key="filter",
+            bind="query-params",
+            width=240,
+            placeholder="100-140, score>20, curves",
+            help="Channels, METRIC>NUMBER, words of the label or family; all must hold.",
+        )
     return _Choice(sort, down, variant, size or "medium", text, to)
 
 

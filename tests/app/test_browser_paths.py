@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app_atlases import HOSTILE, MODEL, curves_atlas
-from app_server import serve
+from benchmarks.serving import serve
 
 _PATIENCE_MS = 30_000  # processes that share the cores make the first run of a page slow
 ARCS = f"/site?model={MODEL}&site=arcs"
@@ -21,8 +21,8 @@ def base(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator
     assert browser.is_connected()
     folder = tmp_path_factory.mktemp("served")
     root = curves_atlas(folder / "curves", arcs=24).root
-    with serve(root, "--renders", folder / "renders") as address:
-        yield address
+    with serve(root, "--renders", folder / "renders") as served:
+        yield served.base
 
 
 @pytest.fixture
