@@ -83,6 +83,16 @@ def picture_url(name: str, path: Path) -> str:
     return "/".join((FILES, name, *path.parts[-3:]))
 
 
+def thumb_url(name: str, key: str) -> str:
+    """Return the URL of a small picture of an atlas; faster than by its path.
+
+    Args:
+        name: Of the atlas.
+        key: Of the image.
+    """
+    return f"{FILES}/{name}/thumbs/{key[:2]}/{key}.webp"
+
+
 def open_library(
     roots: Sequence[str | Path],
     *,

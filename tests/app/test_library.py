@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.library import Library, open_library, picture_url
+from app.library import Library, open_library, picture_url, thumb_url
 from atlases import picture_atlas
 from featviz.atlas.layout import create_layout
 from featviz.errors import ConfigError, RecordError
@@ -53,3 +53,5 @@ def test_what_is_not_open_is_told(tmp_path: Path) -> None:
 def test_a_picture_has_a_url_without_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "thumbs" / "ab" / "abc.webp"
     assert picture_url("small", path) == "/atlasfiles/small/thumbs/ab/abc.webp"
+    layout, key = create_layout(tmp_path / "a"), "0f" * 32
+    assert thumb_url("small", key) == picture_url("small", layout.thumb(key))
