@@ -184,7 +184,7 @@ def clicks_while_rendering(browser: Browser, base: str) -> list[float]:
     busy.locator(".live img").first.wait_for()
     found = clicks(page, base)
     busy.get_by_role("button", name="Cancel").click()
-    busy.get_by_text("Cancelled").wait_for()
+    busy.get_by_text("Cancelled;").wait_for()
     return found
 
 
