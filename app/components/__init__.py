@@ -7,6 +7,8 @@ go through visit.js: one entry in the browser's history, one run of the script.
 
 from pathlib import Path
 
+__all__ = ["read_source"]
+
 _HERE = Path(__file__).parent
 
 
