@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from featviz.atlas.entries import ImageEntry
 from featviz.atlas.layout import open_layout
 from featviz.atlas.reading import Atlas
+from featviz.atlas.store import is_own_thumb
 from featviz.errors import ConfigError, RecordError, did_you_mean
 
 FILES = "/atlasfiles"
@@ -81,6 +83,19 @@ def picture_url(name: str, path: Path) -> str:
         path: As its layout gives it, such as `ROOT/thumbs/ab/KEY.webp`.
     """
     return "/".join((FILES, name, *path.parts[-3:]))
+
+
+def thumb_url(name: str, atlas: Atlas, entry: ImageEntry) -> str:
+    """Return the URL of a small picture of an atlas; faster than by its path where it can be.
+
+    Args:
+        name: Of the atlas.
+        atlas: The atlas.
+        entry: Of the image.
+    """
+    if is_own_thumb(entry):
+        return picture_url(name, atlas.thumb_path(entry))
+    return f"{FILES}/{name}/thumbs/{entry.key[:2]}/{entry.key}.webp"
 
 
 def open_library(

@@ -28,6 +28,7 @@ _MODEL = "squeezenet1_1"
 _WANTED = (("fire5", 38), ("fire4", 141))
 """Units that are good to look at, where the atlas has them."""
 _HIGH_PX = 900
+_STILL_MS = 600
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,15 @@ def take(browser: Browser, base: str, shot: Shot, path: Path, *, width: int, dar
 
 
 def _length(page: Page) -> int:
-    found = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
-    return int(found) + 60
+    """Return how long a page is, once it stays so."""
+    before = -1
+    while True:
+        found = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
+        if found == before:
+            return int(found) + 60
+        before = found
+        page.wait_for_timeout(_STILL_MS)
+        wait_until_steady(page)
 
 
 def small_atlas(root: Path) -> Path:

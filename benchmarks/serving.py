@@ -107,23 +107,17 @@ def wait_until_steady(page: Page) -> None:
     page.wait_for_function(_STEADY)
     page.wait_for_timeout(150)  # components draw in the next frame
     page.wait_for_function(_STEADY)
-    page.wait_for_function(IMAGES_THERE)
+    page.wait_for_function(IMAGES_THERE, polling=50)
 
 
 IMAGES_THERE = """
-() => {
-  const all = [];
-  const visit = (root) => {
-    for (const one of root.querySelectorAll('*')) {
-      if (one.tagName === 'IMG') all.push(one);
-      if (one.shadowRoot) visit(one.shadowRoot);
-    }
-  };
-  visit(document);
-  return all.every((image) => {
-    const { top, bottom } = image.getBoundingClientRect();
-    return bottom < 0 || top > innerHeight || image.hidden || !image.src || image.complete;
-  });
-}
+() => [document, ...[...document.querySelectorAll('*')].map((one) => one.shadowRoot)]
+    .filter(Boolean)
+    .flatMap((root) => [...root.querySelectorAll('img')].slice(0, 300))
+    .every((image) => {
+        if (!image.checkVisibility({ contentVisibilityAuto: true })) return true;
+        const { top, bottom, width } = image.getBoundingClientRect();
+        return bottom <= 0 || top >= innerHeight || !width || image.complete;
+    })
 """
 """JavaScript that tells whether all pictures within the window are loaded."""

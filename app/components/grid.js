@@ -1,8 +1,10 @@
 // A grid of links with pictures that load when they come into view. A plain click or Enter goes
 // there within the app; a click with a modifier opens a new tab, as for any link. Arrow keys walk.
 
-const FIRST = 120; // tiles made at once; the rest follow in slices, so that the page stays awake
-const SLICE = 400;
+const FIRST = 120; // tiles made at once; the rest follow when nothing else is to be done
+const SLICE = 40;
+const SPARE_MS = 4;
+const whenIdle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 30, { timeRemaining: () => 0 }));
 
 function makeTile([id, source, address, caption, text, faint], current) {
   const tile = document.createElement(address ? "a" : "div");
@@ -30,13 +32,18 @@ function fill(grid, tiles, current) {
   grid.replaceChildren();
   let next = 0;
   const add = (count) => {
-    if (grid.filling !== made) return;
     const slice = tiles.slice(next, next + count).map((tile) => makeTile(tile, current));
     grid.append(...slice);
     next += count;
-    if (next < tiles.length) requestAnimationFrame(() => add(SLICE));
+  };
+  const goOn = (deadline) => {
+    if (grid.filling !== made) return;
+    do add(SLICE);
+    while (next < tiles.length && deadline.timeRemaining() > SPARE_MS);
+    if (next < tiles.length && grid.isConnected) whenIdle(goOn);
   };
   add(FIRST);
+  if (next < tiles.length) whenIdle(goOn);
 }
 
 function walk(grid, event) {

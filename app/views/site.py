@@ -9,7 +9,7 @@ from app.components.grid import SIDES, Tile, grid
 from app.families import Kind, kinds_of
 from app.filters import parse_filter
 from app.frame import opened
-from app.library import picture_url
+from app.library import thumb_url
 from app.likeness import photographs_likeness, weights_likeness
 from app.links import Place, address, read_choice, read_number, read_text
 from app.sorting import LIKENESS, ORIENTATION, PHOTOGRAPHS, sorted_by
@@ -66,13 +66,13 @@ def _choose(orders: list[str], variants: list[str], channels: list[int]) -> _Cho
     return _Choice(sort, down, variant, size or "medium", text, to)
 
 
-def _tile(atlas: Atlas, place: Place, entry: ImageEntry, value: str, family: str) -> Tile:
-    where = Place(place.atlas, place.model, entry.site, entry.channel)
+def _tile(source: str, entry: ImageEntry, way: str, value: str, family: str) -> Tile:
+    """Return the tile of a unit; `way` is the URL of units of the site up to their channel."""
     about = (entry.unit, entry.variant, family, "never fired" if entry.dead else "")
     return Tile(
         id=entry.unit,
-        source=picture_url(place.atlas, atlas.thumb_path(entry)),
-        address=address("unit", where.query()),
+        source=source,
+        address=f"{way}{entry.channel}",
         caption=f"{entry.channel}{value and ' · '}{value}",
         text=", ".join(filter(None, about)),
         faint=entry.dead,
@@ -175,8 +175,16 @@ with opened() as (atlas, place):
         entries = sorted_by(entries, numbers, descending=down)
     st.caption(f"{len(entries):,} of {len(channels):,} units")
     if entries:
+        unit = Place(place.atlas, place.model, site, 0)
+        way = address("unit", unit.query()).removesuffix("0")
         tiles = [
-            _tile(atlas, place, entry, _value(entry, choice.sort, numbers), _family(kinds, entry))
+            _tile(
+                thumb_url(place.atlas, atlas, entry),
+                entry,
+                way,
+                _value(entry, choice.sort, numbers),
+                _family(kinds, entry),
+            )
             for entry in entries
         ]
         marked = f"{site}:{choice.to}" if choice.sort in LIKENESS else read_text("unit")

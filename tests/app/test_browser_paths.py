@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app_atlases import HOSTILE, MODEL, curves_atlas
-from benchmarks.serving import serve
+from benchmarks.serving import serve, wait_until_steady
 
 _PATIENCE_MS = 30_000  # processes that share the cores make the first run of a page slow
 ARCS = f"/site?model={MODEL}&site=arcs"
@@ -55,6 +55,7 @@ def page(context: BrowserContext) -> Page:
 
 def heading(page: Page, words: str) -> None:
     expect(page.locator("h2", has_text=words)).to_be_visible()
+    wait_until_steady(page)  # its parts come after its heading
 
 
 def query(page: Page) -> dict[str, str]:
@@ -119,7 +120,7 @@ def test_the_keyboard_walks_the_grid_and_the_units(page: Page) -> None:
 
 def test_the_box_jumps_and_says_what_is_wrong(page: Page) -> None:
     page.goto(ARCS)
-    expect(page.locator("a.tile").first).to_be_visible()
+    heading(page, "arcs")
     page.keyboard.press("/")
     page.keyboard.type("early_curves:2")
     page.keyboard.press("Enter")

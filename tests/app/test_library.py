@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app.library import Library, open_library, picture_url
+from app.library import Library, open_library, picture_url, thumb_url
 from atlases import picture_atlas
+from featviz.atlas import Atlas
 from featviz.atlas.layout import create_layout
 from featviz.errors import ConfigError, RecordError
 
@@ -53,3 +55,14 @@ def test_what_is_not_open_is_told(tmp_path: Path) -> None:
 def test_a_picture_has_a_url_without_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "thumbs" / "ab" / "abc.webp"
     assert picture_url("small", path) == "/atlasfiles/small/thumbs/ab/abc.webp"
+
+
+def test_the_url_of_a_small_picture_leads_to_it(tmp_path: Path) -> None:
+    layout = picture_atlas(tmp_path / "small")
+    with Atlas(layout.root) as atlas:
+        entries = atlas.images("net")
+        own = replace(entries[0], kind="webp", sha256="0f", thumb_sha256="0f")
+        for entry in (*entries, own):
+            path = atlas.thumb_path(entry)
+            assert thumb_url("small", atlas, entry) == picture_url("small", path)
+            assert ("images" in path.parts) == (entry is own)
