@@ -32,9 +32,9 @@ setup: $(STAMP)  ## install everything into .venv, once, and again when a requir
 demo: $(STAMP)  ## features of the embedded network and two circuits, into out/demo (a minute or two)
 	@$(PY) -m featviz demo -o out/demo
 	@$(PY) -m featviz circuit graph artificial_curves arcs:6 --depth 3 --keep 8 \
-	    -o out/demo/circuit.html --overwrite -q >out/demo/circuit.txt
+	    -o out/demo/circuit.html --overwrite >out/demo/circuit.txt
 	@$(PY) -m featviz circuit graph squeezenet1_1 fire5:38 --depth 2 --keep 8 --width 16 \
-	    -o out/demo/circuit-squeezenet.html --overwrite -q >out/demo/circuit-squeezenet.txt
+	    -o out/demo/circuit-squeezenet.html --overwrite >out/demo/circuit-squeezenet.txt
 	@for page in index circuit circuit-squeezenet; do \
 	    printf 'open %s\n' "$$(pwd)/out/demo/$$page.html"; done
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from circuits.cli.graph_building import Builder
+from circuits.cli.graph_images import graph_images
 from circuits.cli.graph_output import Proof, check_output, print_graph, write_graph
-from circuits.cli.photographs import read_photographs
 from featviz.cli.loading import load_model, model_options
 from featviz.cli.output import json_option, prints_to_stderr
 from featviz.errors import CircuitError
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from circuits.families.family import Family
     from circuits.graphs.gate_agreement import GateAgreement
     from circuits.graphs.graph import CircuitGraph
-    from circuits.graphs.held_out import HeldOut
-    from circuits.graphs.input_scores import ContributionScore
     from featviz.models import Model
 
 # Those of circuits.graphs.gate_agreement, which would import torch.
@@ -164,66 +163,40 @@ def graph(
     lines, which say nothing about units that see something else.
     """
     check_output(output, overwrite=overwrite)
-    named, policies = _families(families), _policies(gates)
-    from circuits.graphs.building import build_graph
-    from circuits.graphs.check import check_circuit
-
+    named, policies, say = _families(families), _policies(gates), _teller(quiet=quiet)
     sizes = {name: options.pop(name) for name in _SIZES}
     loaded = load_model(model, **options)
     looks = score == "contribution" or _needs_images(policies[0])
-    given, told = _pictures(loaded, unit, images, image_count, needed=check or looks)
-    halves = None if given is None else _halves(given, seed, looks=looks, asked=hold_out)
-    choosing = None if halves is None else halves.choosing
-    sites = None if through is None else [site.strip() for site in through.split(",")]
-    ways: Any = {"gates": policies[0], "images": choosing, "sites": sites, **sizes}
-    scores = _Scores(score, choosing)
-
-    def build(network: "Model", name: str) -> "CircuitGraph":
-        way = scores.of(network)
-        return build_graph(network, name, score=way, progress=not quiet, **ways)
-
+    seen = graph_images(
+        loaded, unit, images, count=image_count, needed=check or looks, looks=looks,
+        hold_out=hold_out, seed=seed,
+    )  # fmt: skip
+    ways = {"gates": policies[0], "sites": _sites(through), **sizes}
+    build = Builder(score, seen.choosing, ways, progress=not quiet)
     with prints_to_stderr():
         found = build(loaded, unit)
         if not found.edges:
             raise CircuitError(f"the circuit of {unit} is empty: {found.meta['ended']}")
         shown = _joined(found, named, loaded)
-        say = _teller(quiet=quiet)
-        checked = None
-        if check and halves is not None:
-            how: Any = {"told": told, "ablation": ablation, "seed": seed, "minimality": True}
-            how["region"] = "center" if images is None else "map"
-            say("checking, beside networks with shuffled and with random weights")
-            checked = check_circuit(loaded, found, halves, rebuild=build, **how)
+        how = {"ablation": ablation, "seed": seed}
+        checked = build.check(loaded, found, seen, say, **how) if check else None
         say("comparing gates")
-        proof = Proof(checked, _agreement(loaded, found, choosing, policies, sizes["keep"], seed))
+        agreed = _agreement(loaded, found, seen.choosing, policies, sizes["keep"], seed)
         if output is not None:
             say("tuning and feature images")
             dressed = _dressed(loaded, found, None if no_images else (steps, seed), quiet=quiet)
-            write_graph(output, _joined(dressed, named, loaded), proof, theme)
+            write_graph(output, _joined(dressed, named, loaded), Proof(checked, agreed), theme)
     if quiet and output is not None and not as_json:
         click.echo(str(output))
     else:
-        print_graph(shown, proof, output, as_json=as_json)
+        print_graph(shown, Proof(checked, agreed), output, as_json=as_json)
 
 
 _SIZES = ("depth", "keep", "width", "threshold")
 
 
-class _Scores:
-    """What ranks inputs; of one network at a time, activations are measured once."""
-
-    def __init__(self, name: str, images: "Tensor | None") -> None:
-        self._name, self._images = name, images
-        self._kept: ContributionScore | None = None
-
-    def of(self, network: "Model") -> "str | ContributionScore":
-        from circuits.graphs.input_scores import ContributionScore
-
-        if self._name != "contribution" or self._images is None:
-            return self._name
-        if self._kept is None or self._kept.model is not network:
-            self._kept = ContributionScore(network, self._images)
-        return self._kept
+def _sites(through: str | None) -> list[str] | None:
+    return None if through is None else [site.strip() for site in through.split(",")]
 
 
 def _teller(*, quiet: bool) -> "Callable[[str], None]":
@@ -245,17 +218,6 @@ def _needs_images(gates: str) -> bool:
     from circuits.expansion.gates import NEEDS_IMAGES
 
     return gates in NEEDS_IMAGES
-
-
-def _halves(images: "Tensor", seed: int, *, looks: bool, asked: bool) -> "HeldOut":
-    """Return images to choose units on and images to check them on."""
-    from circuits.graphs.held_out import HeldOut, hold_out
-
-    if not looks:
-        return HeldOut(images, images, "neither the score nor the gates look at images")
-    if not asked:
-        return HeldOut(images, images, "as asked for")
-    return hold_out(images, seed=seed)
 
 
 def _agreement(
@@ -290,31 +252,6 @@ def _families(text: str | None) -> "list[Family] | None":
     if "=" in text and not Path(text).is_file():
         return parse_families(text)
     return read_families(Path(text))
-
-
-def _pictures(
-    model: "Model", unit: str, folder: Path | None, count: int, *, needed: bool
-) -> "tuple[Tensor | None, str]":
-    """Return photographs, or else stimuli at the unit's scale, and what they are.
-
-    None if none are needed and there can be none: stimuli are RGB. The gates that want images are
-    then not compared, which is said.
-    """
-    from circuits.cli.weights import pick_units
-    from circuits.graphs.check import probe_images
-
-    site, _ = pick_units(model, unit)
-    if folder is None and model.spec.channels != 3 and not needed:
-        return None, ""
-    if folder is None:
-        try:
-            found = probe_images(model, site)
-        except CircuitError as error:
-            raise CircuitError(
-                f"{error} with --images FOLDER, or pass --score weights --no-check"
-            ) from error
-        return found, f"{len(found)} arcs and lines"
-    return read_photographs(model, folder, count)
 
 
 def _dressed(

@@ -138,9 +138,7 @@ def expand(
                 model, way.graph, policy, images=everything, lrn_at=lrn_at, pool=weight
             )
             kernel, by, told = _kernels(model, way, channels, passage, everything)
-        where = way.where
-        if way.refusal is not None:
-            kernel, where = _trimmed(kernel, where)
+        kernel, where = (kernel, way.where) if way.refusal is None else _trimmed(kernel, way.where)
     return WeightMap(
         kernel=kernel.detach(),
         source=source,

@@ -125,26 +125,20 @@ def build_graph(
             kept, flow = _strongest(maps, scorer, layers[-1], keep, threshold)
             nodes = dict(sorted(flow.items(), key=lambda item: -item[1])[:width])
             edges += [each.edge(name) for each in kept if each.name in nodes]
-            if len(edges) > MAX_EDGES:
-                raise CircuitError(
-                    f"the graph has more than {MAX_EDGES} edges; lower keep, width or depth"
-                )
+            _check_count(edges)
             bar.update()
             if not nodes:
                 ended = why_no_inputs(list(layers[-1]), column, maps, scorer)
                 break
             layers.append(nodes)
+    about = {
+        "model": model.name, "weights": model.weights_origin, "target": units, "score": name,
+        **_settings(gates, keep, width, threshold, columns, notes),
+    }  # fmt: skip
     return CircuitGraph(
         tuple(_node(model, n, score) for layer in layers[::-1] for n, score in _placed(layer)),
         tuple(edges),
-        {
-            "model": model.name,
-            "weights": model.weights_origin,
-            "target": units,
-            "score": name,
-            **_settings(gates, keep, width, threshold, columns, notes),
-            **({"ended": ended} if ended else {}),
-        },
+        {**about, "ended": ended} if ended else about,
     )
 
 
@@ -173,6 +167,11 @@ def _settings(
         "sites": ", ".join(" ".join(column) for column in columns[::-1]),
         "approximated": "\n".join(notes),
     }
+
+
+def _check_count(edges: Sequence[Edge]) -> None:
+    if len(edges) > MAX_EDGES:
+        raise CircuitError(f"the graph has more than {MAX_EDGES} edges; lower keep, width or depth")
 
 
 def _check_options(depth: int, keep: int, width: int, threshold: float) -> None:

@@ -16,7 +16,7 @@ from circuits.graphs.graph import CircuitGraph, Edge, Node
 PICTURE_PX = 56
 TUNING_PX = 72
 """Width of a tuning; it is as high as a picture."""
-TUNING_RADIUS_PX = 20
+TUNING_RADIUS_PX = 19
 TILE_PX = 42
 TEXT_PX = 13
 LINE_PX = 16

@@ -207,12 +207,15 @@
   // ---- pan and zoom ----------------------------------------------------------------------------
   const full = svg.viewBox.baseVal;
   const size = { w: full.width, h: full.height - +stage.dataset.legend };
+  const drawn = drawing.getBBox();  // Less than the paper, which has room for a legend.
   const view = { x: 0, y: 0, k: 1 };
   function apply() {
     // Some of the graph stays in sight.
     const kept = 80;
-    view.x = Math.max(kept - size.w * view.k, Math.min(stage.clientWidth - kept, view.x));
-    view.y = Math.max(kept - size.h * view.k, Math.min(stage.clientHeight - kept, view.y));
+    const clamp = (at, first, length, room) => Math.max(
+      kept - (first + length) * view.k, Math.min(room - kept - first * view.k, at));
+    view.x = clamp(view.x, drawn.x, drawn.width, stage.clientWidth);
+    view.y = clamp(view.y, drawn.y, drawn.height, stage.clientHeight);
     drawing.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
     const { least, most } = limits();
     for (const [id, end] of [["out", view.k <= least], ["in", view.k >= most]]) {

@@ -140,18 +140,25 @@ def test_the_output_is_looked_at_before_any_work(
 
 def test_quiet_gives_the_name_of_the_file_alone(tmp_path: Path) -> None:
     file = tmp_path / "circuit.json"
-    options = ("--depth", 1, "--keep", 2, "--steps", 2)
+    options = ("--depth", 1, "--keep", 2, "--no-check", "--score", "weights", "--steps", 2)
     result = run(NAME, "arcs:6", "-o", file, *options, "-q")
     assert (result.stdout, result.stderr) == (f"{file}\n", "")
-    told = run(NAME, "arcs:6", "-o", file, *options, "--overwrite")
-    assert "early_curves:6" in told.stdout
-    for stage in ("checking, beside", "comparing gates ...", "feature images ...", "100%"):
-        assert stage in told.stderr
-    quick = ("--no-check", "--score", "weights", "-q")
-    alone = run(NAME, "arcs:6", *options, *quick)
+    alone = run(NAME, "arcs:6", *options, "-q")
     assert "early_curves:6" in alone.stdout  # there is no file to look into
     assert alone.stderr == ""
-    assert json.loads(run(NAME, "arcs:6", *options, *quick, "--json").stdout)["edges"]
+    assert json.loads(run(NAME, "arcs:6", *options, "-q", "--json").stdout)["edges"]
+    told = run(NAME, "arcs:6", "-o", file, *options, "--overwrite")
+    assert "early_curves:6" in told.stdout
+    for stage in ("comparing gates ...", "feature images ...", "100%"):
+        assert stage in told.stderr
+
+
+def test_the_stages_of_a_check_are_told_on_stderr() -> None:
+    # A check is slow by nature: six circuits in other networks, and their random selections.
+    options = ("--depth", 1, "--keep", 2)
+    told = run(NAME, "arcs:6", *options).stderr
+    assert told.index("100%") < told.index("checking, beside networks with shuffled")
+    assert told.index("checking") < told.index("comparing gates ...")
 
 
 def net() -> nn.Module:
@@ -182,7 +189,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, network: nn.Module) -> None:
 def test_an_empty_circuit_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stored(monkeypatch, net())
     said = (
-        "the circuit of 3:1 is empty: no inputs from 2 to 3:1: on none of the 132 images is any of "
+        "the circuit of 3:1 is empty: no inputs from 2 to 3:1: on none of the 66 images is any of "
         "them above 0, so nothing contributes; give images that they respond to, or rank by"
     )
     for options in ((), ("--no-check",)):
@@ -301,6 +308,8 @@ def test_the_terminal_always_says_how_far_gates_agree() -> None:
 
 
 def test_without_images_the_gates_that_want_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("circuits.cli.graph._pictures", lambda *_, needed: (None, str(needed)))
+    monkeypatch.setattr(
+        "circuits.cli.graph_images._pictures", lambda *_, needed: (None, str(needed))
+    )
     said = run(NAME, "arcs:6", *QUICK).stdout
     assert "lines -> arcs: attribution is not compared: it needs images" in said

@@ -25,6 +25,7 @@ from circuits.graphs.graph import CircuitGraph, Edge, Node, Tuning
 from circuits.graphs.layout import (
     BADGE_PX,
     MARGIN_PX,
+    PICTURE_PX,
     STACK_PX,
     WIDTHS_SHOWN,
     badge,
@@ -180,7 +181,12 @@ def test_a_tuning_is_marked_with_degrees_and_its_peak() -> None:
     marks = [[text.text for text in group.iter(f"{SVG}text")] for group in groups]
     assert marks == [["1", "0", "90", "180"], ["2.5", "0", "90", "180"]]
     rings = [[float(c.attrib["r"]) for c in group.iter(f"{SVG}circle")] for group in groups]
-    assert rings == [[20, 10]] * 2
+    assert rings == [[19, 9.5]] * 2
+    # Marks stay inside of their place, which the page enlarges.
+    for tuning in (Tuning("curve", 360, (1.0,)), Tuning("line", 180, (1.0,))):
+        feet = [y for _, _, y, _ in tuning_marks(tuning, 0, 0)]
+        assert min(feet) >= 6
+        assert max(feet) <= PICTURE_PX
     place = {text: (x, y) for text, x, y, _ in tuning_marks(Tuning("curve", 360, (1.0,)), 0, 0)}
     assert place["0"][0] > 36 > place["180"][0]
     assert place["90"][1] > 28  # as curves run clockwise

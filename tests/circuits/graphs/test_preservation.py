@@ -155,7 +155,7 @@ def test_held_out_images_alone_are_checked_on(curves: Model) -> None:
     document = check_document(given)
     assert (document["checked_on"], document["chosen_on"]) == (17, 16)
     assert document["why_not_held_out"] is None
-    few = check_circuit(curves, graph, hold_out(images[5:15]), region="center", draws=0)
+    few = check_circuit(curves, graph, hold_out(images[5:15]), region="center", draws=1)
     assert "Not held out (10 images are too few to hold half of them out" in check_text(few)
 
 
