@@ -119,7 +119,8 @@ def test_nothing_is_recorded_of_a_write_that_failed(
     monkeypatch.undo()
     writer.append([{"d": 4}])
     writer.close()
-    assert [line.document for line in read_log(writer.path)] == [{"a": 1}, {"d": 4}]
+    lines = [line.document for line in read_log(writer.path)]
+    assert lines == [{"a": 1, "generation": 1}, {"d": 4}]
 
 
 def test_lines_that_are_not_believed_are_told(tmp_path: Path) -> None:
