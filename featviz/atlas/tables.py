@@ -29,7 +29,7 @@ CREATE TABLE logs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, read INTEG
     seen INTEGER NOT NULL, generation INTEGER NOT NULL);
 CREATE TABLE images (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, job BLOB NOT NULL, model TEXT NOT NULL,
-    site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL, image INTEGER NOT NULL,
+    weights BLOB NOT NULL, site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL, image INTEGER NOT NULL,
     label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL, seconds REAL NOT NULL,
     log INTEGER NOT NULL, place INTEGER NOT NULL
 );
@@ -47,9 +47,9 @@ CREATE TABLE metrics (
     image INTEGER NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (image, name)
 ) WITHOUT ROWID;
 CREATE TABLE unit_metrics (
-    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name INTEGER NOT NULL,
-    value REAL NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL,
-    PRIMARY KEY (model, site, channel, name)
+    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, weights BLOB NOT NULL,
+    name INTEGER NOT NULL, value REAL NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL,
+    PRIMARY KEY (model, site, channel, weights, name)
 ) WITHOUT ROWID;
 CREATE TABLE later_metrics (
     key BLOB NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, log INTEGER NOT NULL,
@@ -60,8 +60,9 @@ CREATE TABLE failures (
     variant TEXT NOT NULL, attempt INTEGER NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE evidence (
-    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name TEXT NOT NULL,
-    log INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (model, site, channel, name)
+    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, weights BLOB NOT NULL,
+    name TEXT NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL,
+    PRIMARY KEY (model, site, channel, weights, name)
 ) WITHOUT ROWID;
 CREATE TABLE settings (
     id BLOB PRIMARY KEY, log INTEGER NOT NULL, place INTEGER NOT NULL
@@ -243,13 +244,13 @@ def _take(connection: sqlite3.Connection, entry: Entry, at: tuple[int, int]) -> 
                 ],
             )
         case Evidence():
-            unit = (entry.model, entry.site, entry.channel)
+            unit = (entry.model, entry.site, entry.channel, bytes.fromhex(entry.weights))
             connection.execute(
-                f"INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?) {_LAST_EVIDENCE}",
+                f"INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?) {_LAST_EVIDENCE}",
                 (*unit, entry.name, *at),
             )
             connection.executemany(
-                f"INSERT INTO unit_metrics VALUES (?, ?, ?, ?, ?, ?, ?) {_LAST_UNIT_METRIC}",
+                f"INSERT INTO unit_metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?) {_LAST_UNIT_METRIC}",
                 [
                     (*unit, _name_id(connection, name), number, *at)
                     for name, number in entry.metrics.items()
@@ -265,12 +266,12 @@ def _take(connection: sqlite3.Connection, entry: Entry, at: tuple[int, int]) -> 
 def _take_image(connection: sqlite3.Connection, entry: ImageEntry, at: tuple[int, int]) -> None:
     key = bytes.fromhex(entry.key)
     values = (
-        bytes.fromhex(entry.job), entry.model, entry.site, entry.channel, entry.variant,
-        entry.image, entry.label, entry.score, entry.dead, entry.seconds, *at,
+        bytes.fromhex(entry.job), entry.model, bytes.fromhex(entry.weights), entry.site,
+        entry.channel, entry.variant, entry.image, entry.label, entry.score, entry.dead, entry.seconds, *at,
     )  # fmt: skip
     row = connection.execute(
-        "INSERT INTO images (job, model, site, channel, variant, image, label, score, dead, "
-        "seconds, log, place, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO images (job, model, weights, site, channel, variant, image, label, score, "
+        "dead, seconds, log, place, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (key) DO NOTHING RETURNING id",
         (*values, key),
     ).fetchone()
@@ -290,8 +291,9 @@ def _take_image(connection: sqlite3.Connection, entry: ImageEntry, at: tuple[int
             "INSERT OR IGNORE INTO spares SELECT log, place, key FROM images WHERE id = ?", row
         )
         connection.execute(
-            "UPDATE images SET job = ?, model = ?, site = ?, channel = ?, variant = ?, image = ?, "
-            "label = ?, score = ?, dead = ?, seconds = ?, log = ?, place = ? WHERE id = ?",
+            "UPDATE images SET job = ?, model = ?, weights = ?, site = ?, channel = ?, "
+            "variant = ?, image = ?, label = ?, score = ?, dead = ?, seconds = ?, log = ?, "
+            "place = ? WHERE id = ?",
             (*values, *row),
         )
         connection.execute("DELETE FROM metrics WHERE image = ?", row)

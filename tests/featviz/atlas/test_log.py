@@ -126,7 +126,7 @@ def test_each_log_is_of_a_generation_of_its_own(tmp_path: Path) -> None:
         writer.append([{"c": 3}])
         writer.close()
     assert generations(tmp_path) == [0, 1, 2, 3, 4, 5, 6, 7, 8]
-    assert [line.place for line in read_log(writers[0].path)][0] == 0
+    assert next(read_log(writers[0].path)).place == 0
     assert documents(writers[0].path) == [{"b": 2}, {"c": 3}]
     assert len(list(tmp_path.iterdir())) == 9
 
@@ -157,7 +157,7 @@ def test_a_folder_that_somebody_holds_is_told(
     with (
         locked_folder(tmp_path),
         LogWriter(tmp_path) as writer,
-        pytest.raises(OutputError, match="cannot write .*temporarily unavailable"),
+        pytest.raises(OutputError, match=r"cannot write .*temporarily unavailable"),
     ):
         writer.append([{"a": 1}])
     assert list(tmp_path.iterdir()) == []
