@@ -66,7 +66,7 @@ class LogWriter:
             lines: JSON documents.
 
         Raises:
-            OutputError: If they cannot be written.
+            OutputError: If they cannot be written, or one is longer than readers take.
         """
         documents = list(lines)
         if not documents:
@@ -130,7 +130,14 @@ class LogWriter:
 
 
 def _encoded(documents: Iterable[Line]) -> bytes:
-    return "".join(canonical_json(line) + "\n" for line in documents).encode()
+    lines = [canonical_json(line).encode() + b"\n" for line in documents]
+    longest = max(map(len, lines))
+    if longest > MAX_LINE:
+        raise OutputError(
+            f"a line of {longest} bytes would be too long for those who read it, {MAX_LINE} at "
+            "most, so nothing was written; keep less of each unit"
+        )
+    return b"".join(lines)
 
 
 def _put(file: int, data: bytes) -> bytes:

@@ -29,9 +29,9 @@ CREATE TABLE logs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, read INTEG
     seen INTEGER NOT NULL, generation INTEGER NOT NULL);
 CREATE TABLE images (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, job BLOB NOT NULL, model TEXT NOT NULL,
-    weights BLOB NOT NULL, site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL, image INTEGER NOT NULL,
-    label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL, seconds REAL NOT NULL,
-    log INTEGER NOT NULL, place INTEGER NOT NULL
+    weights BLOB NOT NULL, site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL,
+    image INTEGER NOT NULL, label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL,
+    seconds REAL NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL
 );
 CREATE INDEX by_unit ON images (model, site, channel, variant, image);
 CREATE INDEX by_job ON images (job);
@@ -267,7 +267,8 @@ def _take_image(connection: sqlite3.Connection, entry: ImageEntry, at: tuple[int
     key = bytes.fromhex(entry.key)
     values = (
         bytes.fromhex(entry.job), entry.model, bytes.fromhex(entry.weights), entry.site,
-        entry.channel, entry.variant, entry.image, entry.label, entry.score, entry.dead, entry.seconds, *at,
+        entry.channel, entry.variant, entry.image, entry.label, entry.score, entry.dead,
+        entry.seconds, *at,
     )  # fmt: skip
     row = connection.execute(
         "INSERT INTO images (job, model, weights, site, channel, variant, image, label, score, "

@@ -161,3 +161,18 @@ def test_a_folder_that_somebody_holds_is_told(
     ):
         writer.append([{"a": 1}])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_that_no_reader_takes_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with LogWriter(tmp_path) as writer:
+        with pytest.raises(OutputError, match="too long for those who read it, 4000000 at most"):
+            writer.append([{"a": 1}, {"x": "y" * MAX_LINE}])
+        assert list(tmp_path.iterdir()) == []
+        longest = {"x": "y" * (MAX_LINE - len('{"generation":1,"x":""}\n'))}
+        writer.append([longest])
+        with pytest.raises(OutputError, match="a line of 4000001 bytes would be too long"):
+            writer.append([{"a": 1}, {"x": "y" * (MAX_LINE + 1 - len('{"x":""}\n'))}])
+        writer.append([{"b": 2}])
+        assert writer.path.stat().st_size == MAX_LINE + len('{"b":2}\n')
+    assert documents(writer.path) == [longest, {"b": 2}]
+    assert read_lines(writer.path, [0]) == [{**longest, "generation": 1}]
