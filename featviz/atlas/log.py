@@ -4,6 +4,10 @@ Lines that were written together count together: the first says how many more fo
 of them counts before the newline of the last is on disk. What a crash, a full disk or a loss of
 power cut short is left out by readers, and no writer ever goes on behind it: each opens a file of
 its own.
+
+The first line of a log also carries its generation: one more than the largest that was there when
+the log was begun. Of two lines that say something of the same, the one in the log of the larger
+generation was recorded last; logs have random names, which order nothing.
 """
 
 import contextlib
@@ -17,6 +21,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from featviz.atlas.canonical import canonical_json
+from featviz.atlas.lock_files import locked_folder
 from featviz.errors import OutputError
 
 MAX_LINE = 4_000_000
@@ -24,6 +29,11 @@ MAX_LINE = 4_000_000
 
 MORE = "more"
 """Name in the first of several lines that were written together: how many follow."""
+
+GENERATION = "generation"
+"""Name in the first line of a log: the logs of smaller ones were begun before it."""
+_LARGEST = 2**53 - 1
+_WAIT_S = 30.0
 
 Line = dict[str, Any]
 
@@ -56,16 +66,15 @@ class LogWriter:
             lines: JSON documents.
 
         Raises:
-            OutputError: If they cannot be written.
+            OutputError: If they cannot be written, or one is longer than readers take.
         """
         documents = list(lines)
         if not documents:
             return
         if len(documents) > 1:
             documents[0] = {**documents[0], MORE: len(documents) - 1}
-        data = "".join(canonical_json(line) + "\n" for line in documents).encode()
         try:
-            self._write(data)
+            data = self._write(documents)
         except OSError as error:
             self._take_back()
             raise OutputError(
@@ -74,15 +83,17 @@ class LogWriter:
             ) from error
         self._length += len(data)
 
-    def _write(self, data: bytes) -> None:
-        if self._file is None:
+    def _write(self, documents: list[Line]) -> bytes:
+        if self._file is not None:
+            return _put(self._file, _encoded(documents))
+        # Held until the first line is there, so that no two logs have one generation.
+        with locked_folder(self._folder, wait_s=_WAIT_S):
+            documents[0] = {**documents[0], GENERATION: _next_generation(self._folder)}
+            data = _encoded(documents)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._file = os.open(self.path, flags, 0o644)
-            sync_folder(self.path.parent)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        os.fsync(self._file)
+            sync_folder(self._folder)
+            return _put(self._file, data)
 
     def _take_back(self) -> None:
         """Cut off what was written of lines that failed, or leave the file for good."""
@@ -116,6 +127,44 @@ class LogWriter:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _encoded(documents: Iterable[Line]) -> bytes:
+    lines = [canonical_json(line).encode() + b"\n" for line in documents]
+    longest = max(map(len, lines))
+    if longest > MAX_LINE:
+        raise OutputError(
+            f"a line of {longest} bytes would be too long for those who read it, {MAX_LINE} at "
+            "most, so nothing was written; keep less of each unit"
+        )
+    return b"".join(lines)
+
+
+def _put(file: int, data: bytes) -> bytes:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+    os.fsync(file)
+    return data
+
+
+def _next_generation(folder: Path) -> int:
+    largest = 0
+    for path in folder.glob("*.jsonl"):
+        if path.is_file() and not path.is_symlink():
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                largest = max(largest, generation(_parse(file.readline(MAX_LINE))))
+    return min(largest + 1, _LARGEST)
+
+
+def generation(first: Line | None) -> int:
+    """Return the generation that the first line of a log names; 0 if it names none.
+
+    Logs that were written before there were generations name none.
+    """
+    found = first.get(GENERATION) if first else None
+    known = isinstance(found, int) and not isinstance(found, bool)
+    return found if known and 0 < found <= _LARGEST else 0
 
 
 def sync_folder(folder: Path) -> None:

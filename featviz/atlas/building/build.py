@@ -232,7 +232,9 @@ def look_before(atlas: Atlas, jobs: Iterable[Job]) -> Before:
         atlas: Where to look.
         jobs: Of a plan.
     """
-    there, failed = atlas.work(), {failure.job: failure for failure in atlas.failures()}
+    # Of work that was done and taken back in part since, attempts are counted on.
+    failures = atlas.failures(also_done=True)
+    there, failed = atlas.work(), {failure.job: failure for failure in failures}
     done, bad = set(), {}
     for job in jobs:
         if job.key in there and there[job.key].images >= job.images:

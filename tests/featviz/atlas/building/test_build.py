@@ -12,6 +12,8 @@ from featviz import render
 from featviz.atlas import Atlas
 from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
 from featviz.atlas.building.builder_lock import Builder, build_lock, read_builder
+from featviz.atlas.building.status import read_status
+from featviz.atlas.checking.repair import repair
 from featviz.atlas.entries import ATTEMPTS
 from featviz.atlas.layout import create_layout
 from featviz.errors import ConfigError, OutputError, RecordError
@@ -126,6 +128,29 @@ def test_what_fails_is_tried_three_times_unless_it_is_asked_for(
     broken.unlink()
     (built,) = resume_atlas(tmp_path / "a", retry_failed=True)
     assert (built.last.done, built.last.failed, built.failures) == (2, 0, ())
+
+
+def test_a_job_taken_back_in_part_that_fails_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image that is left does not stand for the job."""
+    broken, root = tmp_path / "broken", tmp_path / "a"
+    monkeypatch.setenv(BROKEN, str(broken))
+    monkeypatch.setenv(FILE, str(tmp_path / "noted"))
+    request = small_request("counted_net:net", units="0", variants=("diverse:2",))
+    assert build_atlas(root, request).last.done == 2
+    with Atlas(root) as atlas:
+        atlas.image_path(atlas.images(atlas.models()[0])[1]).unlink()
+    assert repair(root).forgotten == 1
+    broken.touch()
+    for attempt in range(1, ATTEMPTS + 1):
+        (built,) = resume_atlas(root)
+        assert [failure.attempt for failure in built.failures] == [attempt]
+    assert built.failures[0].given_up
+    (built,) = resume_atlas(root)
+    assert built.last.failed == 1
+    (status,) = read_status(root).requests
+    assert (status.done, status.given_up, len(status.errors)) == (0, 2, 1)
 
 
 def test_other_weights_are_other_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

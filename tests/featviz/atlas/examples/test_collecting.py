@@ -366,6 +366,12 @@ def test_what_is_asked_wrongly_is_refused(photos: Path) -> None:
     for name, value in (("top", 0), ("bottom", -1), ("bins", -1), ("per_bin", 0), ("sample", 0)):
         with pytest.raises(ConfigError, match=f"{name} must be a whole number from"):
             ExampleSettings(**{name: value})
+    for name, most in (("top", 1000), ("bottom", 1000), ("bins", 1000), ("sample", 100_000)):
+        ExampleSettings(per_bin=1, **{name: most})
+        with pytest.raises(ConfigError, match=rf"{name} must be .* to {most}, got {most + 1}"):
+            ExampleSettings(per_bin=1, **{name: most + 1})
+    with pytest.raises(ConfigError, match=r"bins times per_bin must be 1000 at most, got 6 \* 167"):
+        ExampleSettings(per_bin=167)
     for name, value in (("batch", 0), ("seed", -1), ("every", 0), ("loaders", 0)):
         with pytest.raises(ConfigError, match=f"{name} must be a whole number from"):
             PassSettings(**{name: value})

@@ -8,7 +8,8 @@ import pytest
 from commands import FACTORY, make_command
 from photo_folders import write_photos
 
-from featviz.atlas import Atlas, read_examples
+from atlases import new
+from featviz.atlas import Atlas, Store, read_examples
 
 LOADING = [
     "--model",
@@ -147,3 +148,26 @@ def test_bad_input_ends_with_a_clear_message(
     code, _, err = command("atlas", "neighbours", tmp_path / "a", *good, "--count", "0")
     assert code == 2
     assert "count must be 1 to 1000" in err
+
+
+def test_an_atlas_of_several_weights_takes_each_of_them(
+    command, weights: Path, tmp_path: Path
+) -> None:
+    from featviz.models.weights import digest
+    from nets import small_net
+
+    root = tmp_path / "a"
+    other, own = "0" * 64, digest(small_net())
+    with Store(root) as store:
+        store.add([new(model=FACTORY, site="act", weights=other)])
+    words = ["neighbours", root, *LOADING, weights, "--count", "1"]
+    code, _, err = command("atlas", *words)
+    assert code == 2
+    assert "with other weights (sha256 000000000000...); give" in err
+    with Store(root) as store:
+        store.add([new(model=FACTORY, site="act", weights=own, key="1" * 64)])
+    code, _, err = command("atlas", *words)
+    assert code == 0, err
+    with Atlas(root) as atlas:
+        assert list(atlas.evidence(FACTORY, "act", 0, weights=own)) == ["neighbours"]
+        assert atlas.evidence(FACTORY, "act", 0, weights=other) == {}

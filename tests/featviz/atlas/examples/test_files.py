@@ -13,14 +13,15 @@ from photo_folders import write_photos
 from PIL import Image
 
 from featviz.atlas import Atlas, Store, read_examples
-from featviz.atlas.canonical import content_key
+from featviz.atlas.canonical import canonical_json, content_key
 from featviz.atlas.examples.boxes import Box, field_box
 from featviz.atlas.examples.collecting import Examples, ExampleSettings, collect_examples
 from featviz.atlas.examples.crops import cut, to_webp
 from featviz.atlas.examples.files import keep_examples
 from featviz.atlas.examples.records import Example, KeptExample, Ranking, is_below
 from featviz.atlas.layout import Layout
-from featviz.errors import ConfigError, RecordError
+from featviz.atlas.log import MAX_LINE
+from featviz.errors import ConfigError, OutputError, RecordError
 from featviz.receptive_field import Axis, Field
 from nets import small_model
 
@@ -163,6 +164,32 @@ def test_photographs_that_are_gone_have_no_pictures(tmp_path: Path) -> None:
     first = unit.maximum.top[0]
     assert isinstance(first, KeptExample)
     assert (first.name, first.picture, first.crop) == (gone, None, None)
+
+
+def test_examples_that_no_reader_would_take_leave_the_pass_where_it_stands(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featviz.atlas.log.MAX_LINE", 2000)
+    with Store(tmp_path / "atlas") as store:
+        state = store.layout.unfinished(examples.key)
+        state.parent.mkdir(exist_ok=True)
+        state.write_bytes(b"where it stands")
+        with pytest.raises(OutputError, match="too long for those who read it"):
+            keep_examples(store, examples)
+        assert state.read_bytes() == b"where it stands"
+    with Atlas(tmp_path / "atlas") as atlas:
+        assert (atlas.evidence("small", "act", 0), atlas.problems()) == ({}, [])
+
+
+def test_the_most_examples_of_a_unit_fit_into_a_line() -> None:
+    key, name = "a" * 64, "n" * 120
+    example = {
+        "file": name, "value": -1.2345678901234567e-05, "quantile": 0.12345678901234567,
+        "position": [1000, 1000], "box": [-1000, -1000, 1000, 1000], "picture": key, "crop": key,
+    }  # fmt: skip
+    most = ExampleSettings(top=1000, bottom=1000, bins=1000, per_bin=1)
+    of_each = most.top + most.bottom + most.bins * most.per_bin
+    assert 2 * of_each * len(canonical_json(example) + ",") < 0.8 * MAX_LINE
 
 
 def test_writing_goes_on_where_it_stopped(examples: Examples, kept: Path, tmp_path: Path) -> None:
