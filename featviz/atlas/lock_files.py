@@ -12,12 +12,15 @@ _PAUSE_S = 0.05
 
 
 @contextmanager
-def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
     """Hold the lock of a file, which stays where it is afterwards.
 
     Args:
         path: The file; made if it is not there.
         wait_s: How long to wait for who holds it.
+
+    Yields:
+        The descriptor of the file, open to read and write, with what was in it before.
 
     Raises:
         BlockingIOError: If somebody else holds it still.
@@ -35,6 +38,6 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
                 if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() >= end:
                     raise
             time.sleep(_PAUSE_S)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,6 +199,29 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         build_lock(layout, Builder(1, "serial", 1)),
     ):
         pass
+
+
+def test_nothing_behind_a_link_is_written(tmp_path: Path) -> None:
+    layout = create_layout(tmp_path / "a")
+    outside = tmp_path / "outside"
+    outside.write_text('{"pid": 1, "executor": "serial", "workers": 1}')
+    layout.build_lock.symlink_to(outside)
+    before = outside.read_bytes()
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*build.lock.*; remove the link"),
+        build_lock(layout, Builder(2, "spawn", 2)),
+    ):
+        pass
+    assert outside.read_bytes() == before
+    assert read_builder(layout) == (None, False)
+
+
+def test_what_goes_wrong_in_a_build_is_not_laid_to_its_lock(tmp_path: Path) -> None:
+    layout = create_layout(tmp_path / "a")
+    with pytest.raises(BrokenPipeError), build_lock(layout, Builder(1, "serial", 1)):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    with pytest.raises(BlockingIOError), build_lock(layout, Builder(1, "serial", 1)):
+        raise BlockingIOError(errno.EAGAIN, "no")
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
