@@ -13,6 +13,7 @@ from featviz import render
 from featviz.atlas import Atlas
 from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
 from featviz.atlas.building.builder_lock import Builder, build_lock, read_builder
+from featviz.atlas.building.plan import read_plans
 from featviz.atlas.entries import ATTEMPTS
 from featviz.atlas.layout import create_layout
 from featviz.errors import ConfigError, OutputError, RecordError
@@ -151,6 +152,30 @@ def test_other_weights_are_other_work(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len({line["key"] for line in found}) == 8
     assert len({line["weights"] for line in found}) == 2
     check_clean(tmp_path / "a")
+
+
+def test_other_hardware_goes_on_in_the_precision_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = small_request(units="0-1", config=dataclasses.replace(QUICK, precision="auto"))
+    monkeypatch.setattr("featviz.config.has_fast_bf16", lambda _: False)
+    build_atlas(tmp_path / "a", request)
+    monkeypatch.setattr("featviz.config.has_fast_bf16", lambda _: True)
+    (built,) = resume_atlas(tmp_path / "a")
+    assert (built.last.made, built.last.total) == (0, 2)
+    assert len(lines(tmp_path / "a")) == 2
+    (plan,) = read_plans(create_layout(tmp_path / "a"))
+    assert plan.precision == "float32"
+
+
+def test_settings_that_come_to_other_images_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_atlas(tmp_path / "a", small_request(units="0-1"))
+    monkeypatch.setattr("featviz.atlas.building.plan.ENGINE", -1)
+    with pytest.raises(RecordError, match=r"come to other images than when .* has changed"):
+        resume_atlas(tmp_path / "a")
+    assert len(lines(tmp_path / "a")) == 2
 
 
 @pytest.fixture
