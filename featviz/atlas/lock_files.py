@@ -39,12 +39,15 @@ def locked_folder(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
     """Hold the lock of a file, which stays where it is afterwards.
 
     Args:
         path: The file; made if it is not there.
         wait_s: How long to wait for who holds it.
+
+    Yields:
+        The descriptor of the file, open to read and write, with what was in it before.
 
     Raises:
         BlockingIOError: If somebody else holds it still.
@@ -54,7 +57,7 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         _take(descriptor, wait_s)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,6 @@ does none of it again, one with others only what they change.
 """
 
 import contextlib
-import fcntl
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -45,6 +44,7 @@ from featviz.atlas.activation_map.sheet import make_sheet, webp_bytes
 from featviz.atlas.activation_map.whitening import correlation, directions, whitening
 from featviz.atlas.canonical import content_key
 from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
 from featviz.config import DEFAULT_BATCH
 from featviz.errors import ConfigError, OutputError
 from featviz.images import make_folder, write_file
@@ -189,14 +189,20 @@ def _check_enough(sampling: Sampling, config: MapConfig) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep a second run out of the folder."""
-    with (folder / "map.lock").open("w") as file:
+    path = folder / "map.lock"
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(path))
         except BlockingIOError:
             raise OutputError(
                 f"another run is making a map in {str(folder)!r}; wait for it, or choose another "
                 "folder"
             ) from None
+        except OSError as error:
+            raise OutputError(
+                f"cannot lock {str(path)!r}: {error.strerror}; remove it if it is a link, and give "
+                "access to the folder"
+            ) from error
         yield
 
 

@@ -157,7 +157,10 @@ def resume_atlas(
     retry_failed: bool = False,
     progress: Callable[[Moment], None] | None = None,
 ) -> list[Built]:
-    """Go on with everything that an atlas was asked for.
+    """Go on with everything that an atlas was asked for, in the precision of then.
+
+    The networks that the atlas names are loaded: a `module.path:factory` runs its code, so trust
+    the folder first.
 
     Args:
         root: Folder of the atlas.
@@ -167,7 +170,8 @@ def resume_atlas(
         progress: Called after each batch; counts are of one request at a time.
 
     Raises:
-        RecordError: If there is no atlas, or the model or its weights are others than before.
+        RecordError: If there is no atlas, or the model, its weights or what the settings come to
+            are others than before.
         InputError: If the folder cannot be written to, or another build is at work there.
         RenderError: If workers cannot start.
         KeyboardInterrupt: On Ctrl-C; what was finished is kept.
@@ -180,12 +184,7 @@ def resume_atlas(
     built = []
     for old in saved:
         model = old.request.model.load()
-        plan = make_atlas_plan(old.request, model)
-        if plan.weights != old.weights:
-            raise RecordError(
-                f"{plan.model!r} has other weights than when {str(root)!r} was begun, so its units "
-                "would be others; put the weights of then back, or build anew"
-            )
+        plan = _as_before(old, make_atlas_plan(old.request, model, precision=old.precision), root)
         built.append(
             _run(
                 layout, plan, model, executor, workers,
@@ -193,6 +192,25 @@ def resume_atlas(
             )
         )  # fmt: skip
     return built
+
+
+def _as_before(old: AtlasPlan, plan: AtlasPlan, root: str | Path) -> AtlasPlan:
+    """Return a plan if it comes to the images of the earlier one."""
+    if plan.weights != old.weights:
+        raise RecordError(
+            f"{plan.model!r} has other weights than when {str(root)!r} was begun, so its units "
+            "would be others; put the weights of then back, or build anew"
+        )
+    if _identities(plan) != _identities(old):
+        raise RecordError(
+            f"the settings of {str(root)!r} come to other images than when it was begun: a file "
+            "that they name has changed, or featviz; put that back, or build anew"
+        )
+    return plan
+
+
+def _identities(plan: AtlasPlan) -> dict[tuple[str, str], str]:
+    return {(part.site, part.variant): part.identity for part in plan.parts}
 
 
 def check_executor(executor: str, workers: int | None) -> None:

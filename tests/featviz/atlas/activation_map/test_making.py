@@ -351,6 +351,16 @@ def test_two_runs_in_one_folder(photographs: Path, tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+def test_a_lock_that_is_a_link_is_not_followed(photographs: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "map.lock").symlink_to(outside)
+    with pytest.raises(OutputError, match=r"cannot lock .*map.lock.*; remove it if it is a link"):
+        make_map(labelled_model(), "block", images=photographs, folder=tmp_path / "a", config=QUICK)
+    assert outside.read_text() == "mine"
+
+
 def test_a_folder_of_something_else_is_not_written_into(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "a" / "cells").mkdir(parents=True)
     (tmp_path / "a" / "cells" / "letter.txt").write_text("dear")

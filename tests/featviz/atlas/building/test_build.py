@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from featviz import render
 from featviz.atlas import Atlas
 from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
 from featviz.atlas.building.builder_lock import Builder, build_lock, read_builder
+from featviz.atlas.building.plan import read_plans
 from featviz.atlas.building.status import read_status
 from featviz.atlas.checking.repair import repair
 from featviz.atlas.entries import ATTEMPTS
@@ -177,6 +179,30 @@ def test_other_weights_are_other_work(tmp_path: Path, monkeypatch: pytest.Monkey
     check_clean(tmp_path / "a")
 
 
+def test_other_hardware_goes_on_in_the_precision_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = small_request(units="0-1", config=dataclasses.replace(QUICK, precision="auto"))
+    monkeypatch.setattr("featviz.config.has_fast_bf16", lambda _: False)
+    build_atlas(tmp_path / "a", request)
+    monkeypatch.setattr("featviz.config.has_fast_bf16", lambda _: True)
+    (built,) = resume_atlas(tmp_path / "a")
+    assert (built.last.made, built.last.total) == (0, 2)
+    assert len(lines(tmp_path / "a")) == 2
+    (plan,) = read_plans(create_layout(tmp_path / "a"))
+    assert plan.precision == "float32"
+
+
+def test_settings_that_come_to_other_images_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_atlas(tmp_path / "a", small_request(units="0-1"))
+    monkeypatch.setattr("featviz.atlas.building.plan.ENGINE", -1)
+    with pytest.raises(RecordError, match=r"come to other images than when .* has changed"):
+        resume_atlas(tmp_path / "a")
+    assert len(lines(tmp_path / "a")) == 2
+
+
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[Path]:
     layout = create_layout(tmp_path / "a")
@@ -223,6 +249,29 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         build_lock(layout, Builder(1, "serial", 1)),
     ):
         pass
+
+
+def test_nothing_behind_a_link_is_written(tmp_path: Path) -> None:
+    layout = create_layout(tmp_path / "a")
+    outside = tmp_path / "outside"
+    outside.write_text('{"pid": 1, "executor": "serial", "workers": 1}')
+    layout.build_lock.symlink_to(outside)
+    before = outside.read_bytes()
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*build.lock.*; remove the link"),
+        build_lock(layout, Builder(2, "spawn", 2)),
+    ):
+        pass
+    assert outside.read_bytes() == before
+    assert read_builder(layout) == (None, False)
+
+
+def test_what_goes_wrong_in_a_build_is_not_laid_to_its_lock(tmp_path: Path) -> None:
+    layout = create_layout(tmp_path / "a")
+    with pytest.raises(BrokenPipeError), build_lock(layout, Builder(1, "serial", 1)):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    with pytest.raises(BlockingIOError), build_lock(layout, Builder(1, "serial", 1)):
+        raise BlockingIOError(errno.EAGAIN, "no")
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:

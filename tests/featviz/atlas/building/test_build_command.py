@@ -39,9 +39,28 @@ def test_build_status_and_resume(command: Any, tmp_path: Path) -> None:
     document = json.loads(out)
     assert (document["running"], document["builder"]["executor"]) == (False, "serial")
     assert document["requests"][0]["to_do"] == 0
-    code, out, _ = command("atlas", "resume", root, "--json")
+    code, out, _ = command("atlas", "resume", root, "--json", "--allow-factory")
     assert (code, json.loads(out)["made"]) == (0, 0)
     check_clean(root)
+
+
+def test_resume_runs_no_code_that_the_folder_names_unless_told(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "a"
+    code, _, _ = command("atlas", "build", "nets:small_net", *SMALL, "--units", "0", "-o", root)
+    assert code == 0
+    (path,) = (root / "requests").iterdir()
+    path.write_text(path.read_text().replace("nets:small_net", "planted:net"))
+    (tmp_path / "planted.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, _, err = command("atlas", "resume", root)
+    assert code == 2
+    assert "'planted:net', whose code would run; if you trust it, add --allow-factory" in err
+    assert not (tmp_path / "ran").exists()
+    command("atlas", "resume", root, "--allow-factory")
+    assert (tmp_path / "ran").exists()
 
 
 def test_progress_is_read_by_programs(command: Any, tmp_path: Path) -> None:
@@ -67,13 +86,13 @@ def test_a_failed_unit_gives_three(
     assert "failed: stem:2 positive: RuntimeError" in out
     assert f"'featviz atlas resume {root}' goes on" in out
     for _ in range(2):
-        code, _, err = command("atlas", "resume", root)
+        code, _, err = command("atlas", "resume", root, "--allow-factory")
         assert code == 3
     assert "--retry-failed tries them again" in err
     monkeypatch.setenv(BROKEN, str(tmp_path))
     code, out, err = command("atlas", "build", "counted_net:net", *SMALL, "-o", tmp_path / "b")
     assert (code, out[:6]) == (3, "0 of 8")
-    code, out, _ = command("atlas", "resume", tmp_path / "b", "--json")
+    code, out, _ = command("atlas", "resume", tmp_path / "b", "--json", "--allow-factory")
     assert (code, json.loads(out)["failures"][7]["attempt"]) == (3, 2)
 
 
@@ -131,6 +150,6 @@ def test_ctrl_c_on_a_terminal_gives_130_and_resume_goes_on(command: Any, tmp_pat
     assert "/8 images" in shown
     check_clean(root)
     assert 0 < len(lines(root)) < 8
-    assert command("atlas", "resume", root)[0] == 0
+    assert command("atlas", "resume", root, "--allow-factory")[0] == 0
     assert len(files(root)) == 2 * 8
     check_clean(root)

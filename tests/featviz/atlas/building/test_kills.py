@@ -146,7 +146,7 @@ def test_of_the_driver(
     draw = random.Random(0)
     moments = [draw.uniform(0.02, 0.45) for _ in range(KILLS["driver"])]
     kill_drivers(nursery, tmp_path / "a", notes, moments)
-    start(nursery, "resume", str(tmp_path / "a"))
+    start(nursery, "resume", str(tmp_path / "a"), "--allow-factory")
     assert ended(nursery) == 0
     check(tmp_path / "a", calm, notes, in_flight=KILLS["driver"])
 
@@ -159,7 +159,7 @@ def test_of_the_driver_of_workers(
     kill_drivers(nursery, tmp_path / "a", notes, moments, "--executor", "spawn", "--workers", "2")
     for worker in set(noted(notes, "load")) - {os.getpid()}:
         wait_until_gone(worker)
-    start(nursery, "resume", str(tmp_path / "a"))
+    start(nursery, "resume", str(tmp_path / "a"), "--allow-factory")
     assert ended(nursery) == 0
     check(tmp_path / "a", calm, notes, in_flight=2 * KILLS["driver of workers"])
 

@@ -302,6 +302,17 @@ def test_a_pass_is_run_by_one_process_at_a_time(photos: Path, tmp_path: Path) ->
         collect_examples(model, ["act"], photos, settings=SMALL, state=state, progress=second)
 
 
+def test_a_lock_that_is_a_link_is_not_followed(photos: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "state.lock").symlink_to(outside)
+    with pytest.raises(OutputError, match=r"cannot lock .*; remove it if it is a link, and give"):
+        collect_examples(
+            small_model(), ["act"], photos, settings=SMALL, state=tmp_path / "state.npz"
+        )
+    assert outside.read_text() == "mine"
+
+
 class Counted:
     """Many images, made when asked for; knows how many of them are alive."""
 
