@@ -5,8 +5,10 @@ photographs change them. What was read stays in the folder: a pass that was stop
 map with another layout or grid needs no pass at all.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from featviz.sites import Site
 
 _FLUSH_PICTURES = 512
 _READERS = 2
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -238,14 +241,16 @@ class _Kept:
             shape = len(self._sampling.files) * self._sampling.positions, columns
             path = self._folder / f"{name}.npy"
             try:
-                self._arrays[name] = np.lib.format.open_memmap(
-                    path, mode="w+", dtype=np.float32, shape=shape
-                )
+                array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+                _reserve(path, header=array.offset)
             except OSError as error:
+                with contextlib.suppress(OSError):  # it may be what could not be made
+                    path.unlink()
                 raise OutputError(
                     f"cannot write {str(path)!r}: {error.strerror or error}; make room or choose "
                     "another folder"
                 ) from error
+            self._arrays[name] = array
         return self._arrays[name]
 
     def flush(self) -> None:
@@ -271,6 +276,26 @@ class _Kept:
         }
         pictures = len(names) - len(self.skipped)
         return Samples(kept["activations"], kept.get("attributions"), self.skipped, pictures)
+
+
+def _reserve(path: Path, *, header: int) -> None:
+    """Take the room of a file on disk: a mapped page that finds none ends the process.
+
+    Args:
+        path: The file, zeros behind its header.
+        header: Bytes of that.
+
+    Raises:
+        OSError: If there is not enough.
+    """
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        file.seek(header)  # macOS has no such call
+        for first in range(header, size, _BLOCK):
+            file.write(bytes(min(_BLOCK, size - first)))
 
 
 def _look(
