@@ -69,7 +69,7 @@ class Samples:
     """Activations, and what they speak for.
 
     Attributes:
-        activations: One row a sample.
+        activations: One row a sample; mapped from disk, read them in parts.
         attributions: To each logit; None where there are none, see attribution.py.
         skipped: Photographs that could not be read, with the reason.
         pictures: Photographs that were read.
@@ -220,17 +220,19 @@ class _Kept:
     def take(self, files: Sequence[Path], read: _Read) -> None:
         """Add what the network does with the next photographs."""
         images, broken = read
-        self.skipped |= {self._sampling.name_of(files[row]): why for row, why in broken.items()}
         rows = sorted(images)
+        # Without gaps for what could not be read, so that nothing need be copied to leave it out.
+        begin = (self.done - len(self.skipped)) * self._sampling.positions
         if rows:
             found = _look(
                 self._sampling, torch.stack([images[row] for row in rows]), [files[r] for r in rows]
             )
             for name, values in found.items():
                 array = self._array(name, values.shape[-1])
-                for row, of in zip(rows, values, strict=True):
-                    first = (self.done + row) * self._sampling.positions
-                    array[first : first + self._sampling.positions] = of
+                array[begin : begin + len(rows) * self._sampling.positions] = values.reshape(
+                    -1, values.shape[-1]
+                )
+        self.skipped |= {self._sampling.name_of(files[row]): why for row, why in broken.items()}
         self.done += len(files)
         self._unsaved += len(files)
         if self._unsaved >= _FLUSH_PICTURES:
@@ -267,14 +269,10 @@ class _Kept:
         self._unsaved = 0
 
     def samples(self) -> Samples:
-        """Return what there is, without the rows of what could not be read."""
-        names = [self._sampling.name_of(file) for file in self._sampling.files]
-        good = np.repeat([name not in self.skipped for name in names], self._sampling.positions)
-        kept = {
-            name: array if good.all() else np.asarray(array[good])
-            for name, array in self._arrays.items()
-        }
-        pictures = len(names) - len(self.skipped)
+        """Return what there is, on disk as it lies."""
+        pictures = len(self._sampling.files) - len(self.skipped)
+        rows = pictures * self._sampling.positions
+        kept = {name: array[:rows] for name, array in self._arrays.items()}
         return Samples(kept["activations"], kept.get("attributions"), self.skipped, pictures)
 
 

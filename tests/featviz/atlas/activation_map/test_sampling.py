@@ -176,6 +176,28 @@ def test_broken_photographs_are_named_and_left_out(folder: Path, tmp_path: Path)
     assert list(json.loads(about.read_text())["skipped"]) == ["4.png"]
 
 
+def test_a_broken_photograph_brings_nothing_into_memory(folder: Path, tmp_path: Path) -> None:
+    for name in ("0.png", "4.png"):
+        (folder / name).write_bytes(b"no picture")
+    plan = sampling(folder)
+    found = taken(tmp_path, "a", plan)
+    for array, name in ((found.activations, "activations"), (found.attributions, "attributions")):
+        assert isinstance(array, np.memmap)
+        assert Path(str(array.filename)).stem == name  # numpy has None for copies
+        assert len(array) == 6 * 3
+
+    # A pass that stops behind them goes on as if it had not.
+    def stop(done: int, _total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_samples(replace(plan, batch=2), tmp_path / "b", told=stop)
+    again = taken(tmp_path, "b", replace(plan, batch=2))
+    assert again.skipped == found.skipped
+    assert again.activations == pytest.approx(found.activations, abs=1e-5)
+
+
 def test_no_photograph_can_be_read(folder: Path, tmp_path: Path) -> None:
     for file in PictureFolder.open(folder).files:
         file.write_bytes(b"no picture")
