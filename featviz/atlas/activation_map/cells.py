@@ -4,9 +4,10 @@ Pictures lie in an atlas of their own, by content key: the direction and all set
 the pixels. Another grid or layout makes other directions and so other keys.
 """
 
+import contextlib
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from torch import Tensor
 from featviz.atlas.activation_map.settings import TRANSFORMS, MapConfig
 from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.entries import Failure, ImageEntry
+from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
 from featviz.atlas.reading import Atlas
 from featviz.atlas.store import NewImage, Store
 from featviz.config import RenderConfig
+from featviz.errors import OutputError
 from featviz.images import png_bytes
 from featviz.models.model import Model
 from featviz.models.weights import digest
@@ -162,10 +166,10 @@ def render_cells(
 
     Raises:
         KeyboardInterrupt: If the user stopped it; what was finished is kept.
-        OutputError: If a picture cannot be written.
+        OutputError: If a picture cannot be written, or somebody else is at work on them.
         RenderError: If no picture of a batch is finite, or memory does not suffice.
     """
-    with Store(root) as store:
+    with Store(root) as store, _alone(store.layout):
         with Atlas(root) as before:
             done = before.keys()
         waiting = list({cell.key: cell for cell in cells if cell.key not in done}.values())
@@ -188,6 +192,25 @@ def render_cells(
             replace(cell, entry=atlas.image(cell.key) if cell.key in there else None)
             for cell in cells
         ]
+
+
+@contextlib.contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Hold the lock of an atlas, so that no repair takes pictures for lost before their lines."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(layout.build_lock, wait_s=1.0))
+        except BlockingIOError as error:
+            raise OutputError(
+                f"somebody else is at work on {str(layout.root)!r}, such as a repair; wait until "
+                "that has ended"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"cannot lock {str(layout.build_lock)!r}: {error.strerror or error}; give access "
+                "to the folder"
+            ) from error
+        yield
 
 
 def _keep(

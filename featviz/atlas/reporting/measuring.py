@@ -69,14 +69,9 @@ def measure_self(
     """
     done = 0
     with Atlas(root) as atlas, Store(root) as store:
-        lacking = [
-            (name, site, entries)
-            for name, site in chosen_sites(atlas)
-            if (entries := [e for e in atlas.images(name, site) if _is_lacking(atlas, e)])
-        ]
-        total = sum(len(entries) for _, _, entries in lacking)
-        for _, group in groupby(lacking, key=lambda row: row[0]):
-            of_model = [(site, entries) for _, site, entries in group]
+        lacking = _lacking(atlas)
+        total = sum(len(entries) for of_model in lacking for _, entries in of_model)
+        for of_model in lacking:
             model = _load(atlas, of_model[0][1][0], load_recorded)
             for first in range(0, len(of_model), _SITES):
                 some = of_model[first : first + _SITES]
@@ -90,6 +85,19 @@ def measure_self(
                         if progress is not None:
                             progress(done, total)
     return done
+
+
+def _lacking(atlas: Atlas) -> list[list[tuple[str, list[ImageEntry]]]]:
+    """Return sites and images that lack the metrics, for each network apart.
+
+    One name may stand for several: a build with other weights goes into the same atlas.
+    """
+    found: dict[tuple[str, str], dict[str, list[ImageEntry]]] = {}
+    for name, site in chosen_sites(atlas):
+        for entry in atlas.images(name, site):
+            if _is_lacking(atlas, entry):
+                found.setdefault((name, entry.weights), {}).setdefault(site, []).append(entry)
+    return [list(sites.items()) for sites in found.values()]
 
 
 def _is_lacking(atlas: Atlas, entry: ImageEntry) -> bool:

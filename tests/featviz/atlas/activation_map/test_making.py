@@ -14,9 +14,12 @@ from PIL import Image
 from typecheck import unchecked
 
 from featviz.atlas import Atlas
-from featviz.atlas.activation_map import MapConfig, cells, make_map
+from featviz.atlas.activation_map import ActivationMap, MapConfig, cells, make_map
 from featviz.atlas.activation_map.cells import plan_cells
 from featviz.atlas.activation_map.settings import TRANSFORMS
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
 from featviz.errors import ConfigError, OutputError, PictureError, RecordError, SiteError
 from featviz.rendering import render
 from featviz.result import RenderResult
@@ -359,6 +362,35 @@ def test_a_lock_that_is_a_link_is_not_followed(photographs: Path, tmp_path: Path
     with pytest.raises(OutputError, match=r"cannot lock .*map.lock.*; remove it if it is a link"):
         make_map(labelled_model(), "block", images=photographs, folder=tmp_path / "a", config=QUICK)
     assert outside.read_text() == "mine"
+
+
+def test_nobody_repairs_the_pictures_while_they_are_made(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def repaired_meanwhile(*arguments: object, **options: object) -> object:
+        with pytest.raises(OutputError, match=r"somebody is building .*, so nothing was changed"):
+            repair(tmp_path / "a" / "cells")
+        tried.append("repair")
+        return render(*arguments, **options)  # type: ignore[arg-type]
+
+    def make() -> ActivationMap:
+        return make_map(
+            labelled_model(), "block", images=photographs, folder=tmp_path / "a", config=QUICK
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "render", repaired_meanwhile)
+        make()
+    assert tried
+    layout = Layout(tmp_path / "a" / "cells")
+    with locked(layout.build_lock), pytest.raises(OutputError, match="somebody else is at work"):
+        make()
+    layout.build_lock.unlink()
+    layout.build_lock.mkdir()
+    with pytest.raises(OutputError, match=r"cannot lock .*build\.lock': Is a directory"):
+        make()
 
 
 def test_a_folder_of_something_else_is_not_written_into(photographs: Path, tmp_path: Path) -> None:

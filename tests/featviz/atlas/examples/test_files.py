@@ -137,7 +137,40 @@ def test_cutting() -> None:
     np.testing.assert_array_equal(padded[1:, 2:6], image[:2])
     padded[1:, 2:6] = 128
     assert (padded == 128).all()
-    assert cut(image, Box(-9, 0, -4, 4), edges="clip").size == 0
+
+
+@pytest.mark.parametrize("edges", ["clip", "pad"])
+@pytest.mark.parametrize(
+    "box",
+    # The image is 4 rows of 6: fields above it, left of it, below and right of it, and touching it.
+    [
+        Box(-3, 0, -1, 6), Box(0, -3, 4, -1), Box(5, 0, 7, 6), Box(0, 7, 4, 9), Box(-3, -3, -1, -1),
+        Box(-2, 0, 0, 6), Box(0, -2, 4, 0), Box(4, 0, 6, 6), Box(0, 6, 4, 8),
+    ],
+)  # fmt: skip
+def test_a_field_outside_the_image_has_no_crop(box: Box, edges: str) -> None:
+    image = np.full((4, 6, 3), 200, np.uint8)
+    assert cut(image, box, edges=edges).size == 0
+    inside = box.clipped((4, 6))
+    assert 0 <= inside.top <= inside.bottom <= 4
+    assert 0 <= inside.left <= inside.right <= 6
+
+
+@pytest.mark.parametrize("edges", ["clip", "pad"])
+def test_what_saw_padding_alone_is_kept_without_a_crop(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edges: str
+) -> None:
+    monkeypatch.setattr(
+        "featviz.atlas.examples.collecting.field_box", lambda *_: Box(-9, -9, -4, -4)
+    )
+    with Store(tmp_path / "atlas") as store:
+        keep_examples(store, examples, edges=edges)
+    with Atlas(tmp_path / "atlas") as atlas:
+        found = read_examples(atlas.evidence("small", "act", 0)["examples"])
+    for example in rows(found.maximum):
+        assert isinstance(example, KeptExample)
+        assert example.picture is not None
+        assert example.crop is None
 
 
 def test_pictures_are_made_smaller() -> None:
