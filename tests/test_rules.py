@@ -98,7 +98,7 @@ STAGES = (
     {"atlas.examples.crops", "atlas.examples.records"},
     {"atlas.examples.collecting"},
     {"atlas.examples.files"},
-    {"atlas.neighbours.correlations", "atlas.neighbours.kernels"},
+    {"atlas.neighbours.correlations", "atlas.neighbours.kernels", "atlas.neighbours.records"},
     {"atlas.neighbours.nearest"},
     {"atlas.checking.evidence", "atlas.checking.walk"},
     {"atlas.checking.verify"},
