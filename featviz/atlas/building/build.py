@@ -141,6 +141,8 @@ def build_atlas(
         KeyboardInterrupt: On Ctrl-C; what was finished is kept.
     """
     check_executor(executor, workers)
+    # As it is saved: a resume may come from another folder.
+    request = request.with_whole_paths()
     layout = create_layout(root)
     model = request.model.load()
     plan = make_atlas_plan(request, model)

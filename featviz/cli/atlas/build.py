@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from featviz.atlas.layout import THUMB_PX
 from featviz.cli.atlas.progress import run_options, showing, tell
 from featviz.cli.loading import model_options
 from featviz.cli.output import json_option
@@ -31,7 +32,9 @@ def _words(text: str) -> tuple[str, ...]:
     "--format", "kind", default="webp", show_default=True, metavar="webp|png",
     help="webp: quality 90, to browse; png: lossless, with the record inside.",
 )  # fmt: skip
-@click.option("--thumb", default=96, show_default=True, help="Side of the small pictures, px.")
+@click.option(
+    "--thumb", default=THUMB_PX, show_default=True, help="Side of the small pictures, px."
+)
 @run_options
 @config_options
 @click.option(
@@ -79,7 +82,7 @@ def build(
         diversity=DIVERSITY if diversity is None else diversity,
         kind=kind,
         thumb_px=thumb,
-    ).with_whole_paths()
+    )
     with showing("none" if as_json and shown == "bar" else shown) as report:
         built = build_atlas(
             root, request, executor=executor, workers=workers, retry_failed=retry_failed,
