@@ -141,11 +141,9 @@ def build_atlas(
         KeyboardInterrupt: On Ctrl-C; what was finished is kept.
     """
     check_executor(executor, workers)
-    # As it is saved: a resume may come from another folder.
-    request = request.with_whole_paths()
     layout = create_layout(root)
     model = request.model.load()
-    plan = make_atlas_plan(request, model)
+    plan = make_atlas_plan(request.with_whole_paths(), model)
     return _run(
         layout, plan, model, executor, workers, retry_failed=retry_failed, progress=progress
     )

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from featviz.atlas.layout import THUMB_PX
 from featviz.cli.atlas.progress import run_options, showing, tell
 from featviz.cli.loading import model_options
 from featviz.cli.output import json_option
@@ -32,9 +31,7 @@ def _words(text: str) -> tuple[str, ...]:
     "--format", "kind", default="webp", show_default=True, metavar="webp|png",
     help="webp: quality 90, to browse; png: lossless, with the record inside.",
 )  # fmt: skip
-@click.option(
-    "--thumb", default=THUMB_PX, show_default=True, help="Side of the small pictures, px."
-)
+@click.option("--thumb", default=96, show_default=True, help="Side of the small pictures, px.")
 @run_options
 @config_options
 @click.option(
