@@ -27,6 +27,9 @@ FORMAT = 1
 FORMATS = ("webp", "png")
 """Kinds of picture files, the default first."""
 
+THUMB_PX = 96
+"""Longer side of the small pictures, unless another is asked for."""
+
 _FOLDERS = ("requests", "records", "images", "thumbs")
 _LOG = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,120}\.jsonl\Z")
 

@@ -143,7 +143,7 @@ def build_atlas(
     check_executor(executor, workers)
     layout = create_layout(root)
     model = request.model.load()
-    plan = make_atlas_plan(request, model)
+    plan = make_atlas_plan(request.with_whole_paths(), model)
     return _run(
         layout, plan, model, executor, workers, retry_failed=retry_failed, progress=progress
     )

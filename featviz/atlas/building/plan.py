@@ -10,6 +10,7 @@ import fnmatch
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from featviz.atlas.building.request import ALL, Request
@@ -188,21 +189,23 @@ def read_plans(layout: Layout) -> list[AtlasPlan]:
         RecordError: If a file cannot be read, or is no request.
         ConfigError: If a setting in one is out of its range.
     """
-    plans = []
-    for path in sorted(layout.requests.glob("*.json")):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            given = document["plan"]
-            parts = tuple(_read_part(part) for part in given.pop("parts"))
-            plan = AtlasPlan(Request.from_json(document["request"]), parts=parts, **given)
-            if not is_key(plan.weights) or plan.batch < 1:
-                raise ValueError("weights or batch")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise RecordError(
-                f"{str(path)!r} is no request of an atlas: {error}; delete it and build again"
-            ) from error
-        plans.append(plan)
-    return plans
+    return [read_plan(path) for path in sorted(layout.requests.glob("*.json"))]
+
+
+def read_plan(path: Path) -> AtlasPlan:
+    """Return what one file of an atlas asks for; raises as `read_plans` does."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        given = document["plan"]
+        parts = tuple(_read_part(part) for part in given.pop("parts"))
+        plan = AtlasPlan(Request.from_json(document["request"]), parts=parts, **given)
+        if not is_key(plan.weights) or plan.batch < 1:
+            raise ValueError("weights or batch")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise RecordError(
+            f"{str(path)!r} is no request of an atlas: {error}; delete it and build again"
+        ) from error
+    return plan
 
 
 def _read_part(values: dict[str, Any]) -> Part:

@@ -16,7 +16,7 @@ from PIL import Image
 from featviz.atlas.checking.verify import HOPELESS, Check, Checked, Problem
 from featviz.atlas.entries import Entry, Forgotten, ImageEntry, parse_entry
 from featviz.atlas.index import discard_index
-from featviz.atlas.layout import Layout, open_layout
+from featviz.atlas.layout import THUMB_PX, Layout, open_layout
 from featviz.atlas.lock_files import locked
 from featviz.atlas.log import read_lines
 from featviz.atlas.pictures import thumb_bytes
@@ -24,7 +24,6 @@ from featviz.atlas.store import Store, write_durably
 from featviz.errors import OutputError, PictureError
 from featviz.photographs import read_pixels
 
-THUMB_PX = 96
 LOST = "lost"
 """Folder, within that of the atlas, of pictures without a record; nothing reads it."""
 

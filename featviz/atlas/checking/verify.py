@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from featviz.atlas.checking.evidence import claims, wrong_account
+from featviz.atlas.checking.evidence import claims, wrong_account, wrong_requests
 from featviz.atlas.checking.walk import walk
 from featviz.atlas.entries import ImageEntry, parse_entry
 from featviz.atlas.index import quick_check
@@ -37,6 +37,7 @@ PROBLEMS = {
     "evidence": "the evidence of a unit is not believed",
     "example missing": "the evidence of a unit has no picture",
     "example changed": "a picture of an example is not the one that its name says",
+    "request": "what was asked for cannot be read, so nothing goes on; delete it and build again",
     "pass": "what a pass over photographs was cannot be read",
     "orphan": "a picture has no record",
     "unreadable": "a file or folder cannot be read",
@@ -304,6 +305,7 @@ class Check:
 
     def _files(self, tables: sqlite3.Connection) -> Iterator[Problem]:
         """Look for files that no record needs."""
+        yield from (Problem("request", *wrong) for wrong in wrong_requests(self.layout))
         for path, kind in walk(self.layout):
             if kind == "file":
                 row = tables.execute("SELECT 1 FROM expected WHERE path = ?", (path,)).fetchone()

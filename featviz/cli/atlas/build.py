@@ -79,7 +79,7 @@ def build(
         diversity=DIVERSITY if diversity is None else diversity,
         kind=kind,
         thumb_px=thumb,
-    ).with_whole_paths()
+    )
     with showing("none" if as_json and shown == "bar" else shown) as report:
         built = build_atlas(
             root, request, executor=executor, workers=workers, retry_failed=retry_failed,

@@ -95,7 +95,7 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
             click.echo(f"left, for you to look at: {left}")
     elif not found.clean:
         wrong = {problem.kind for problem in found.problems if not problem.harmless}
-        if wrong - set(OF_PASSES):
+        if wrong - {*OF_PASSES, "request"}:
             click.echo(f"next: featviz atlas verify {folder} --repair")
         if wrong & set(OF_PASSES):
             click.echo(f"next: featviz atlas examples {folder} --images ..., or neighbours, again")

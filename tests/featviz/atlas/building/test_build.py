@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from atlas_builds import QUICK, check_clean, files, lines, small_request
@@ -14,12 +15,14 @@ from featviz.atlas import Atlas
 from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
 from featviz.atlas.building.builder_lock import Builder, build_lock, read_builder
 from featviz.atlas.building.plan import read_plans
+from featviz.atlas.building.request import ModelSource
 from featviz.atlas.building.status import read_status
 from featviz.atlas.checking.repair import repair
 from featviz.atlas.entries import ATTEMPTS
 from featviz.atlas.layout import create_layout
 from featviz.errors import ConfigError, OutputError, RecordError
 from featviz.record import read_record
+from nets import small_net
 
 VARIANTS = ("positive", "negative", "diverse:2")
 
@@ -201,6 +204,22 @@ def test_settings_that_come_to_other_images_are_refused(
     with pytest.raises(RecordError, match=r"come to other images than when .* has changed"):
         resume_atlas(tmp_path / "a")
     assert len(lines(tmp_path / "a")) == 2
+
+
+def test_a_resume_may_come_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    torch.save(small_net().state_dict(), tmp_path / "w.pt")
+    monkeypatch.chdir(tmp_path)
+    source = ModelSource(
+        "nets:SmallNet", weights="w.pt", mean=(0.0,) * 3, std=(1.0,) * 3, size=(32, 32),
+        channels=3, device="cpu",
+    )  # fmt: skip
+    build_atlas("a", small_request(model=source, units="0"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (built,) = resume_atlas(tmp_path / "a")
+    assert (built.last.made, built.last.done) == (0, 1)
 
 
 @pytest.fixture

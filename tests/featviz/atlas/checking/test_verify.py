@@ -321,6 +321,21 @@ def test_settings_are_believed_wherever_they_stand(tmp_path: Path) -> None:
     assert verify(layout.root).clean
 
 
+def test_a_request_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    for name, text in (("a", '{"plan": {'), ("b", "{}")):
+        (layout.requests / f"{name}.json").write_text(text)
+    (tmp_path / "outside").write_text("{")
+    (layout.requests / "c.json").symlink_to(tmp_path / "outside")
+    found = verify(layout.root)
+    assert [(p.kind, p.path) for p in found.problems if not p.harmless] == [
+        ("request", "requests/a.json"),
+        ("request", "requests/b.json"),
+        ("link", "requests/c.json"),
+    ]
+    assert "is no request of an atlas" in found.problems[0].said
+
+
 # ---- the command ------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """`featviz atlas examples` and `featviz atlas neighbours`, at usual and odd inputs."""
 
+import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,18 @@ from commands import FACTORY, make_command
 from photo_folders import write_photos
 
 from atlases import new
-from featviz.atlas import Atlas, Store, read_examples
+from featviz.atlas import (
+    Atlas,
+    ExampleSettings,
+    NeighbourSettings,
+    Request,
+    Store,
+    read_examples,
+)
+from featviz.cli.atlas.build import build
+from featviz.cli.atlas.examples import examples
+from featviz.cli.atlas.neighbours import neighbours
+from featviz.cli.atlas.pass_progress import told_progress
 
 LOADING = [
     "--model",
@@ -111,6 +124,35 @@ def test_the_same_command_goes_on(
     assert code == 0
     assert not [line for line in map(json.loads, out.splitlines()) if line.get("what") == "images"]
     assert names(broken) == names(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("shown", ["json", "none"])
+def test_what_a_network_prints_is_no_result(capsys: pytest.CaptureFixture[str], shown: str) -> None:
+    with told_progress(shown, "images") as tell:
+        sys.stdout.write("loaded!\n")
+        tell(3, 3)
+    out, err = capsys.readouterr()
+    assert err == "loaded!\n"
+    assert [json.loads(line)["done"] for line in out.splitlines()] == [3] * (shown == "json")
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [(build, Request), (examples, ExampleSettings), (neighbours, NeighbourSettings)],
+)
+def test_defaults_of_commands_are_those_of_python(command, settings) -> None:
+    names = {"thumb": "thumb_px"}
+    known = {each.name: each.default for each in dataclasses.fields(settings)}
+    compared = {
+        names.get(option.name, option.name): option.default
+        for option in command.params
+        if names.get(option.name, option.name) in known
+        and isinstance(option.default, int | str)
+        and option.default != "all"
+    }
+    compared.pop("variants", None)  # text with commas, not a tuple
+    assert compared
+    assert compared == {name: known[name] for name in compared}
 
 
 def test_bad_input_ends_with_a_clear_message(

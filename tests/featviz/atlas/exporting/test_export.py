@@ -2,6 +2,7 @@ import hashlib
 import html
 import json
 import os
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -148,6 +149,21 @@ def test_a_folder_of_pages_holds_all_and_odd_names_are_text(tmp_path: Path) -> N
     assert "<b onload" not in page
     assert "does not fire its unit" in page
     assert "score None" not in page
+
+
+def test_one_page_says_what_the_logs_say(tmp_path: Path) -> None:
+    layout = full_atlas(tmp_path / "a")
+    with Store(layout.root) as store:
+        told = {"said": "</script><script>document.title = 'odd'</script><!-- <script>"}
+        store.note([Evidence("net", WEIGHTS, "fire4", 1, "neighbours", told)])
+    done = export_atlas(layout.root, tmp_path / "a.html", form="html")
+    text = done.path.read_text()
+    parts = re.findall(r'<script type="application/json">(.*?)</script>', text)
+    assert text.count("<script") == len(parts) == done.images
+    found = {line["key"]: line for line in map(json.loads, parts)}
+    assert found == documents(layout)
+    (entry,) = _entries(layout, "fire4", 1)
+    assert found[entry.key]["evidence"] == {"neighbours": told}
 
 
 def test_pages_show_their_pictures_in_a_browser(tmp_path: Path) -> None:
