@@ -237,7 +237,7 @@ def _keep(
             failures.append(Failure(cell.job, model.name, weights, site.name, None, VARIANT, error))
             continue
         row = max(good, key=lambda row: float(result.score[row]))
-        about = result.record["images"][row]
+        about, picture = result.record["images"][row], pictures[row]
         parts = {
             "key": cell.key,
             "job": cell.job,
@@ -253,14 +253,12 @@ def _keep(
             "failed": False,
             "metrics": _finite(about["metrics"]),
             "kind": "png",
-            "height": pictures[row].height,
-            "width": pictures[row].width,
+            "height": picture.height,
+            "width": picture.width,
             "seconds": 0.0,
             "record": about,
         }
-        new.append(
-            NewImage(parts, png_bytes(pictures[row]), thumb_bytes(pictures[row], _THUMB_PX), shared)
-        )
+        new.append(NewImage(parts, png_bytes(picture), thumb_bytes(picture, _THUMB_PX), shared))
     if new:
         store.add(new)
     if failures:
