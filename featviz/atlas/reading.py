@@ -279,7 +279,8 @@ class Atlas:
         if isinstance(shared.get("request"), dict):
             # Images of many objectives share the rest of what was asked for.
             objective = entry.record.get("objective", entry.label)
-            whole["request"] = {"objectives": [objective], **shared["request"]}
+            asked = {k: v for k, v in shared["request"].items() if k != "objectives" or v}
+            whole["request"] = {"objectives": [objective], **asked}
         return whole
 
     def problems(self) -> list[tuple[str, int, str]]:

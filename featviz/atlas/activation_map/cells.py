@@ -6,7 +6,6 @@ the pixels. Another grid or layout makes other directions and so other keys.
 
 import contextlib
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from featviz.atlas.activation_map.settings import TRANSFORMS, MapConfig
@@ -23,6 +21,7 @@ from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.entries import Failure, ImageEntry
 from featviz.atlas.layout import Layout
 from featviz.atlas.lock_files import locked
+from featviz.atlas.pictures import thumb_bytes
 from featviz.atlas.reading import Atlas
 from featviz.atlas.store import NewImage, Store
 from featviz.config import RenderConfig
@@ -226,7 +225,7 @@ def _keep(
     pictures = result.pictures()
     shared = {
         **{name: value for name, value in result.record.items() if name != "images"},
-        "request": {"objectives": [], "arguments": None},
+        "request": {"arguments": None},  # the objective is that of each picture
     }
     weights = result.record["model"]["weights_sha256"]
     new, failures = [], []
@@ -238,7 +237,7 @@ def _keep(
             failures.append(Failure(cell.job, model.name, weights, site.name, None, VARIANT, error))
             continue
         row = max(good, key=lambda row: float(result.score[row]))
-        about = result.record["images"][row]
+        about, picture = result.record["images"][row], pictures[row]
         parts = {
             "key": cell.key,
             "job": cell.job,
@@ -254,12 +253,12 @@ def _keep(
             "failed": False,
             "metrics": _finite(about["metrics"]),
             "kind": "png",
-            "height": pictures[row].height,
-            "width": pictures[row].width,
+            "height": picture.height,
+            "width": picture.width,
             "seconds": 0.0,
             "record": about,
         }
-        new.append(NewImage(parts, png_bytes(pictures[row]), _thumb(pictures[row]), shared))
+        new.append(NewImage(parts, png_bytes(picture), thumb_bytes(picture, _THUMB_PX), shared))
     if new:
         store.add(new)
     if failures:
@@ -272,11 +271,3 @@ def _finite(metrics: dict[str, Any]) -> dict[str, float]:
         for name, value in metrics.items()
         if isinstance(value, int | float) and np.isfinite(value)
     }
-
-
-def _thumb(picture: Image.Image) -> bytes:
-    small = picture.convert("RGB")
-    small.thumbnail((_THUMB_PX, _THUMB_PX), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=80)
-    return buffer.getvalue()

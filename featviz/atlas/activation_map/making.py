@@ -40,11 +40,12 @@ from featviz.atlas.activation_map.sampling import (
     take_samples,
 )
 from featviz.atlas.activation_map.settings import LayoutName, MapConfig
-from featviz.atlas.activation_map.sheet import make_sheet, webp_bytes
+from featviz.atlas.activation_map.sheet import QUALITY, make_sheet
 from featviz.atlas.activation_map.whitening import correlation, directions, whitening
 from featviz.atlas.canonical import content_key
 from featviz.atlas.layout import Layout
 from featviz.atlas.lock_files import locked
+from featviz.atlas.pictures import webp_bytes
 from featviz.config import DEFAULT_BATCH
 from featviz.errors import ConfigError, OutputError
 from featviz.images import make_folder, write_file
@@ -162,12 +163,18 @@ def _plan_sampling(
         identity={
             "model": identity(model),
             "site": site.name,
-            "files": [[name, file.stat().st_size] for name, file in zip(names, files, strict=True)],
+            "files": [[name, *_version(file)] for name, file in zip(names, files, strict=True)],
             "positions": config.positions,
             "classes": classes,
             "seed": config.seed,
         },
     )
+
+
+def _version(file: Path) -> tuple[int, int]:
+    """Return what changes when a photograph is replaced: its size, and when it was written."""
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _check_enough(sampling: Sampling, config: MapConfig) -> None:
@@ -281,7 +288,7 @@ def _describe(
     places = list(zip(grid.rows.tolist(), grid.columns.tolist(), strict=True))
     name = f"grid-{grid.side}.webp"
     sheet = make_sheet(grid.side, places, files, cell_px=config.size)
-    write_file(folder / name, webp_bytes(sheet))
+    write_file(folder / name, webp_bytes(sheet, quality=QUALITY))
     classes = _classes(grid, samples, model)
     return {
         "side": grid.side,

@@ -47,7 +47,7 @@ class ExampleSettings(PassSettings):
     Attributes:
         top: Images with the largest values, by maximum and by mean; 1000 at most.
         bottom: Images with the smallest; 1000 at most.
-        bins: Quantile bins of the maximum, equally many images each.
+        bins: Quantile bins of the maximum and of the mean, equally many images each.
         per_bin: Images of each bin, at random; of all bins 1000 at most.
         sample: Random images that the bins are made of: quantiles are exact up to as many images,
             and have a standard error of 0.5 / sqrt(sample) at most beyond; 100,000 at most.
@@ -156,12 +156,13 @@ class Examples:
                 for rank, each in enumerate(kept)
             )
         start, width, counts = self._histograms[statistic].of(unit)
-        bins = self._bins(site, unit) if statistic == "maximum" else ()
+        bins = self._bins(site, unit, statistic)
         return Ranking(found[True], found[False], bins, (start, width, tuple(counts)))
 
-    def _bins(self, site: Site, unit: int) -> tuple[Bin, ...]:
+    def _bins(self, site: Site, unit: int, statistic: str) -> tuple[Bin, ...]:
         """Divide the sample evenly, and take the first images of each part in the stream."""
-        rows, ranks = self._sample.ranked(unit)
+        rows, ranks = self._sample.ranked(unit, statistic=statistic)
+        values = self._sample.of(statistic)
         bins = min(self.settings.bins, len(rows))
         found = []
         for k in range(bins):
@@ -172,11 +173,11 @@ class Examples:
             chosen.sort(key=lambda each: -int(each[1]))
             examples = []
             for row, rank in chosen:
-                value = float(self._sample.maxima[row, unit]) + 0.0
+                value = float(values[row, unit]) + 0.0
                 place = int(self._sample.places[row, unit])
                 each = int(self._sample.ids[row]), value, place
                 quantile = int(rank) / max(len(rows) - 1, 1)
-                examples.append(self._example(site, each, quantile, "maximum"))
+                examples.append(self._example(site, each, quantile, statistic))
             found.append(Bin(k / bins, (k + 1) / bins, tuple(examples)))
         return tuple(found)
 
@@ -235,6 +236,7 @@ def collect_examples(
     source = open_source(images)
     about = {
         "what": "examples",
+        "binned": ["maximum", "mean"],
         "engine": ENGINE,
         **pass_about(model, resolved, source, settings, digest(model.module)),
         "kept": {k: v for k, v in asdict(settings).items() if k not in {"every", "loaders"}},

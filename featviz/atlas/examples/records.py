@@ -58,7 +58,7 @@ class Ranking:
     Attributes:
         top: Largest first.
         bottom: Smallest first.
-        bins: From the lowest quantile to the highest; none by mean.
+        bins: From the lowest quantile to the highest.
         histogram: Where the first bin begins, the width of all, and how many images are in each.
     """
 

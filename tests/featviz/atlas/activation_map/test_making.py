@@ -1,6 +1,7 @@
 """From photographs to the folder of a map, in Python and on the command line."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,9 @@ def test_a_map_has_a_picture_of_each_cell(photographs: Path, tmp_path: Path) -> 
                 entry = atlas.image(cell["key"])
                 assert entry.score == cell["score"]
                 assert (entry.site, entry.channel, entry.variant) == ("block", None, "map")
+                record = atlas.record(entry)
+                assert record["request"]["objectives"] == [record["image"]["objective"]]
+                assert "cosine" in record["image"]["objective"]
                 mine = np.asarray(Image.open(atlas.image_path(entry)).convert("RGB"), float)
                 y, x = cell["row"] * 32, cell["column"] * 32
                 there = pixels[y : y + 32, x : x + 32].astype(float)
@@ -120,6 +124,31 @@ def test_nothing_is_done_twice(photographs: Path, tmp_path: Path, rendered: list
     assert other.document["grids"][1] == again[0].document["grids"][0]
     make_map(labelled_model(), "block", images=photographs, folder=tmp_path / "b", config=QUICK)
     assert [(tmp_path / "b" / name).read_bytes() for name in ("map.json", "grid-2.webp")] == files
+
+
+def test_a_photograph_replaced_by_one_of_its_size_is_read_anew(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "photographs").mkdir()
+    drawn = np.random.default_rng(0)
+    for k in range(4):  # without compression, so that all are of one size
+        pixels = drawn.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photographs" / f"{k}.bmp")
+
+    def samples() -> int:
+        make_map(
+            labelled_model(), "block", images=tmp_path / "photographs", folder=tmp_path / "map",
+            config=replace(QUICK, grids=(1,)),
+        )  # fmt: skip
+        return len(list((tmp_path / "map" / "samples").glob("*/samples.json")))
+
+    assert [samples(), samples()] == [1, 1]
+    replaced = tmp_path / "photographs" / "1.bmp"
+    before = replaced.stat()
+    replaced.write_bytes((tmp_path / "photographs" / "2.bmp").read_bytes())
+    os.utime(replaced, ns=(before.st_atime_ns, before.st_mtime_ns + 1000))
+    assert replaced.stat().st_size == before.st_size
+    assert samples() == 2
 
 
 def test_an_interrupt_keeps_what_is_finished(

@@ -108,14 +108,18 @@ def test_examples_are_those_of_a_brute_force_pass(photos: Path) -> None:
         assert (found.of(site, 0).mean is None) == (site == "logits")
 
 
-def test_bins_are_quantiles(photos: Path) -> None:
+@pytest.mark.parametrize("statistic", ["maximum", "mean"])
+def test_bins_are_quantiles(photos: Path, statistic: str) -> None:
     model = small_model()
     settings = ExampleSettings(bins=5, per_bin=90, batch=16)
     found = collect_examples(model, ["block.conv2"], photos, settings=settings)
-    values = brute_force(model, ["block.conv2"], FolderSource(photos))["block.conv2"]
+    maps = brute_force(model, ["block.conv2"], FolderSource(photos))["block.conv2"]
     for channel in range(8):
-        maxima = values[:, channel].max((1, 2))
-        bins = found.of("block.conv2", channel).maximum.bins
+        values = maps[:, channel].max((1, 2))
+        if statistic == "mean":
+            values = maps[:, channel].mean((1, 2))
+        ranking = getattr(found.of("block.conv2", channel), statistic)
+        bins = ranking.bins
         assert [(b.low, b.high) for b in bins] == [(k / 5, (k + 1) / 5) for k in range(5)]
         assert [len(b.examples) for b in bins] == [18] * 5
         assert {e.image for b in bins for e in b.examples} == set(range(90))
@@ -123,10 +127,11 @@ def test_bins_are_quantiles(photos: Path) -> None:
             assert low.examples[0].value <= high.examples[-1].value
         for one in bins:
             for example in one.examples:
-                below = (maxima < maxima[example.image]).mean() * 90 / 89
+                below = (values < values[example.image]).mean() * 90 / 89
+                assert example.value == pytest.approx(float(values[example.image]), abs=1e-4)
                 assert example.quantile == pytest.approx(below, abs=0.03)
                 assert one.low - 0.02 <= example.quantile <= one.high + 0.02
-                assert example.position is not None
+                assert (example.position is None) == (statistic == "mean")
     few = collect_examples(model, ["act"], photos, settings=ExampleSettings(sample=3, bins=6))
     assert [len(b.examples) for b in few.of("act", 0).maximum.bins] == [1, 1, 1]
 
