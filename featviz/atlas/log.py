@@ -3,12 +3,15 @@
 Lines that were written together count together: the first says how many more follow it, and none
 of them counts before the newline of the last is on disk. What a crash, a full disk or a loss of
 power cut short is left out by readers, and no writer ever goes on behind it: each opens a file of
-its own.
+its own. Each line ends in the CRC-32 of what stands before it there, so that one that was edited is
+not believed; a line without one is believed as it is.
 """
 
 import contextlib
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,11 @@ MAX_LINE = 4_000_000
 
 MORE = "more"
 """Name in the first of several lines that were written together: how many follow."""
+
+SEAL = "crc32"
+"""Name in a line of the checksum of the bytes before it, 8 hexadecimal digits; readers leave it out."""
+
+_SEALED = re.compile(rb',?"crc32":"([0-9a-f]{8})"\}\n?\Z')
 
 Line = dict[str, Any]
 
@@ -63,7 +71,7 @@ class LogWriter:
             return
         if len(documents) > 1:
             documents[0] = {**documents[0], MORE: len(documents) - 1}
-        data = "".join(canonical_json(line) + "\n" for line in documents).encode()
+        data = b"".join(map(_sealed, documents))
         try:
             self._write(data)
         except OSError as error:
@@ -134,15 +142,17 @@ class LogLine:
     Attributes:
         place: Number of its first byte.
         end: Of the first byte behind it.
-        document: What it says; None if it is no JSON object.
+        document: What it says; None if it is no JSON object, or edited.
         torn: Whether it, or one of those written together with it, was cut short. Nothing counts
             from here on.
+        edited: Whether it has other bytes than were written.
     """
 
     place: int
     end: int
     document: Line | None
     torn: bool = False
+    edited: bool = False
 
 
 def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
@@ -157,7 +167,7 @@ def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
         place, left = start, 0
         while True:
             size, line = _next_line(file)
-            document = _parse(line)
+            document, edited = _parse(line)
             if not left:
                 left = _more(document) + 1
                 torn = size < 0 or not _has_lines(file, left - 1)
@@ -167,7 +177,7 @@ def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
                 yield LogLine(place, place, None, torn=True)
                 return
             left -= 1
-            yield LogLine(place, place + size, document)
+            yield LogLine(place, place + size, document, edited=edited)
             place += size
 
 
@@ -200,18 +210,31 @@ def _has_lines(file: BinaryIO, count: int) -> bool:
 
 
 def read_lines(path: Path, places: Iterable[int]) -> list[Line | None]:
-    """Return the documents of lines, by their first bytes; None where there is none."""
+    """Return the documents of lines, by their first bytes; None where there is none, or edited."""
     found = []
     with path.open("rb") as file:
         for place in places:
             file.seek(place)
-            found.append(_parse(file.readline(MAX_LINE)))
+            found.append(_parse(file.readline(MAX_LINE))[0])
     return found
 
 
-def _parse(line: bytes) -> Line | None:
+def _sealed(document: Line) -> bytes:
+    """Return a line with its checksum at the end."""
+    text = canonical_json(document).encode()[:-1]
+    return text + b'%s"%s":"%08x"}\n' % (b"," * bool(document), SEAL.encode(), zlib.crc32(text))
+
+
+def _parse(line: bytes) -> tuple[Line | None, bool]:
+    """Return what a line says, None if it is not to be believed, and whether it was edited."""
     try:
         document = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        return None, False
+    if not isinstance(document, dict):
+        return None, False
+    if document.pop(SEAL, None) is not None:
+        found = _SEALED.search(line)
+        if found is None or int(found[1], 16) != zlib.crc32(line[: found.start()]):
+            return None, True
+    return document, False

@@ -88,7 +88,8 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
         )
         if done.lost:
             click.echo(f"look into {folder / LOST}, and delete it if nothing there is missed")
-        if done.forgotten:
+        # A line that is not believed may have been that of an image.
+        if done.forgotten or "line" in found.counts:
             click.echo(f"next: featviz atlas resume {folder}")
         if not done.after.clean:
             left = ", ".join(f"{kind} {count}" for kind, count in done.after.counts.items())

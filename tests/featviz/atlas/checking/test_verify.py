@@ -15,6 +15,7 @@ from featviz.atlas.checking.verify import HOPELESS, verify
 from featviz.atlas.entries import Settings
 from featviz.atlas.layout import Layout
 from featviz.atlas.lock_files import locked
+from featviz.atlas.log import SEAL
 from featviz.atlas.pictures import webp_bytes
 from featviz.errors import OutputError, RecordError
 
@@ -44,7 +45,8 @@ def cut(path: Path) -> None:
 def rewrite(layout: Layout, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
     """Edit the logs, as nobody should."""
     for log in layout.logs():
-        lines = [change(json.loads(line)) for line in log.read_text().splitlines()]
+        found = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = [change({k: v for k, v in line.items() if k != SEAL}) for line in found]
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line))
 
 
@@ -262,6 +264,26 @@ def test_lines_that_are_not_believed_are_taken_back_and_torn_ones_told(tmp_path:
     done = repair(layout.root)
     assert done.after.counts == {"torn": 1}
     assert verify(layout.root).clean
+
+
+def test_an_edited_record_is_found_and_rendered_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    (log,) = layout.logs()
+    log.write_text(log.read_text().replace('"channel":0', '"channel":1', 1))
+    found = verify(layout.root)
+    assert found.counts == {"line": 1, "orphan": 2}
+    assert found.problems[0].said == "other bytes than were written"
+    with Atlas(layout.root) as atlas:
+        assert [e.channel for e in atlas.images("net")] == [1, 2, 3]
+    code, out, _ = make_command(capsys)("atlas", "verify", layout.root, "--repair")
+    assert code == 0
+    assert f"next: featviz atlas resume {layout.root}" in out
+    assert verify(layout.root).counts == {}
+    picture_atlas(layout.root)
+    with Atlas(layout.root) as atlas:
+        assert [e.channel for e in atlas.images("net")] == [0, 1, 2, 3]
 
 
 def test_of_two_records_of_an_image_one_must_be_right(tmp_path: Path) -> None:
