@@ -16,7 +16,7 @@ from PIL import Image
 from featviz.atlas.checking.verify import HOPELESS, Check, Checked, Problem
 from featviz.atlas.entries import Entry, Forgotten, ImageEntry, parse_entry
 from featviz.atlas.index import discard_index
-from featviz.atlas.layout import Layout, open_layout
+from featviz.atlas.layout import Layout, open_layout, restore_layout
 from featviz.atlas.lock_files import locked
 from featviz.atlas.log import read_lines
 from featviz.atlas.pictures import thumb_bytes
@@ -40,6 +40,7 @@ class Repaired:
         thumbs: How many small pictures were made anew.
         lost: Pictures without a record that were moved into the folder `lost`.
         removed: Unfinished files that were removed.
+        restored: Whether `atlas.json` was gone or torn, and was written again.
     """
 
     before: Checked
@@ -48,6 +49,7 @@ class Repaired:
     thumbs: int
     lost: tuple[str, ...]
     removed: tuple[str, ...]
+    restored: bool = False
 
 
 def repair(root: str | Path) -> Repaired:
@@ -56,7 +58,8 @@ def repair(root: str | Path) -> Repaired:
     Images whose picture is gone or wrong, or whose settings are missing, are taken back; small
     pictures are made anew from the pictures; pictures without a record are moved into `lost`; files
     that were never finished are removed, and so is a damaged index. Symbolic links and files that
-    are not the atlas's own are left alone, and so is what lies behind them.
+    are not the atlas's own are left alone, and so is what lies behind them. Where `atlas.json` is gone or
+    torn, and there are records, it is written again.
 
     Args:
         root: The folder.
@@ -65,10 +68,11 @@ def repair(root: str | Path) -> Repaired:
         RecordError: If there is no atlas, or its logs cannot be read.
         OutputError: If somebody is building there, or something cannot be written.
     """
+    restored = restore_layout(root)
     layout = open_layout(root)
     try:
         with locked(layout.build_lock, wait_s=1.0):
-            return _repair(layout)
+            return replace(_repair(layout), restored=restored)
     except BlockingIOError as error:
         raise OutputError(
             f"somebody is building {str(root)!r}, so nothing was changed; wait until that has "

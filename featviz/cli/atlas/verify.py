@@ -64,6 +64,7 @@ def _document(folder: Path, found: "Checked", done: "Repaired | None") -> dict[s
             "thumbs": done.thumbs,
             "lost": list(done.lost),
             "removed": list(done.removed),
+            "restored": done.restored,
         }
     return document
 
@@ -81,6 +82,8 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
         if len(those) > _SHOWN:
             click.echo(f"  and {len(those) - _SHOWN} more; --json lists all")
     if done is not None:
+        if done.restored:
+            click.echo("atlas.json was gone or torn, and is written again")
         click.echo(
             f"repaired: {done.forgotten} images taken back, {done.thumbs} small pictures made, "
             f"{len(done.lost)} pictures without a record moved, {len(done.removed)} unfinished "

@@ -286,6 +286,37 @@ def test_an_edited_record_is_found_and_rendered_again(
         assert [e.channel for e in atlas.images("net")] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("torn", [None, b"", b'{"form'])
+def test_an_atlas_without_its_name_is_named_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], torn: bytes | None
+) -> None:
+    command = make_command(capsys)
+    layout = picture_atlas(tmp_path / "a")
+    name = layout.root / "atlas.json"
+    whole = name.read_bytes()
+    name.unlink()
+    if torn is not None:
+        name.write_bytes(torn)
+    for of in ("status", "verify"):
+        code, _, err = command("atlas", of, layout.root)
+        assert code == 2
+        assert f"'featviz atlas verify {layout.root} --repair' writes it again" in err
+    with pytest.raises(RecordError, match="--repair' writes it again"):
+        Store(layout.root)
+    code, out, _ = command("atlas", "verify", layout.root, "--repair")
+    assert code == 0
+    assert "atlas.json was gone or torn, and is written again" in out
+    assert name.read_bytes() == whole
+    assert verify(layout.root).clean
+    name.write_text('{"format": 7}')  # somebody else's is not touched
+    with pytest.raises(RecordError, match="has format 7"):
+        repair(layout.root)
+    name.unlink()
+    layout.logs()[0].unlink()
+    with pytest.raises(RecordError, match="holds no atlas"):
+        repair(layout.root)
+
+
 def test_of_two_records_of_an_image_one_must_be_right(tmp_path: Path) -> None:
     layout = picture_atlas(tmp_path / "a", 2)
     with Store(layout.root) as store:
