@@ -40,7 +40,6 @@ PROBLEMS = {
     "pass": "what a pass over photographs was cannot be read",
     "orphan": "a picture has no record",
     "unreadable": "a file or folder cannot be read",
-    "link": "a symbolic link; what lies behind it is not checked",
     "index": "the index is damaged; it is made anew when next needed",
 }
 """Kinds of problems, worst first."""
@@ -51,7 +50,8 @@ LEFTOVERS = {
     "unused": "a picture of an example that no evidence names any more",
     "outdated": "a record of an image that another record describes as it is",
     "torn": "the end of a log that was cut short; nothing in it was ever reported as done",
-    "foreign": "a file that is not the atlas's own",
+    "foreign": "a file that is not the atlas's own; it is left alone",
+    "link": "a symbolic link; it is left alone, and what lies behind it is not checked",
 }
 """Kinds of what a crash, or somebody else, left: told, and no problem."""
 

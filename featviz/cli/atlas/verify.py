@@ -103,5 +103,7 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
             click.echo(f"next: featviz atlas verify {folder} --repair")
         if wrong & set(OF_PASSES):
             click.echo(f"next: featviz atlas examples {folder} --images ..., or neighbours, again")
+    elif found.counts.get("link"):
+        click.echo("all is well, but for the links: look at those yourself")
     else:
         click.echo("all is well")

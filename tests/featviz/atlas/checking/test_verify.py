@@ -172,6 +172,7 @@ def test_links_are_not_followed_and_what_lies_behind_them_is_not_given_up(tmp_pa
     before = everything(tmp_path)
     found = verify(layout.root)
     assert found.counts == {"link": 3}
+    assert found.clean  # as after a repair, which leaves them alone
     done = repair(layout.root)
     assert done.forgotten == 0
     assert (done.lost, done.removed) == ((), ())
@@ -400,6 +401,17 @@ def test_the_command_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"next: featviz atlas resume {layout.root}" in out
     code, out, _ = command("atlas", "verify", layout.root, "--repair", "--json")
     assert json.loads(out)["repaired"]["clean"]
+    (layout.images / "notes.txt").touch()
+    assert command("atlas", "verify", layout.root)[:2] == (
+        0,
+        f"3 images, {verify(layout.root).bytes / 1e6:.1f} MB read\n"
+        "foreign: 1 (a file that is not the atlas's own; it is left alone)\n"
+        "  images/notes.txt\nall is well\n",
+    )
+    (layout.images / "my.png").symlink_to(tmp_path)
+    code, out, _ = command("atlas", "verify", layout.root)
+    assert code == 0
+    assert out.endswith("  images/my.png\nall is well, but for the links: look at those yourself\n")
     code, _, err = command("atlas", "verify", tmp_path)
     assert code == 2
     assert "holds no atlas" in err
