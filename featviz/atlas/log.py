@@ -29,7 +29,7 @@ MORE = "more"
 """Name in the first of several lines that were written together: how many follow."""
 
 SEAL = "crc32"
-"""Name in a line of the checksum of the bytes before it, 8 hexadecimal digits; readers leave it out."""
+"""Name in a line of the CRC-32 of the bytes before it, 8 hexadecimal digits; not in documents."""
 
 _SEALED = re.compile(rb',?"crc32":"([0-9a-f]{8})"\}\n?\Z')
 

@@ -58,8 +58,8 @@ def repair(root: str | Path) -> Repaired:
     Images whose picture is gone or wrong, or whose settings are missing, are taken back; small
     pictures are made anew from the pictures; pictures without a record are moved into `lost`; files
     that were never finished are removed, and so is a damaged index. Symbolic links and files that
-    are not the atlas's own are left alone, and so is what lies behind them. Where `atlas.json` is gone or
-    torn, and there are records, it is written again.
+    are not the atlas's own are left alone, and so is what lies behind them. Where
+    `atlas.json` is gone or torn, and there are records, it is written again.
 
     Args:
         root: The folder.

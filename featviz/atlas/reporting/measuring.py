@@ -68,7 +68,8 @@ def measure_self(
 
     Raises:
         InputError: If a network cannot be loaded or is not the one that made the images, a
-            picture of the atlas or all but one photograph cannot be read, or the atlas cannot be written to.
+            picture of the atlas or all but one photograph cannot be read, or the atlas cannot be
+            written to.
     """
     done = 0
     with Atlas(root) as atlas, Store(root) as store:

@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,38 @@ def test_build_status_and_resume(command: Any, tmp_path: Path) -> None:
     check_clean(root)
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_pictures_that_are_gone_as_a_whole_are_told(
+    command: Any, tmp_path: Path, emptied: bool
+) -> None:
+    root = tmp_path / "a"
+    words = ("nets:small_net", *SMALL, "--units", "0-1", "-o", root)
+    assert command("atlas", "build", *words)[0] == 0
+    shutil.rmtree(root / "images")
+    if emptied:
+        (root / "images").mkdir()
+    advice = f"'featviz atlas verify {root} --repair' takes the records back"
+    assert advice in command("atlas", "status", root)[1]
+    assert advice in json.loads(command("atlas", "status", root, "--json")[1])["lost"]
+    for again in (("resume", root), ("build", *words)):
+        code, _, err = command("atlas", *again)
+        assert code == 2
+        assert advice in err
+    (root / "images").mkdir(exist_ok=True)
+    assert command("atlas", "verify", root, "--repair")[0] == 0
+    assert command("atlas", "resume", root)[1].startswith("2 of 2 images are there, 2 of them new")
+    assert json.loads(command("atlas", "status", root, "--json")[1])["lost"] == ""
+
+
+def test_an_atlas_of_which_nothing_is_asked_says_so(command: Any, tmp_path: Path) -> None:
+    root = create_layout(tmp_path / "a").root
+    code, out, _ = command("atlas", "status", root)
+    assert code == 0
+    assert f"nothing is asked of {root} (there is nothing in {root / 'requests'})" in out
+    assert f"'featviz atlas build MODEL -o {root}' asks" in out
+    assert "model" not in out
+
+
 def test_progress_is_read_by_programs(command: Any, tmp_path: Path) -> None:
     words = ("nets:small_net", *SMALL, "--batch", "4", "-o", tmp_path / "a", "--progress", "json")
     code, out, _ = command("atlas", "build", *words)
@@ -80,6 +113,7 @@ def test_a_failed_unit_gives_three(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("build", "sqeezenet1_1"), "sqeezenet1_1"),
         (("build", "nets:small_net", "--sites", "sten*"), "no site of 'nets:small_net' fits"),
         (("build", "nets:small_net", "--sites", "stem", "--units", "9"), "9"),
         (("build", "nets:small_net", "--variants", "sideways"), "unknown variant 'sideways'"),
@@ -97,6 +131,7 @@ def test_bad_input_gives_two(
     code, _, err = command("atlas", *words)
     assert code == 2
     assert said in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_builder_gives_two(command: Any, tmp_path: Path) -> None:
