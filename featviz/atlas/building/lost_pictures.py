@@ -23,7 +23,7 @@ def lost_pictures(layout: Layout) -> str:
     if not any(folder.iterdir()):
         return (
             f"there are records of images, but nothing in {str(folder)!r}; put it back, or "
-            f"'featviz atlas verify {layout.root} --repair' takes the records back, and 'featviz atlas "
-            f"resume {layout.root}' renders them again"
+            f"'featviz atlas verify {layout.root} --repair' takes the records back, and "
+            f"'featviz atlas resume {layout.root}' renders them again"
         )
     return ""

@@ -2,8 +2,8 @@
 
 Records are taken back by lines that say so, in a new log: no log is edited, so deleting that one
 undoes it. What was taken back counts as not done, and `featviz atlas resume` renders it again.
-Pictures without a record are moved into the folder `lost`, below the same names: whoever finds the
-log that knew them puts them back.
+An end that was cut short is noted, and told no more. Pictures without a record are moved into the
+folder `lost`, below the same names: whoever finds the log that knew them puts them back.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ def _repair(layout: Layout) -> Repaired:
     before = Check(layout, alone=True).run()
     thumbs, hopeless = _new_thumbs(layout, before.problems)
     lines = {(p.log, p.place) for p in before.problems if p.kind in HOPELESS} | hopeless
-    others = {(p.log, p.place) for p in before.problems if p.kind in ("line", "outdated")}
+    others = {(p.log, p.place) for p in before.problems if p.kind in ("line", "outdated", "torn")}
     reasons = {(p.log, p.place): p.kind for p in before.problems}
     with Store(layout.root) as store:
         taken: list[Entry] = [Forgotten(*line, reasons[line]) for line in sorted(lines | others)]

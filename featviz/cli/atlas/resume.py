@@ -27,7 +27,7 @@ def resume(
     """
     from featviz.atlas.building.build import resume_atlas
 
-    with showing("none" if as_json and shown == "bar" else shown) as report:
+    with showing("none" if as_json and shown == "bar" else shown, root) as report:
         built = resume_atlas(
             root, executor=executor, workers=workers, retry_failed=retry_failed, progress=report
         )

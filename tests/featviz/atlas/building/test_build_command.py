@@ -143,6 +143,24 @@ def test_a_second_builder_gives_two(command: Any, tmp_path: Path) -> None:
         assert "(process 4321)" in err
 
 
+def test_ctrl_c_says_what_goes_on(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "a"
+    words = ("atlas", "build", "nets:small_net", *SMALL, "--batch", "2", "-o", root)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("featviz.atlas.building.build.make_atlas_plan", stop)
+        code, _, err = command(*words)
+    assert (code, err) == (130, "Interrupted.\n")
+    monkeypatch.setattr("featviz.atlas.building.build._drive", stop)
+    code, _, err = command(*words)
+    assert (code, err) == (130, f"'featviz atlas resume {root}' goes on\nInterrupted.\n")
+
+
 def test_ctrl_c_on_a_terminal_gives_130_and_resume_goes_on(command: Any, tmp_path: Path) -> None:
     """Slow as it starts Python: a bar is shown on a terminal only, and Ctrl-C is a signal."""
     ours, theirs = pty.openpty()

@@ -262,9 +262,29 @@ def test_lines_that_are_not_believed_are_taken_back_and_torn_ones_told(tmp_path:
     found = verify(layout.root)
     assert found.counts == {"line": 2, "torn": 1}
     assert not found.clean
-    done = repair(layout.root)
-    assert done.after.counts == {"torn": 1}
-    assert verify(layout.root).clean
+    assert repair(layout.root).after.counts == {}
+    assert verify(layout.root).counts == {}
+
+
+def test_what_was_cut_off_a_log_is_rendered_again_or_comes_back_with_it(tmp_path: Path) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    (log,) = layout.logs()
+    whole = log.read_bytes()
+    for size in (len(whole) - 40, whole.index(b"\n") + 1):
+        log.write_bytes(whole[:size])
+        assert verify(layout.root).counts["torn"] == 1
+        done = repair(layout.root)
+        assert verify(layout.root).counts == {}
+        for path in done.lost:
+            (layout.root / "lost" / path).rename(layout.root / path)
+        log.write_bytes(whole)
+        assert verify(layout.root).counts == {}
+        assert verify(layout.root).images == 4
+    log.write_bytes(whole[:-40])
+    repair(layout.root)
+    picture_atlas(layout.root)
+    assert verify(layout.root).counts == {}
+    assert verify(layout.root).images == 4
 
 
 def test_an_edited_record_is_found_and_rendered_again(

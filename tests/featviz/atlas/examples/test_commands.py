@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from commands import FACTORY, make_command
 from photo_folders import write_photos
+from PIL import Image
 
 from featviz.atlas import Atlas, read_examples
 
@@ -147,3 +148,17 @@ def test_bad_input_ends_with_a_clear_message(
     code, _, err = command("atlas", "neighbours", tmp_path / "a", *good, "--count", "0")
     assert code == 2
     assert "count must be 1 to 1000" in err
+
+
+@pytest.mark.parametrize("more", [(), ("--model", "nets:small_net", "--sites", "stem")])
+@pytest.mark.parametrize("name", ["examples", "neighbours"])
+def test_a_file_is_no_atlas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, more: tuple[str, ...]
+) -> None:
+    file, photographs = tmp_path / "file", tmp_path / "photographs"
+    file.write_text("x")
+    photographs.mkdir()
+    Image.new("RGB", (8, 8)).save(photographs / "a.png")
+    code, _, err = make_command(capsys)("atlas", name, file, "--images", photographs, *more)
+    assert code == 2
+    assert "is it an atlas?" in err

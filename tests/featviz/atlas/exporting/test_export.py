@@ -95,6 +95,12 @@ def test_parquet_says_what_the_logs_say(tmp_path: Path) -> None:
     assert names(done.path.parent) == ["a.parquet"]
 
 
+def test_parquet_where_nothing_can_be_written_says_so_in_short(tmp_path: Path) -> None:
+    layout = full_atlas(tmp_path / "a")
+    with pytest.raises(OutputError, match=r"^cannot write '/proc/a.parquet': [^';.]*; make room"):
+        export_atlas(layout.root, "/proc/a.parquet", form="parquet")
+
+
 def test_webdataset_says_what_the_logs_say_and_is_the_same_twice(tmp_path: Path) -> None:
     layout = full_atlas(tmp_path / "a")
     for name in ("one", "two"):

@@ -104,7 +104,7 @@ def test_photographs_that_cannot_be_read_are_left_out_and_told(
     assert {each["self_photographs"] for each in measured(root).values()} == {5.0}
     for k in range(4):
         (photographs / f"{k}.png").write_text("no picture")
-    with pytest.raises(PictureError, match="of 7 pictures in .* 1 can be read; give a folder"):
+    with pytest.raises(PictureError, match=r"of 7 pictures in .* 1 can be read; give a folder"):
         folder.readable()
 
 
