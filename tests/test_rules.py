@@ -81,7 +81,7 @@ STAGES = (
     {"atlas.pictures", "atlas.store", "atlas.tables"},
     {"atlas.image_query", "atlas.index"},
     {"atlas.reading"},
-    {"atlas.building.builder_lock", "atlas.building.request"},
+    {"atlas.building.builder_lock", "atlas.building.lost_pictures", "atlas.building.request"},
     {"atlas.building.plan"},
     {"atlas.building.worker"},
     {"atlas.building.process"},

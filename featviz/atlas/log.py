@@ -3,7 +3,8 @@
 Lines that were written together count together: the first says how many more follow it, and none
 of them counts before the newline of the last is on disk. What a crash, a full disk or a loss of
 power cut short is left out by readers, and no writer ever goes on behind it: each opens a file of
-its own.
+its own. Each line ends in the CRC-32 of what stands before it there, so that one that was edited is
+not believed; a line without one is believed as it is.
 
 The first line of a log also carries its generation: one more than the largest that was there when
 the log was begun. Of two lines that say something of the same, the one in the log of the larger
@@ -13,6 +14,8 @@ generation was recorded last; logs have random names, which order nothing.
 import contextlib
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,10 @@ GENERATION = "generation"
 """Name in the first line of a log: the logs of smaller ones were begun before it."""
 _LARGEST = 2**53 - 1
 _WAIT_S = 30.0
+SEAL = "crc32"
+"""Name in a line of the CRC-32 of the bytes before it, 8 hexadecimal digits; not in documents."""
+
+_SEALED = re.compile(rb',?"crc32":"([0-9a-f]{8})"\}\n?\Z')
 
 Line = dict[str, Any]
 
@@ -130,7 +137,7 @@ class LogWriter:
 
 
 def _encoded(documents: Iterable[Line]) -> bytes:
-    lines = [canonical_json(line).encode() + b"\n" for line in documents]
+    lines = list(map(_sealed, documents))
     longest = max(map(len, lines))
     if longest > MAX_LINE:
         raise OutputError(
@@ -153,7 +160,7 @@ def _next_generation(folder: Path) -> int:
     for path in folder.glob("*.jsonl"):
         if path.is_file() and not path.is_symlink():
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                largest = max(largest, generation(_parse(file.readline(MAX_LINE))))
+                largest = max(largest, generation(_parse(file.readline(MAX_LINE))[0]))
     return min(largest + 1, _LARGEST)
 
 
@@ -163,8 +170,9 @@ def generation(first: Line | None) -> int:
     Logs that were written before there were generations name none.
     """
     found = first.get(GENERATION) if first else None
-    known = isinstance(found, int) and not isinstance(found, bool)
-    return found if known and 0 < found <= _LARGEST else 0
+    if not isinstance(found, int) or isinstance(found, bool):
+        return 0
+    return found if 0 < found <= _LARGEST else 0
 
 
 def sync_folder(folder: Path) -> None:
@@ -183,15 +191,17 @@ class LogLine:
     Attributes:
         place: Number of its first byte.
         end: Of the first byte behind it.
-        document: What it says; None if it is no JSON object.
+        document: What it says; None if it is no JSON object, or edited.
         torn: Whether it, or one of those written together with it, was cut short. Nothing counts
             from here on.
+        edited: Whether it has other bytes than were written.
     """
 
     place: int
     end: int
     document: Line | None
     torn: bool = False
+    edited: bool = False
 
 
 def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
@@ -206,7 +216,7 @@ def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
         place, left = start, 0
         while True:
             size, line = _next_line(file)
-            document = _parse(line)
+            document, edited = _parse(line)
             if not left:
                 left = _more(document) + 1
                 torn = size < 0 or not _has_lines(file, left - 1)
@@ -216,7 +226,7 @@ def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
                 yield LogLine(place, place, None, torn=True)
                 return
             left -= 1
-            yield LogLine(place, place + size, document)
+            yield LogLine(place, place + size, document, edited=edited)
             place += size
 
 
@@ -249,18 +259,31 @@ def _has_lines(file: BinaryIO, count: int) -> bool:
 
 
 def read_lines(path: Path, places: Iterable[int]) -> list[Line | None]:
-    """Return the documents of lines, by their first bytes; None where there is none."""
+    """Return the documents of lines, by their first bytes; None where there is none, or edited."""
     found = []
     with path.open("rb") as file:
         for place in places:
             file.seek(place)
-            found.append(_parse(file.readline(MAX_LINE)))
+            found.append(_parse(file.readline(MAX_LINE))[0])
     return found
 
 
-def _parse(line: bytes) -> Line | None:
+def _sealed(document: Line) -> bytes:
+    """Return a line with its checksum at the end."""
+    text = canonical_json(document).encode()[:-1]
+    return text + b'%s"%s":"%08x"}\n' % (b"," * bool(document), SEAL.encode(), zlib.crc32(text))
+
+
+def _parse(line: bytes) -> tuple[Line | None, bool]:
+    """Return what a line says, None if it is not to be believed, and whether it was edited."""
     try:
         document = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        return None, False
+    if not isinstance(document, dict):
+        return None, False
+    if document.pop(SEAL, None) is not None:
+        found = _SEALED.search(line)
+        if found is None or int(found[1], 16) != zlib.crc32(line[: found.start()]):
+            return None, True
+    return document, False

@@ -210,7 +210,8 @@ class Atlas:
             f"FROM unit_metrics AS u {OF_UNIT}",
             (model, site, channel, *[weights and _raw(weights)] * 2),
         )
-        return dict(sorted((str(name), float(value)) for name, value in dict(rows).items()))
+        found = {str(name): float(value) for name, value in rows}
+        return dict(sorted(found.items()))
 
     def evidence(
         self, model: str, site: str, channel: int, *, weights: str | None = None

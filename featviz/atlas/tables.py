@@ -173,7 +173,9 @@ def _read_on(connection: sqlite3.Connection, layout: Layout, name: str, start: i
             continue
         try:
             if line.document is None:
-                raise RecordError("no JSON object")
+                raise RecordError(
+                    "other bytes than were written" if line.edited else "no JSON object"
+                )
             entry = parse_entry(line.document)
         except RecordError as error:
             connection.execute(

@@ -14,6 +14,7 @@ import torch
 
 from featviz.atlas.building.builder_lock import Builder, build_lock
 from featviz.atlas.building.executors import Executor, Serial, Spawned
+from featviz.atlas.building.lost_pictures import lost_pictures
 from featviz.atlas.building.plan import AtlasPlan, Batch, Job, make_atlas_plan, read_plans
 from featviz.atlas.building.request import Request
 from featviz.atlas.building.worker import Outcome, Setup, Worker
@@ -137,13 +138,15 @@ def build_atlas(
     Raises:
         InputError: If the request does not fit the model, the folder cannot be written to, or
             another build is at work there.
+        RecordError: If the folder of the pictures is gone, or empty in spite of the records.
         RenderError: If workers cannot start.
         KeyboardInterrupt: On Ctrl-C; what was finished is kept.
     """
     check_executor(executor, workers)
-    layout = create_layout(root)
     model = request.model.load()
     plan = make_atlas_plan(request.with_whole_paths(), model)
+    # Not before: what is asked for by a wrong name leaves no folder.
+    layout = create_layout(root)
     return _run(
         layout, plan, model, executor, workers, retry_failed=retry_failed, progress=progress
     )
@@ -170,8 +173,9 @@ def resume_atlas(
         progress: Called after each batch; counts are of one request at a time.
 
     Raises:
-        RecordError: If there is no atlas, or the model, its weights or what the settings come to
-            are others than before.
+        RecordError: If there is no atlas, the model, its weights or what the settings come to are
+            others than before, or the folder of the pictures is gone, or empty in spite of the
+            records.
         InputError: If the folder cannot be written to, or another build is at work there.
         RenderError: If workers cannot start.
         KeyboardInterrupt: On Ctrl-C; what was finished is kept.
@@ -279,6 +283,9 @@ def _run(
         jobs = list(plan.jobs())
         with Atlas(layout.root) as atlas:
             before = look_before(atlas, jobs)
+        lost = lost_pictures(layout) if before.done else ""
+        if lost:
+            raise RecordError(lost)
         left_out = set() if retry_failed else before.given_up()
         skipped = before.done | left_out
         tally = _Tally(

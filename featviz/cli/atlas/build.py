@@ -80,7 +80,7 @@ def build(
         kind=kind,
         thumb_px=thumb,
     )
-    with showing("none" if as_json and shown == "bar" else shown) as report:
+    with showing("none" if as_json and shown == "bar" else shown, root) as report:
         built = build_atlas(
             root, request, executor=executor, workers=workers, retry_failed=retry_failed,
             progress=report,

@@ -54,6 +54,10 @@ def open_place(
 
 def _in_atlas(folder: Path, name: str | None) -> tuple[str, list[str], list[str]]:
     """Return the model, its sites in the atlas, and the hashes of its weights there."""
+    from featviz.atlas.layout import open_layout
+
+    if folder.exists() and not folder.is_dir():
+        open_layout(folder)  # says that it cannot be one
     if not (folder / "atlas.json").exists():
         if name is None:
             raise ConfigError(f"there is no atlas in {str(folder)!r}; to begin one give --model")

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,12 +48,24 @@ def run_options(command: Any) -> Any:
 
 
 @contextlib.contextmanager
-def showing(shown: str) -> Iterator[Report]:
-    """Yield what a build calls after each batch.
+def showing(shown: str, root: Path) -> Iterator[Report]:
+    """Yield what a build calls after each batch; after Ctrl-C say what goes on.
 
     Args:
         shown: `bar`, `json` or `none`.
+        root: Folder of the atlas.
     """
+    try:
+        with _showing(shown) as report:
+            yield report
+    except KeyboardInterrupt:
+        if any((root / "requests").glob("*.json")):
+            click.echo(f"'featviz atlas resume {root}' goes on", err=True)
+        raise
+
+
+@contextlib.contextmanager
+def _showing(shown: str) -> Iterator[Report]:
     if shown == "json":
         out = sys.stdout
         with prints_to_stderr():

@@ -37,7 +37,7 @@ def resume(
 
     for plan in read_plans(open_layout(root)):
         check_trust((plan.request.model.name,), allow_factory=allow_factory)
-    with showing("none" if as_json and shown == "bar" else shown) as report:
+    with showing("none" if as_json and shown == "bar" else shown, root) as report:
         built = resume_atlas(
             root, executor=executor, workers=workers, retry_failed=retry_failed, progress=report
         )

@@ -176,3 +176,22 @@ def test_a_line_that_no_reader_takes_is_refused_before_anything_is_written(tmp_p
         assert writer.path.stat().st_size == MAX_LINE + len('{"b":2}\n')
     assert documents(writer.path) == [longest, {"b": 2}]
     assert read_lines(writer.path, [0]) == [{**longest, "generation": 1}]
+
+
+def test_a_line_that_was_edited_is_not_believed_and_one_without_checksum_is(tmp_path: Path) -> None:
+    with LogWriter(tmp_path) as writer:
+        writer.append([{"a": 1, "b": "x"}, {}, {"c": {"crc32": "0"}}])
+    data = writer.path.read_bytes()
+    assert documents(writer.path) == [{"a": 1, "b": "x", "more": 2}, {}, {"c": {"crc32": "0"}}]
+    first = data.split(b"\n")[0]
+    for k in range(first.index(b',"crc32"')):
+        writer.path.write_bytes(data[:k] + bytes([data[k] ^ 1]) + data[k + 1 :])
+        lines = list(read_log(writer.path))
+        assert not any(line.document and "a" in line.document for line in lines)
+        assert lines[-1].document == {"c": {"crc32": "0"}}
+        assert read_lines(writer.path, [0]) == [None]
+    writer.path.write_bytes(data.replace(b'"a":1', b'"a":2'))
+    assert [line.edited for line in read_log(writer.path)] == [True, False, False]
+    writer.path.write_text('{"a": 2}\n{"crc32": "00000000", "a": 2}\n')
+    assert [line.edited for line in read_log(writer.path)] == [False, True]
+    assert documents(writer.path) == [{"a": 2}, None]

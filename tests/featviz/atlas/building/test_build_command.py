@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,38 @@ def test_resume_runs_no_code_that_the_folder_names_unless_told(
     assert (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_pictures_that_are_gone_as_a_whole_are_told(
+    command: Any, tmp_path: Path, emptied: bool
+) -> None:
+    root = tmp_path / "a"
+    words = ("nets:small_net", *SMALL, "--units", "0-1", "-o", root)
+    assert command("atlas", "build", *words)[0] == 0
+    shutil.rmtree(root / "images")
+    if emptied:
+        (root / "images").mkdir()
+    advice = f"'featviz atlas verify {root} --repair' takes the records back"
+    assert advice in command("atlas", "status", root)[1]
+    assert advice in json.loads(command("atlas", "status", root, "--json")[1])["lost"]
+    for again in (("resume", root), ("build", *words)):
+        code, _, err = command("atlas", *again)
+        assert code == 2
+        assert advice in err
+    (root / "images").mkdir(exist_ok=True)
+    assert command("atlas", "verify", root, "--repair")[0] == 0
+    assert command("atlas", "resume", root)[1].startswith("2 of 2 images are there, 2 of them new")
+    assert json.loads(command("atlas", "status", root, "--json")[1])["lost"] == ""
+
+
+def test_an_atlas_of_which_nothing_is_asked_says_so(command: Any, tmp_path: Path) -> None:
+    root = create_layout(tmp_path / "a").root
+    code, out, _ = command("atlas", "status", root)
+    assert code == 0
+    assert f"nothing is asked of {root} (there is nothing in {root / 'requests'})" in out
+    assert f"'featviz atlas build MODEL -o {root}' asks" in out
+    assert "model" not in out
+
+
 def test_progress_is_read_by_programs(command: Any, tmp_path: Path) -> None:
     words = ("nets:small_net", *SMALL, "--batch", "4", "-o", tmp_path / "a", "--progress", "json")
     code, out, _ = command("atlas", "build", *words)
@@ -99,6 +132,7 @@ def test_a_failed_unit_gives_three(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("build", "sqeezenet1_1"), "sqeezenet1_1"),
         (("build", "nets:small_net", "--sites", "sten*"), "no site of 'nets:small_net' fits"),
         (("build", "nets:small_net", "--sites", "stem", "--units", "9"), "9"),
         (("build", "nets:small_net", "--variants", "sideways"), "unknown variant 'sideways'"),
@@ -116,6 +150,7 @@ def test_bad_input_gives_two(
     code, _, err = command("atlas", *words)
     assert code == 2
     assert said in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_builder_gives_two(command: Any, tmp_path: Path) -> None:
@@ -125,6 +160,25 @@ def test_a_second_builder_gives_two(command: Any, tmp_path: Path) -> None:
         assert code == 2
         assert "another build is at work" in err
         assert "(process 4321)" in err
+
+
+def test_ctrl_c_says_what_goes_on(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "a"
+    words = ("atlas", "build", "nets:small_net", *SMALL, "--batch", "2", "-o", root)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("featviz.atlas.building.build.make_atlas_plan", stop)
+        code, _, err = command(*words)
+    assert (code, err.strip()) == (130, "Interrupted.")
+    monkeypatch.setattr("featviz.atlas.building.build._drive", stop)
+    code, _, err = command(*words)
+    assert code == 130
+    assert f"'featviz atlas resume {root}' goes on\n" in err
 
 
 def test_ctrl_c_on_a_terminal_gives_130_and_resume_goes_on(command: Any, tmp_path: Path) -> None:

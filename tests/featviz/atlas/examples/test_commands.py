@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from commands import FACTORY, make_command
 from photo_folders import write_photos
+from PIL import Image
 
 from atlases import new
 from featviz.atlas import (
@@ -213,3 +214,17 @@ def test_an_atlas_of_several_weights_takes_each_of_them(
     with Atlas(root) as atlas:
         assert list(atlas.evidence(FACTORY, "act", 0, weights=own)) == ["neighbours"]
         assert atlas.evidence(FACTORY, "act", 0, weights=other) == {}
+
+
+@pytest.mark.parametrize("more", [(), ("--model", "nets:small_net", "--sites", "stem")])
+@pytest.mark.parametrize("name", ["examples", "neighbours"])
+def test_a_file_is_no_atlas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, more: tuple[str, ...]
+) -> None:
+    file, photographs = tmp_path / "file", tmp_path / "photographs"
+    file.write_text("x")
+    photographs.mkdir()
+    Image.new("RGB", (8, 8)).save(photographs / "a.png")
+    code, _, err = make_command(capsys)("atlas", name, file, "--images", photographs, *more)
+    assert code == 2
+    assert "is it an atlas?" in err

@@ -13,7 +13,7 @@ from commands import make_command
 from PIL import Image
 from pyarrow import parquet
 
-from atlases import WEIGHTS, new, noise, picture_atlas
+from atlases import WEIGHTS, new, noise, picture_atlas, unsealed
 from browser import open_browser, open_offline
 from featviz.atlas import Atlas, Store
 from featviz.atlas.checking.verify import verify
@@ -60,6 +60,7 @@ def documents(layout: Layout) -> dict[str, dict[str, Any]]:
         for line in map(json.loads, log.read_text().splitlines()):
             kind = line.pop("type")
             line.pop("more", None)
+            line.pop("crc32")
             if kind == "settings":
                 settings[line["id"]] = line["record"]
             elif kind == "image":
@@ -93,6 +94,12 @@ def test_parquet_says_what_the_logs_say(tmp_path: Path) -> None:
     rates = [r["metrics"].get("firing_rate") for r in rows if r["site"] == "fire4"]
     assert rates == [None, None, 0.25]
     assert names(done.path.parent) == ["a.parquet"]
+
+
+def test_parquet_where_nothing_can_be_written_says_so_in_short(tmp_path: Path) -> None:
+    layout = full_atlas(tmp_path / "a")
+    with pytest.raises(OutputError, match=r"^cannot write '/proc/a.parquet': [^';.]*; make room"):
+        export_atlas(layout.root, "/proc/a.parquet", form="parquet")
 
 
 def test_webdataset_says_what_the_logs_say_and_is_the_same_twice(tmp_path: Path) -> None:
@@ -349,7 +356,7 @@ def test_a_record_with_a_number_that_json_does_not_know(tmp_path: Path) -> None:
     with Store(tmp_path / "a") as store:
         store.add([replace(new(1), parts={**new(1).parts, "record": {"x": 12345.5}})])
     (log,) = Layout(tmp_path / "a").logs()
-    log.write_text(log.read_text().replace("12345.5", "1e999"))
+    log.write_bytes(unsealed(log.read_bytes()).replace(b"12345.5", b"1e999"))
     with pytest.raises(RecordError, match="'fire4:1' cannot be written as JSON"):
         export_atlas(tmp_path / "a", tmp_path / "x", form="webdataset")
 

@@ -84,6 +84,31 @@ def test_ranks_are_those_of_counting_everything(
     assert measure_self(root, folder, load_recorded=lambda _: pytest.fail("loaded")) == 0
 
 
+def test_photographs_that_cannot_be_read_are_left_out_and_told(
+    tmp_path: Path, photographs: Path
+) -> None:
+    model, root = named_model(), tmp_path / "a"
+    keep(root, render(model, "late:0-3", **QUICK))
+    whole = (photographs / "0.png").read_bytes()
+    (photographs / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (photographs / "text.jpg").write_text("no picture")
+    folder, told = PictureFolder.open(photographs), []
+    done = measure_self(
+        root,
+        folder,
+        load_recorded=lambda _: named_model(),
+        skipped=lambda file, error: told.append((file.name, str(error))),
+    )
+    assert done == 4
+    assert [name for name, _ in told] == ["broken.png", "text.jpg"]
+    assert all(name in said for name, said in told)
+    assert {each["self_photographs"] for each in measured(root).values()} == {5.0}
+    for k in range(4):
+        (photographs / f"{k}.png").write_text("no picture")
+    with pytest.raises(PictureError, match=r"of 7 pictures in .* 1 can be read; give a folder"):
+        folder.readable()
+
+
 def test_what_silences_its_unit_is_left_out_and_what_was_cut_short_goes_on(
     tmp_path: Path, photographs: Path
 ) -> None:
