@@ -93,7 +93,7 @@ class Full:
                 if fails:
                     self.met = f"{name} {opened}"
             if fails:
-                if name == "open" and real is not os.open and "b" in str(arguments[1:]):
+                if name == "open" and real is not os.open and "wb" in str(arguments[1:]):
                     return real("/dev/full", *arguments[1:], **options)  # fails when it is written
                 raise OSError(28, "No space left on device")
             return real(*arguments, **options)
