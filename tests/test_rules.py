@@ -87,6 +87,7 @@ STAGES = (
     {"atlas.building.process"},
     {"atlas.building.executors"},
     {"atlas.building.ray_executor"},
+    {"atlas.building.moments"},
     {"atlas.building.build"},
     {"atlas.building.status"},
     {"atlas.passes.names", "atlas.passes.reading_ahead", "atlas.passes.skips"},

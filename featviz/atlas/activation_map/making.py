@@ -1,7 +1,6 @@
 """Photographs in, a map out: leads through sampling, layout, grids, whitening, cells and the page.
 
-What takes long stays in the folder: samples, layout, pictures. A second run with the same settings
-does none of it again, one with others only what they change.
+What takes long stays in the folder: a second run does only what other settings change.
 
     map.json              settings, cells with counts, scores and classes
     grid-20.webp          all cells of a grid, each at its place

@@ -15,6 +15,7 @@ import torch
 from featviz.atlas.building.builder_lock import Builder, build_lock
 from featviz.atlas.building.executors import Executor, Serial, Spawned
 from featviz.atlas.building.lost_pictures import lost_pictures
+from featviz.atlas.building.moments import Built, Moment
 from featviz.atlas.building.plan import AtlasPlan, Batch, Job, make_atlas_plan, read_plans
 from featviz.atlas.building.request import Request
 from featviz.atlas.building.worker import Outcome, Setup, Worker
@@ -27,44 +28,6 @@ from featviz.interrupts import held_interrupts
 from featviz.models.model import Model
 
 EXECUTORS = ("serial", "spawn", "ray")
-
-
-@dataclass(frozen=True)
-class Moment:
-    """How far a build is.
-
-    Attributes:
-        total: Images that were asked for.
-        done: Images that are there.
-        made: Images of this run.
-        failed: Units that failed, now or before.
-        dead: Images of this run that do not fire their unit.
-        seconds: Since the build began.
-        rate: Images a second, once workers have started; None before the first.
-        seconds_left: Estimate; None before the first.
-    """
-
-    total: int
-    done: int
-    made: int = 0
-    failed: int = 0
-    dead: int = 0
-    seconds: float = 0.0
-    rate: float | None = None
-    seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class Built:
-    """What became of a build.
-
-    Attributes:
-        last: How far it is.
-        failures: Work that failed and was not done since.
-    """
-
-    last: Moment
-    failures: tuple[Failure, ...]
 
 
 @dataclass

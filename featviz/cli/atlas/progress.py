@@ -14,7 +14,7 @@ from featviz.cli.output import print_json, prints_to_stderr
 from featviz.cli.render import FAILED_UNITS
 
 if TYPE_CHECKING:
-    from featviz.atlas.building.build import Built, Moment
+    from featviz.atlas.building.moments import Built, Moment
     from featviz.atlas.entries import Failure
 
 Report = Callable[["Moment"], None]

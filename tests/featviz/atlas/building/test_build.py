@@ -12,8 +12,9 @@ from atlas_builds import QUICK, check_clean, files, lines, small_request
 from counted_net import BROKEN, FILE, noted
 from featviz import render
 from featviz.atlas import Atlas
-from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
+from featviz.atlas.building.build import build_atlas, resume_atlas
 from featviz.atlas.building.builder_lock import Builder, build_lock, read_builder
+from featviz.atlas.building.moments import Moment
 from featviz.atlas.building.plan import read_plans
 from featviz.atlas.building.request import ModelSource
 from featviz.atlas.building.status import read_status

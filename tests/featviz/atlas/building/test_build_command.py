@@ -77,13 +77,14 @@ def test_pictures_that_are_gone_as_a_whole_are_told(
     advice = f"'featviz atlas verify {root} --repair' takes the records back"
     assert advice in command("atlas", "status", root)[1]
     assert advice in json.loads(command("atlas", "status", root, "--json")[1])["lost"]
-    for again in (("resume", root), ("build", *words)):
+    for again in (("resume", root, "--allow-factory"), ("build", *words)):
         code, _, err = command("atlas", *again)
         assert code == 2
         assert advice in err
     (root / "images").mkdir(exist_ok=True)
     assert command("atlas", "verify", root, "--repair")[0] == 0
-    assert command("atlas", "resume", root)[1].startswith("2 of 2 images are there, 2 of them new")
+    out = command("atlas", "resume", root, "--allow-factory")[1]
+    assert out.startswith("2 of 2 images are there, 2 of them new")
     assert json.loads(command("atlas", "status", root, "--json")[1])["lost"] == ""
 
 

@@ -21,7 +21,8 @@ import pytest
 
 from atlas_builds import QUICK, check_clean, files, lines, small_request
 from counted_net import FILE, SLEEP, noted
-from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
+from featviz.atlas.building.build import build_atlas, resume_atlas
+from featviz.atlas.building.moments import Moment
 from featviz.atlas.building.request import Request
 from featviz.atlas.building.status import read_status
 from featviz.atlas.checking.verify import verify

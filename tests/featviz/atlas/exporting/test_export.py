@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from commands import make_command
 from PIL import Image
+from playwright.sync_api import Browser
 from pyarrow import parquet
 
 from atlases import WEIGHTS, new, noise, picture_atlas, unsealed
-from browser import open_browser, open_offline
+from browser import open_offline
 from featviz.atlas import Atlas, Store
 from featviz.atlas.checking.verify import verify
 from featviz.atlas.entries import Evidence, Metrics
@@ -173,23 +174,22 @@ def test_one_page_says_what_the_logs_say(tmp_path: Path) -> None:
     assert found[entry.key]["evidence"] == {"neighbours": told}
 
 
-def test_pages_show_their_pictures_in_a_browser(tmp_path: Path) -> None:
+def test_pages_show_their_pictures_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     layout = picture_atlas(tmp_path / "a", 3)
     folder = export_atlas(layout.root, tmp_path / "pages", form="html").path
     page_file = export_atlas(layout.root, tmp_path / "a.html", form="html").path
     loaded = "[...document.images].filter(i => i.complete && i.naturalWidth > 0).length"
-    with open_browser() as browser:
-        page, problems = open_offline(browser, page_file)
-        page.wait_for_function(f"{loaded} === 3")
-        assert page.evaluate("document.images[0].naturalWidth") == 32
-        assert problems == []
-        page, _ = open_offline(browser, folder / "index.html")
-        page.click("text=fire4")
-        page.wait_for_function(f"{loaded} === 3")
-        assert page.evaluate("document.images[0].naturalWidth") == 16  # the small one
-        page.click("img")
-        page.wait_for_function(f"{loaded} === 1")
-        assert page.evaluate("document.images[0].naturalWidth") == 32
+    page, problems = open_offline(browser, page_file)
+    page.wait_for_function(f"{loaded} === 3")
+    assert page.evaluate("document.images[0].naturalWidth") == 32
+    assert problems == []
+    page, _ = open_offline(browser, folder / "index.html")
+    page.click("text=fire4")
+    page.wait_for_function(f"{loaded} === 3")
+    assert page.evaluate("document.images[0].naturalWidth") == 16  # the small one
+    page.click("img")
+    page.wait_for_function(f"{loaded} === 1")
+    assert page.evaluate("document.images[0].naturalWidth") == 32
 
 
 def test_one_page_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
