@@ -87,6 +87,8 @@ class Full:
     def _wrapped(self, name: str, real: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
             opened = str(arguments[0]) if arguments else ""
+            if real is not os.open and name == "open" and "r" in str(arguments[1:2] or "r"):
+                return real(*arguments, **options)  # a full disk can be read
             with self.lock:
                 fails = self.left == 0 and not self.met
                 self.left -= 1
