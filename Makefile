@@ -3,6 +3,7 @@
 #
 #   make PYTHON=/path/to/python3.12 setup    choose the interpreter
 #   make test ARGS="-k sites -x"             pass arguments on (gallery, test, bench)
+#   make test JOBS=0                         the tests in one process, as a debugger wants them
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -10,6 +11,7 @@
 
 PYTHON =
 ARGS =
+JOBS = 2
 # Relative paths only: the checkout may lie in a folder with spaces in its name. Tools run as
 # `python -m`, because the scripts in .venv/bin hold the path that they were installed under.
 VENV := .venv
@@ -55,7 +57,7 @@ atlas: $(STAMP)  ## render the small atlas in assets/atlas anew (10 minutes on o
 	    hashlib.sha256(pathlib.Path("assets/atlas/export.json").read_bytes()).hexdigest())'
 
 test: $(STAMP)  ## run the tests (offline, CPU)
-	@$(PY) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(STAMP)  ## ruff format, ruff check, mypy: what CI runs before the tests
 	$(PY) -m ruff format --check .

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from featviz.atlas.building.build import Moment, build_atlas, look_before
+from featviz.atlas.building.build import build_atlas, look_before
+from featviz.atlas.building.moments import Moment
 from featviz.atlas.building.plan import make_atlas_plan
 from featviz.atlas.building.request import ModelSource, Request
 from featviz.atlas.building.worker import Outcome, Setup, Worker

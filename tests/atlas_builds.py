@@ -13,11 +13,10 @@ from featviz.config import RenderConfig
 QUICK = RenderConfig(steps=2, size=32, precision="float32", batch=4)
 
 
-def small_request(model: str = "nets:small_net", **more: Any) -> Request:
+def small_request(model: str | ModelSource = "nets:small_net", **more: Any) -> Request:
     """Return a request of 8 units unless more is asked for."""
-    return dataclasses.replace(
-        Request(ModelSource(model, device="cpu"), sites=("stem",), config=QUICK), **more
-    )
+    source = ModelSource(model, device="cpu") if isinstance(model, str) else model
+    return dataclasses.replace(Request(source, sites=("stem",), config=QUICK), **more)
 
 
 def files(root: Path) -> dict[str, str]:

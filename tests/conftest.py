@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser
 from torch import nn
 
 from browser import open_browser
 from nets import small_net
+
+# Speed is measured in benchmarks/; a busy machine is no defect.
+settings.register_profile("featviz", deadline=None)
+settings.load_profile("featviz")
 
 REPO = Path(__file__).resolve().parents[1]
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         collect_neighbours,
         keep_neighbours,
     )
+    from featviz.atlas.neighbours.records import read_neighbours
     from featviz.atlas.reading import Atlas
     from featviz.atlas.store import NewImage, Store
 
@@ -50,6 +51,7 @@ _HOMES = {
     "keep_examples": "examples.files",
     "keep_neighbours": "neighbours.nearest",
     "read_examples": "examples.records",
+    "read_neighbours": "neighbours.records",
     "read_status": "building.status",
     "resume_atlas": "building.build",
 }
@@ -70,6 +72,7 @@ __all__ = [
     "keep_examples",
     "keep_neighbours",
     "read_examples",
+    "read_neighbours",
     "read_status",
     "resume_atlas",
 ]

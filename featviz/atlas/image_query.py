@@ -1,4 +1,4 @@
-"""The query behind `Atlas.images`: SQL of a filter, an order and a page; values stay values."""
+"""Queries behind `Atlas`: SQL of a filter, an order and a page; values stay values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +11,19 @@ COLUMNS = ("channel", "score", "label", "variant", "seconds")
 
 Range = tuple[float | None, float | None]
 """Least and largest value; None: no bound."""
+
+OF_UNIT = (
+    "JOIN logs ON logs.id = u.log WHERE u.model = ? AND u.site = ? AND u.channel = ? "
+    "AND (? IS NULL OR u.weights = ?) ORDER BY generation, logs.name, u.place"
+)
+"""Lines on a unit; of all weights where none are given. What was recorded last comes last."""
+
+IMAGE_SINCE = (
+    "SELECT 1 FROM images JOIN logs ON logs.id = images.log WHERE images.job = failures.job AND "
+    "(generation, logs.name, images.place) > "
+    "(SELECT generation, name, failures.place FROM logs WHERE id = failures.log)"
+)
+"""Images of the work that failed, recorded after it did."""
 
 
 @dataclass
@@ -94,7 +107,7 @@ class ImageQuery:
             f"LEFT JOIN metrics {alias} ON {alias}.image = images.id AND {alias}.name = {number} "
             f"LEFT JOIN unit_metrics u{alias} ON u{alias}.model = images.model "
             f"AND u{alias}.site = images.site AND u{alias}.channel = images.channel "
-            f"AND u{alias}.name = {number}"
+            f"AND u{alias}.weights = images.weights AND u{alias}.name = {number}"
         )
         return f"COALESCE(l{alias}.value, {alias}.value, u{alias}.value)"
 

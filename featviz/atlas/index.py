@@ -15,9 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from featviz.atlas.entries import Entry, parse_entry
 from featviz.atlas.layout import Layout
 from featviz.atlas.lock_files import locked
+from featviz.atlas.log import read_lines
 from featviz.atlas.tables import is_current, update
+from featviz.errors import RecordError
 
 _WAIT_S = 60.0
 # What says that the file cannot be written to, or not now. All else means that it is damaged:
@@ -84,6 +87,28 @@ class Index:
             except sqlite3.DatabaseError as error:
                 self._reopen(error)
             return Rows(self._connection.execute(query, values).fetchall())
+
+    def entries(self, places: Sequence[tuple[int, int]]) -> list[Entry]:
+        """Return what stands at places of logs, in their order.
+
+        Args:
+            places: Number of the log in the tables, and first byte of the line.
+
+        Raises:
+            RecordError: If a log cannot be read, or has something else there.
+        """
+        names: dict[int, str] = dict(self.execute("SELECT id, name FROM logs"))
+        found: dict[tuple[int, int], Entry] = {}
+        for log in {log for log, _ in places}:
+            path = self._layout.log(names[log])
+            wanted = sorted({place for other, place in places if other == log})
+            try:
+                lines = read_lines(path, wanted)
+            except OSError as error:
+                raise RecordError(f"cannot read {str(path)!r}: {error.strerror}") from error
+            for place, line in zip(wanted, lines, strict=True):
+                found[log, place] = parse_entry(line or {})
+        return [found[place] for place in places]
 
     def refresh(self) -> bool:
         """Take in what the logs say that the index does not, and tell whether there was anything.

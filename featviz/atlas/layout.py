@@ -27,6 +27,9 @@ FORMAT = 1
 FORMATS = ("webp", "png")
 """Kinds of picture files, the default first."""
 
+THUMB_PX = 96
+"""Longer side of the small pictures, unless another is asked for."""
+
 _FOLDERS = ("requests", "records", "images", "thumbs")
 _LOG = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,120}\.jsonl\Z")
 
@@ -171,12 +174,22 @@ def open_layout(root: str | Path) -> Layout:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if _lacks_its_name(layout):
+            raise RecordError(
+                f"there are records in {str(root)!r}, but {str(path)!r} is gone; 'featviz atlas "
+                f"verify {root} --repair' writes it again"
+            ) from None
         raise RecordError(
             f"{str(root)!r} holds no atlas (there is no {str(path)!r}); make one with "
             "'featviz atlas build MODEL -o FOLDER'"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise RecordError(f"cannot read {str(path)!r}: {error}; is it an atlas?") from error
+    except (ValueError, RecursionError) as error:
+        advice = "is it an atlas?"
+        if _lacks_its_name(layout):
+            advice = f"'featviz atlas verify {root} --repair' writes it again"
+        raise RecordError(f"cannot read {str(path)!r}: {error}; {advice}") from error
     got = found.get("format") if isinstance(found, dict) else None
     if got != FORMAT:
         raise RecordError(
@@ -184,6 +197,37 @@ def open_layout(root: str | Path) -> Layout:
             "featviz that wrote it"
         )
     return layout
+
+
+def restore_layout(root: str | Path) -> bool:
+    """Write `atlas.json` again where it is gone or no JSON, and there are records beside it.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    layout = Layout(Path(root))
+    if not _lacks_its_name(layout):
+        return False
+    _write_name(layout)
+    return True
+
+
+def _write_name(layout: Layout) -> None:
+    write_file(layout.root / "atlas.json", json.dumps({"format": FORMAT}).encode() + b"\n")
+
+
+def _lacks_its_name(layout: Layout) -> bool:
+    """Tell whether there are logs, and no `atlas.json` that is JSON."""
+    try:
+        json.loads((layout.root / "atlas.json").read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return not (layout.root / "atlas.json").is_symlink() and bool(layout.logs())
+    except OSError:
+        pass
+    return False
 
 
 def _is_begun(path: Path) -> bool:
@@ -198,17 +242,19 @@ def create_layout(root: str | Path) -> Layout:
 
     Raises:
         OutputError: If the folder cannot be written to, or holds other things.
-        RecordError: If it holds an atlas of another format.
+        RecordError: If it holds an atlas of another format, or one that lacks its `atlas.json`.
     """
     layout = Layout(Path(root))
     if not (layout.root / "atlas.json").exists():
         if layout.root.is_dir() and not all(map(_is_begun, layout.root.iterdir())):
+            if _lacks_its_name(layout):
+                open_layout(root)  # says what to do
             raise OutputError(f"{str(root)!r} is neither empty nor an atlas; choose another folder")
         make_folder(layout.root)
         for name in _FOLDERS:
             make_folder(layout.root / name)
         # Last, so that a folder with this file is whole.
-        write_file(layout.root / "atlas.json", json.dumps({"format": FORMAT}).encode() + b"\n")
+        _write_name(layout)
     found = open_layout(root)
     make_folder(found.root)
     for path in (found.requests, found.thumbs):  # may be empty, and git keeps no empty folders

@@ -3,12 +3,19 @@
 Lines that were written together count together: the first says how many more follow it, and none
 of them counts before the newline of the last is on disk. What a crash, a full disk or a loss of
 power cut short is left out by readers, and no writer ever goes on behind it: each opens a file of
-its own.
+its own. Each line ends in the CRC-32 of what stands before it there, so that one that was edited is
+not believed; a line without one is believed as it is.
+
+The first line of a log also carries its generation: one more than the largest that was there when
+the log was begun. Of two lines that say something of the same, the one in the log of the larger
+generation was recorded last; logs have random names, which order nothing.
 """
 
 import contextlib
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +24,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from featviz.atlas.canonical import canonical_json
+from featviz.atlas.lock_files import locked_folder
 from featviz.errors import OutputError
 
 MAX_LINE = 4_000_000
@@ -24,6 +32,15 @@ MAX_LINE = 4_000_000
 
 MORE = "more"
 """Name in the first of several lines that were written together: how many follow."""
+
+GENERATION = "generation"
+"""Name in the first line of a log: the logs of smaller ones were begun before it."""
+_LARGEST = 2**53 - 1
+_WAIT_S = 30.0
+SEAL = "crc32"
+"""Name in a line of the CRC-32 of the bytes before it, 8 hexadecimal digits; not in documents."""
+
+_SEALED = re.compile(rb',?"crc32":"([0-9a-f]{8})"\}\n?\Z')
 
 Line = dict[str, Any]
 
@@ -56,16 +73,15 @@ class LogWriter:
             lines: JSON documents.
 
         Raises:
-            OutputError: If they cannot be written.
+            OutputError: If they cannot be written, or one is longer than readers take.
         """
         documents = list(lines)
         if not documents:
             return
         if len(documents) > 1:
             documents[0] = {**documents[0], MORE: len(documents) - 1}
-        data = "".join(canonical_json(line) + "\n" for line in documents).encode()
         try:
-            self._write(data)
+            data = self._write(documents)
         except OSError as error:
             self._take_back()
             raise OutputError(
@@ -74,15 +90,17 @@ class LogWriter:
             ) from error
         self._length += len(data)
 
-    def _write(self, data: bytes) -> None:
-        if self._file is None:
+    def _write(self, documents: list[Line]) -> bytes:
+        if self._file is not None:
+            return _put(self._file, _encoded(documents))
+        # Held until the first line is there, so that no two logs have one generation.
+        with locked_folder(self._folder, wait_s=_WAIT_S):
+            documents[0] = {**documents[0], GENERATION: _next_generation(self._folder)}
+            data = _encoded(documents)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._file = os.open(self.path, flags, 0o644)
-            sync_folder(self.path.parent)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        os.fsync(self._file)
+            sync_folder(self._folder)
+            return _put(self._file, data)
 
     def _take_back(self) -> None:
         """Cut off what was written of lines that failed, or leave the file for good."""
@@ -118,6 +136,45 @@ class LogWriter:
         self.close()
 
 
+def _encoded(documents: Iterable[Line]) -> bytes:
+    lines = list(map(_sealed, documents))
+    longest = max(map(len, lines))
+    if longest > MAX_LINE:
+        raise OutputError(
+            f"a line of {longest} bytes would be too long for those who read it, {MAX_LINE} at "
+            "most, so nothing was written; keep less of each unit"
+        )
+    return b"".join(lines)
+
+
+def _put(file: int, data: bytes) -> bytes:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+    os.fsync(file)
+    return data
+
+
+def _next_generation(folder: Path) -> int:
+    largest = 0
+    for path in folder.glob("*.jsonl"):
+        if path.is_file() and not path.is_symlink():
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                largest = max(largest, generation(_parse(file.readline(MAX_LINE))[0]))
+    return min(largest + 1, _LARGEST)
+
+
+def generation(first: Line | None) -> int:
+    """Return the generation that the first line of a log names; 0 if it names none.
+
+    Logs that were written before there were generations name none.
+    """
+    found = first.get(GENERATION) if first else None
+    if not isinstance(found, int) or isinstance(found, bool):
+        return 0
+    return found if 0 < found <= _LARGEST else 0
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -134,15 +191,17 @@ class LogLine:
     Attributes:
         place: Number of its first byte.
         end: Of the first byte behind it.
-        document: What it says; None if it is no JSON object.
+        document: What it says; None if it is no JSON object, or edited.
         torn: Whether it, or one of those written together with it, was cut short. Nothing counts
             from here on.
+        edited: Whether it has other bytes than were written.
     """
 
     place: int
     end: int
     document: Line | None
     torn: bool = False
+    edited: bool = False
 
 
 def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
@@ -157,7 +216,7 @@ def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
         place, left = start, 0
         while True:
             size, line = _next_line(file)
-            document = _parse(line)
+            document, edited = _parse(line)
             if not left:
                 left = _more(document) + 1
                 torn = size < 0 or not _has_lines(file, left - 1)
@@ -167,7 +226,7 @@ def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
                 yield LogLine(place, place, None, torn=True)
                 return
             left -= 1
-            yield LogLine(place, place + size, document)
+            yield LogLine(place, place + size, document, edited=edited)
             place += size
 
 
@@ -200,18 +259,31 @@ def _has_lines(file: BinaryIO, count: int) -> bool:
 
 
 def read_lines(path: Path, places: Iterable[int]) -> list[Line | None]:
-    """Return the documents of lines, by their first bytes; None where there is none."""
+    """Return the documents of lines, by their first bytes; None where there is none, or edited."""
     found = []
     with path.open("rb") as file:
         for place in places:
             file.seek(place)
-            found.append(_parse(file.readline(MAX_LINE)))
+            found.append(_parse(file.readline(MAX_LINE))[0])
     return found
 
 
-def _parse(line: bytes) -> Line | None:
+def _sealed(document: Line) -> bytes:
+    """Return a line with its checksum at the end."""
+    text = canonical_json(document).encode()[:-1]
+    return text + b'%s"%s":"%08x"}\n' % (b"," * bool(document), SEAL.encode(), zlib.crc32(text))
+
+
+def _parse(line: bytes) -> tuple[Line | None, bool]:
+    """Return what a line says, None if it is not to be believed, and whether it was edited."""
     try:
         document = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        return None, False
+    if not isinstance(document, dict):
+        return None, False
+    if document.pop(SEAL, None) is not None:
+        found = _SEALED.search(line)
+        if found is None or int(found[1], 16) != zlib.crc32(line[: found.start()]):
+            return None, True
+    return document, False

@@ -5,17 +5,16 @@ with Atlas("atlas/") as atlas:
         atlas.image_path(entry)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from featviz.atlas.canonical import is_key
-from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings, parse_entry
-from featviz.atlas.image_query import ImageQuery, Range, place_condition
+from featviz.atlas.entries import Entry, Evidence, Failure, ImageEntry, Settings
+from featviz.atlas.image_query import IMAGE_SINCE, OF_UNIT, ImageQuery, Range, place_condition
 from featviz.atlas.index import Index
 from featviz.atlas.layout import open_layout
-from featviz.atlas.log import read_lines
 from featviz.atlas.store import is_own_thumb
 from featviz.errors import RecordError, did_you_mean
 
@@ -76,6 +75,13 @@ class Atlas:
                 f"{', '.join(known) or 'no images at all'}"
             )
         return found
+
+    def weights(self, model: str) -> list[str]:
+        """Return the SHA-256 of each set of weights that made images of a model, sorted."""
+        rows = self._index.execute(
+            "SELECT DISTINCT weights FROM images WHERE model = ? ORDER BY weights", (model,)
+        )
+        return [weights.hex() for (weights,) in rows]
 
     def channels(self, model: str, site: str) -> list[int]:
         """Return the channels of a site that have images, sorted.
@@ -161,22 +167,7 @@ class Atlas:
             query.between(name, bounds)
         page = query.page(sort=sort, descending=descending, limit=limit, offset=offset)
         rows = self._index.execute(*page)
-        return [_of(entry, ImageEntry) for entry in self._entries(rows.fetchall())]
-
-    def _entries(self, places: Sequence[tuple[int, int]]) -> list[Entry]:
-        """Return what stands at places of logs, in their order."""
-        names: dict[int, str] = dict(self._index.execute("SELECT id, name FROM logs"))
-        found: dict[tuple[int, int], Entry] = {}
-        for log in {log for log, _ in places}:
-            path = self.layout.log(names[log])
-            wanted = sorted({place for other, place in places if other == log})
-            try:
-                lines = read_lines(path, wanted)
-            except OSError as error:
-                raise RecordError(f"cannot read {str(path)!r}: {error.strerror}") from error
-            for place, line in zip(wanted, lines, strict=True):
-                found[log, place] = parse_entry(line or {})
-        return [found[place] for place in places]
+        return [_of(entry, ImageEntry) for entry in self._index.entries(rows.fetchall())]
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics, sorted."""
@@ -194,7 +185,7 @@ class Atlas:
         ).fetchall()
         if not rows:
             raise RecordError(f"the atlas has no image {key!r}")
-        return _of(self._entries(rows)[0], ImageEntry)
+        return _of(self._index.entries(rows)[0], ImageEntry)
 
     def measured(self, key: str) -> dict[str, float]:
         """Return all that was measured of an image, also later."""
@@ -210,14 +201,17 @@ class Atlas:
             found |= {str(name): float(value) for name, value in rows}
         return dict(sorted(found.items()))
 
-    def measured_unit(self, model: str, site: str, channel: int) -> dict[str, float]:
-        """Return what was measured of a unit apart from its renders."""
+    def measured_unit(
+        self, model: str, site: str, channel: int, *, weights: str | None = None
+    ) -> dict[str, float]:
+        """Return what was measured of a unit apart from its renders; for weights see `evidence`."""
         rows = self._index.execute(
-            "SELECT names.name, value FROM unit_metrics JOIN names ON names.id = unit_metrics.name "
-            "WHERE model = ? AND site = ? AND channel = ? ORDER BY names.name",
-            (model, site, channel),
+            "SELECT (SELECT name FROM names WHERE names.id = u.name), value "
+            f"FROM unit_metrics AS u {OF_UNIT}",
+            (model, site, channel, *[weights and _raw(weights)] * 2),
         )
-        return {str(name): float(value) for name, value in rows}
+        found = {str(name): float(value) for name, value in rows}
+        return dict(sorted(found.items()))
 
     def evidence(
         self, model: str, site: str, channel: int, *, weights: str | None = None
@@ -231,20 +225,24 @@ class Atlas:
             weights: SHA-256: only what is of these weights; None for what was recorded last.
         """
         rows = self._index.execute(
-            "SELECT log, place FROM evidence WHERE model = ? AND site = ? AND channel = ?",
-            (model, site, channel),
-        ).fetchall()
-        found = [_of(entry, Evidence) for entry in self._entries(rows)]
-        own = [entry for entry in found if weights in (None, entry.weights)]
-        return {entry.name: entry.value for entry in own}
+            f"SELECT log, place FROM evidence AS u {OF_UNIT}",
+            (model, site, channel, *[weights and _raw(weights)] * 2),
+        )
+        found = [_of(entry, Evidence) for entry in self._index.entries(rows)]
+        return {entry.name: entry.value for entry in found}
 
-    def failures(self) -> list[Failure]:
-        """Return the work that failed and was not done since."""
+    def failures(self, *, also_done: bool = False) -> list[Failure]:
+        """Return the last failure of each piece of work of which no image was recorded since.
+
+        Args:
+            also_done: Also of those of which there was one.
+        """
         rows = self._index.execute(
-            "SELECT log, place FROM failures WHERE job NOT IN (SELECT job FROM images) "
-            "ORDER BY model, site, channel, variant"
-        ).fetchall()
-        return [_of(entry, Failure) for entry in self._entries(rows)]
+            f"SELECT log, place FROM failures WHERE ? OR NOT EXISTS ({IMAGE_SINCE}) "
+            "ORDER BY model, site, channel, variant",
+            (also_done,),
+        )
+        return [_of(entry, Failure) for entry in self._index.entries(rows)]
 
     def jobs(self) -> set[str]:
         """Return the keys of the work that is done."""
@@ -277,12 +275,13 @@ class Atlas:
             raise RecordError(
                 f"the settings of {entry.label!r} are missing; 'featviz atlas verify' tells more"
             )
-        shared = _of(self._entries(rows)[0], Settings).record
+        shared = _of(self._index.entries(rows)[0], Settings).record
         whole = {**shared, "image": dict(entry.record)}
         if isinstance(shared.get("request"), dict):
             # Images of many objectives share the rest of what was asked for.
             objective = entry.record.get("objective", entry.label)
-            whole["request"] = {"objectives": [objective], **shared["request"]}
+            asked = {k: v for k, v in shared["request"].items() if k != "objectives" or v}
+            whole["request"] = {"objectives": [objective], **asked}
         return whole
 
     def problems(self) -> list[tuple[str, int, str]]:

@@ -1,7 +1,9 @@
 """The tables of the index, filled from the logs; nothing is in here that the logs do not say.
 
-Rows of what is large name its line in a log. Which log is read first makes no difference to what
-counts: a line that was taken back is left out whether its taking back was read before or after it.
+Rows name the line of a log that they are from. Which log is read first makes no difference to what
+counts: a line that was taken back is left out whether its taking back was read before or after it,
+and of several lines on the same the one recorded last counts, by the generation of its log, then
+the log's name (of those without a generation, and of those copied from elsewhere), then its place.
 """
 
 import contextlib
@@ -18,18 +20,18 @@ from featviz.atlas.entries import (
     parse_entry,
 )
 from featviz.atlas.layout import Layout
-from featviz.atlas.log import read_lines, read_log
+from featviz.atlas.log import generation, read_lines, read_log
 from featviz.errors import RecordError
 
-VERSION = 2
+VERSION = 3
 _TABLES = """
 CREATE TABLE logs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, read INTEGER NOT NULL,
-    seen INTEGER NOT NULL);
+    seen INTEGER NOT NULL, generation INTEGER NOT NULL);
 CREATE TABLE images (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, job BLOB NOT NULL, model TEXT NOT NULL,
-    site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL, image INTEGER NOT NULL,
-    label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL, seconds REAL NOT NULL,
-    log INTEGER NOT NULL, place INTEGER NOT NULL
+    weights BLOB NOT NULL, site TEXT NOT NULL, channel INTEGER, variant TEXT NOT NULL,
+    image INTEGER NOT NULL, label TEXT NOT NULL, score REAL, dead INTEGER NOT NULL,
+    seconds REAL NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL
 );
 CREATE INDEX by_unit ON images (model, site, channel, variant, image);
 CREATE INDEX by_job ON images (job);
@@ -45,19 +47,22 @@ CREATE TABLE metrics (
     image INTEGER NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (image, name)
 ) WITHOUT ROWID;
 CREATE TABLE unit_metrics (
-    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name INTEGER NOT NULL,
-    value REAL NOT NULL, PRIMARY KEY (model, site, channel, name)
+    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, weights BLOB NOT NULL,
+    name INTEGER NOT NULL, value REAL NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL,
+    PRIMARY KEY (model, site, channel, weights, name)
 ) WITHOUT ROWID;
 CREATE TABLE later_metrics (
-    key BLOB NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (key, name)
+    key BLOB NOT NULL, name INTEGER NOT NULL, value REAL NOT NULL, log INTEGER NOT NULL,
+    place INTEGER NOT NULL, PRIMARY KEY (key, name)
 ) WITHOUT ROWID;
 CREATE TABLE failures (
     job BLOB PRIMARY KEY, model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER,
-    variant TEXT NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL
+    variant TEXT NOT NULL, attempt INTEGER NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE evidence (
-    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, name TEXT NOT NULL,
-    log INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (model, site, channel, name)
+    model TEXT NOT NULL, site TEXT NOT NULL, channel INTEGER NOT NULL, weights BLOB NOT NULL,
+    name TEXT NOT NULL, log INTEGER NOT NULL, place INTEGER NOT NULL,
+    PRIMARY KEY (model, site, channel, weights, name)
 ) WITHOUT ROWID;
 CREATE TABLE settings (
     id BLOB PRIMARY KEY, log INTEGER NOT NULL, place INTEGER NOT NULL
@@ -66,6 +71,27 @@ CREATE TABLE problems (
     log TEXT NOT NULL, place INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (log, place)
 ) WITHOUT ROWID
 """
+
+_NEWER = (
+    "(SELECT generation, name, excluded.place FROM logs WHERE id = excluded.log) > "
+    "(SELECT generation, name, {0}.place FROM logs WHERE id = {0}.log)"
+)
+_AT = "log = excluded.log, place = excluded.place"
+_LAST_METRIC = (
+    f"ON CONFLICT DO UPDATE SET value = excluded.value, {_AT} "
+    f"WHERE {_NEWER.format('later_metrics')}"
+)
+_LAST_UNIT_METRIC = (
+    f"ON CONFLICT DO UPDATE SET value = excluded.value, {_AT} WHERE {_NEWER.format('unit_metrics')}"
+)
+_LAST_EVIDENCE = f"ON CONFLICT DO UPDATE SET {_AT} WHERE {_NEWER.format('evidence')}"
+_LAST_SETTINGS = f"ON CONFLICT DO UPDATE SET {_AT} WHERE {_NEWER.format('settings')}"
+# Attempts are counted, so the largest is the last wherever it stands.
+_LAST_FAILURE = (
+    f"ON CONFLICT DO UPDATE SET attempt = excluded.attempt, {_AT} "
+    "WHERE excluded.attempt > failures.attempt OR excluded.attempt = failures.attempt "
+    f"AND {_NEWER.format('failures')}"
+)
 
 
 def is_current(connection: sqlite3.Connection, layout: Layout) -> bool:
@@ -127,7 +153,7 @@ def _version(connection: sqlite3.Connection) -> int:
 def _read_on(connection: sqlite3.Connection, layout: Layout, name: str, start: int) -> int:
     """Take in the lines of a log behind a place and return the place behind them."""
     row = connection.execute(
-        "INSERT INTO logs (name, read, seen) VALUES (?, 0, 0) "
+        "INSERT INTO logs (name, read, seen, generation) VALUES (?, 0, 0, 0) "
         "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
         (name,),
     ).fetchone()
@@ -139,11 +165,17 @@ def _read_on(connection: sqlite3.Connection, layout: Layout, name: str, start: i
     end = start
     for line in read_log(layout.log(name), start):
         end = line.end
+        if line.place == 0 and not line.torn:
+            connection.execute(
+                "UPDATE logs SET generation = ? WHERE id = ?", (generation(line.document), log)
+            )
         if line.torn or line.place in skipped:
             continue
         try:
             if line.document is None:
-                raise RecordError("no JSON object")
+                raise RecordError(
+                    "other bytes than were written" if line.edited else "no JSON object"
+                )
             entry = parse_entry(line.document)
         except RecordError as error:
             connection.execute(
@@ -172,7 +204,8 @@ def _forget(connection: sqlite3.Connection, layout: Layout, entry: Forgotten) ->
     connection.execute("DELETE FROM metrics WHERE image = ?", row[:1])
     connection.execute("DELETE FROM images WHERE id = ?", row[:1])
     spare = connection.execute(
-        "DELETE FROM spares WHERE (log, place) IN (SELECT log, place FROM spares WHERE key = ? "
+        "DELETE FROM spares WHERE (log, place) IN (SELECT log, place FROM spares JOIN logs "
+        "ON logs.id = log WHERE key = ? ORDER BY generation DESC, logs.name DESC, place DESC "
         "LIMIT 1) RETURNING log, place, (SELECT name FROM logs WHERE logs.id = spares.log)",
         row[1:],
     ).fetchone()
@@ -198,59 +231,72 @@ def _take(connection: sqlite3.Connection, entry: Entry, at: tuple[int, int]) -> 
             _take_image(connection, entry, at)
         case Failure():
             connection.execute(
-                "REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?) {_LAST_FAILURE}",
                 (
                     bytes.fromhex(entry.job), entry.model, entry.site, entry.channel,
-                    entry.variant, *at,
+                    entry.variant, entry.attempt, *at,
                 ),
             )  # fmt: skip
         case Metrics():
             connection.executemany(
-                "REPLACE INTO later_metrics VALUES (?, ?, ?)",
+                f"INSERT INTO later_metrics VALUES (?, ?, ?, ?, ?) {_LAST_METRIC}",
                 [
-                    (bytes.fromhex(entry.key), _name_id(connection, name), number)
+                    (bytes.fromhex(entry.key), _name_id(connection, name), number, *at)
                     for name, number in entry.metrics.items()
                 ],
             )
         case Evidence():
-            unit = (entry.model, entry.site, entry.channel)
+            unit = (entry.model, entry.site, entry.channel, bytes.fromhex(entry.weights))
             connection.execute(
-                "REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?)", (*unit, entry.name, *at)
+                f"INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?) {_LAST_EVIDENCE}",
+                (*unit, entry.name, *at),
             )
             connection.executemany(
-                "REPLACE INTO unit_metrics VALUES (?, ?, ?, ?, ?)",
+                f"INSERT INTO unit_metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?) {_LAST_UNIT_METRIC}",
                 [
-                    (*unit, _name_id(connection, name), number)
+                    (*unit, _name_id(connection, name), number, *at)
                     for name, number in entry.metrics.items()
                 ],
             )
         case Settings():
             connection.execute(
-                "REPLACE INTO settings VALUES (?, ?, ?)", (bytes.fromhex(entry.id), *at)
+                f"INSERT INTO settings VALUES (?, ?, ?) {_LAST_SETTINGS}",
+                (bytes.fromhex(entry.id), *at),
             )
 
 
 def _take_image(connection: sqlite3.Connection, entry: ImageEntry, at: tuple[int, int]) -> None:
     key = bytes.fromhex(entry.key)
     values = (
-        bytes.fromhex(entry.job), entry.model, entry.site, entry.channel, entry.variant,
-        entry.image, entry.label, entry.score, entry.dead, entry.seconds, *at,
+        bytes.fromhex(entry.job), entry.model, bytes.fromhex(entry.weights), entry.site,
+        entry.channel, entry.variant, entry.image, entry.label, entry.score, entry.dead,
+        entry.seconds, *at,
     )  # fmt: skip
     row = connection.execute(
-        "INSERT INTO images (job, model, site, channel, variant, image, label, score, dead, "
-        "seconds, log, place, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO images (job, model, weights, site, channel, variant, image, label, score, "
+        "dead, seconds, log, place, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (key) DO NOTHING RETURNING id",
         (*values, key),
     ).fetchone()
     if row is None:
-        # The same image was recorded again: the last one read counts, and the id stays.
+        # The same image was recorded again: the last one recorded counts, and the id stays.
         row = connection.execute("SELECT id FROM images WHERE key = ?", (key,)).fetchone()
+        newer = connection.execute(
+            "SELECT (SELECT generation, name, ? FROM logs WHERE id = ?) > "
+            "(SELECT generation, logs.name, place FROM images JOIN logs ON logs.id = log "
+            "WHERE images.id = ?)",
+            (at[1], at[0], *row),
+        ).fetchone()[0]
+        if not newer:
+            connection.execute("INSERT OR IGNORE INTO spares VALUES (?, ?, ?)", (*at, key))
+            return
         connection.execute(
             "INSERT OR IGNORE INTO spares SELECT log, place, key FROM images WHERE id = ?", row
         )
         connection.execute(
-            "UPDATE images SET job = ?, model = ?, site = ?, channel = ?, variant = ?, image = ?, "
-            "label = ?, score = ?, dead = ?, seconds = ?, log = ?, place = ? WHERE id = ?",
+            "UPDATE images SET job = ?, model = ?, weights = ?, site = ?, channel = ?, "
+            "variant = ?, image = ?, label = ?, score = ?, dead = ?, seconds = ?, log = ?, "
+            "place = ? WHERE id = ?",
             (*values, *row),
         )
         connection.execute("DELETE FROM metrics WHERE image = ?", row)

@@ -1,6 +1,6 @@
 """Folders of pictures, read one batch at a time: 100,000 photographs must not be in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,33 @@ class PictureFolder:
         """
         for file in self.files:
             check_format(file)
+
+    def readable(
+        self, skipped: Callable[[Path, PictureError], None] | None = None
+    ) -> "PictureFolder":
+        """Return the folder without the pictures that cannot be read; each is read to its end.
+
+        Args:
+            skipped: Called with each that is left out, and why.
+
+        Raises:
+            PictureError: If fewer than two are left.
+        """
+        files = []
+        for file in self.files:
+            try:
+                open_photograph(file)
+            except PictureError as error:
+                if skipped is not None:
+                    skipped(file, error)
+            else:
+                files.append(file)
+        if len(files) < 2:
+            raise PictureError(
+                f"of {len(self)} pictures in {str(self.path)!r} {len(files)} can be read; give a "
+                "folder with two at least, better hundreds"
+            )
+        return PictureFolder(self.path, tuple(files))
 
     def batches(
         self, size: tuple[int, int], *, channels: int = 3, batch: int = 32

@@ -4,9 +4,9 @@ Pictures lie in an atlas of their own, by content key: the direction and all set
 the pixels. Another grid or layout makes other directions and so other keys.
 """
 
+import contextlib
 import hashlib
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from featviz.atlas.activation_map.settings import TRANSFORMS, MapConfig
 from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.entries import Failure, ImageEntry
+from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
+from featviz.atlas.pictures import thumb_bytes
 from featviz.atlas.reading import Atlas
 from featviz.atlas.store import NewImage, Store
 from featviz.config import RenderConfig
+from featviz.errors import OutputError
 from featviz.images import png_bytes
 from featviz.models.model import Model
 from featviz.models.weights import digest
@@ -162,10 +165,10 @@ def render_cells(
 
     Raises:
         KeyboardInterrupt: If the user stopped it; what was finished is kept.
-        OutputError: If a picture cannot be written.
+        OutputError: If a picture cannot be written, or somebody else is at work on them.
         RenderError: If no picture of a batch is finite, or memory does not suffice.
     """
-    with Store(root) as store:
+    with Store(root) as store, _alone(store.layout):
         with Atlas(root) as before:
             done = before.keys()
         waiting = list({cell.key: cell for cell in cells if cell.key not in done}.values())
@@ -190,6 +193,25 @@ def render_cells(
         ]
 
 
+@contextlib.contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Hold the lock of an atlas, so that no repair takes pictures for lost before their lines."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(layout.build_lock, wait_s=1.0))
+        except BlockingIOError as error:
+            raise OutputError(
+                f"somebody else is at work on {str(layout.root)!r}, such as a repair; wait until "
+                "that has ended"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"cannot lock {str(layout.build_lock)!r}: {error.strerror or error}; give access "
+                "to the folder"
+            ) from error
+        yield
+
+
 def _keep(
     store: Store,
     model: Model,
@@ -203,7 +225,7 @@ def _keep(
     pictures = result.pictures()
     shared = {
         **{name: value for name, value in result.record.items() if name != "images"},
-        "request": {"objectives": [], "arguments": None},
+        "request": {"arguments": None},  # the objective is that of each picture
     }
     weights = result.record["model"]["weights_sha256"]
     new, failures = [], []
@@ -215,7 +237,7 @@ def _keep(
             failures.append(Failure(cell.job, model.name, weights, site.name, None, VARIANT, error))
             continue
         row = max(good, key=lambda row: float(result.score[row]))
-        about = result.record["images"][row]
+        about, picture = result.record["images"][row], pictures[row]
         parts = {
             "key": cell.key,
             "job": cell.job,
@@ -231,12 +253,12 @@ def _keep(
             "failed": False,
             "metrics": _finite(about["metrics"]),
             "kind": "png",
-            "height": pictures[row].height,
-            "width": pictures[row].width,
+            "height": picture.height,
+            "width": picture.width,
             "seconds": 0.0,
             "record": about,
         }
-        new.append(NewImage(parts, png_bytes(pictures[row]), _thumb(pictures[row]), shared))
+        new.append(NewImage(parts, png_bytes(picture), thumb_bytes(picture, _THUMB_PX), shared))
     if new:
         store.add(new)
     if failures:
@@ -249,11 +271,3 @@ def _finite(metrics: dict[str, Any]) -> dict[str, float]:
         for name, value in metrics.items()
         if isinstance(value, int | float) and np.isfinite(value)
     }
-
-
-def _thumb(picture: Image.Image) -> bytes:
-    small = picture.convert("RGB")
-    small.thumbnail((_THUMB_PX, _THUMB_PX), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=80)
-    return buffer.getvalue()

@@ -1,7 +1,6 @@
 """Photographs in, a map out: leads through sampling, layout, grids, whitening, cells and the page.
 
-What takes long stays in the folder: samples, layout, pictures. A second run with the same settings
-does none of it again, one with others only what they change.
+What takes long stays in the folder: a second run does only what other settings change.
 
     map.json              settings, cells with counts, scores and classes
     grid-20.webp          all cells of a grid, each at its place
@@ -11,7 +10,6 @@ does none of it again, one with others only what they change.
 """
 
 import contextlib
-import fcntl
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -41,10 +39,12 @@ from featviz.atlas.activation_map.sampling import (
     take_samples,
 )
 from featviz.atlas.activation_map.settings import LayoutName, MapConfig
-from featviz.atlas.activation_map.sheet import make_sheet, webp_bytes
+from featviz.atlas.activation_map.sheet import QUALITY, make_sheet
 from featviz.atlas.activation_map.whitening import correlation, directions, whitening
 from featviz.atlas.canonical import content_key
 from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
+from featviz.atlas.pictures import webp_bytes
 from featviz.config import DEFAULT_BATCH
 from featviz.errors import ConfigError, OutputError
 from featviz.images import make_folder, write_file
@@ -162,12 +162,18 @@ def _plan_sampling(
         identity={
             "model": identity(model),
             "site": site.name,
-            "files": [[name, file.stat().st_size] for name, file in zip(names, files, strict=True)],
+            "files": [[name, *_version(file)] for name, file in zip(names, files, strict=True)],
             "positions": config.positions,
             "classes": classes,
             "seed": config.seed,
         },
     )
+
+
+def _version(file: Path) -> tuple[int, int]:
+    """Return what changes when a photograph is replaced: its size, and when it was written."""
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _check_enough(sampling: Sampling, config: MapConfig) -> None:
@@ -189,14 +195,20 @@ def _check_enough(sampling: Sampling, config: MapConfig) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep a second run out of the folder."""
-    with (folder / "map.lock").open("w") as file:
+    path = folder / "map.lock"
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(path))
         except BlockingIOError:
             raise OutputError(
                 f"another run is making a map in {str(folder)!r}; wait for it, or choose another "
                 "folder"
             ) from None
+        except OSError as error:
+            raise OutputError(
+                f"cannot lock {str(path)!r}: {error.strerror}; remove it if it is a link, and give "
+                "access to the folder"
+            ) from error
         yield
 
 
@@ -275,7 +287,7 @@ def _describe(
     places = list(zip(grid.rows.tolist(), grid.columns.tolist(), strict=True))
     name = f"grid-{grid.side}.webp"
     sheet = make_sheet(grid.side, places, files, cell_px=config.size)
-    write_file(folder / name, webp_bytes(sheet))
+    write_file(folder / name, webp_bytes(sheet, quality=QUALITY))
     classes = _classes(grid, samples, model)
     return {
         "side": grid.side,

@@ -6,6 +6,7 @@ cosine, as in the atlas of the paper, and not how strongly a photograph drives t
 
 import importlib.util
 import warnings
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -22,6 +23,7 @@ UMAP_NEIGHBOURS, UMAP_MIN_DIST = 50, 0.05
 TSNE_PERPLEXITY = 50.0
 _TSNE_COMPONENTS = 50
 _LEAST = 4
+_PART = 4096
 
 
 def choose_layout(name: LayoutName | None) -> LayoutName:
@@ -70,43 +72,62 @@ def project(
     choose_layout(layout)
     if len(rows) < _LEAST:
         raise ConfigError(f"a layout needs {_LEAST} samples or more, got {len(rows)}")
-    unit = unit_rows(rows)
     if layout == "umap":
-        return _umap(unit, seed % 2**32)
+        return _umap(unit_rows(rows), seed % 2**32)  # it keeps all of them in memory itself
     if layout == "tsne":
-        return _tsne(unit, seed % 2**32)
-    return pca(unit, count=2), {"layout": "pca", "rows": "length 1"}
+        return _tsne(rows, seed % 2**32)
+    return pca(rows, count=2, cosine=True), {"layout": "pca", "rows": "length 1"}
 
 
 def unit_rows(rows: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-    """Return rows of length 1; rows of zeros, where a ReLU is silent, stay zeros."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+    """Return rows of length 1 in memory; rows of zeros, where a ReLU is silent, stay zeros.
+
+    Args:
+        rows: They may lie on disk and are read in parts.
+    """
+    found = np.empty(rows.shape, np.float32)
+    for first in range(0, len(rows), _PART):
+        part = rows[first : first + _PART]
+        lengths = np.linalg.norm(part, axis=1, keepdims=True)
+        found[first : first + _PART] = part / np.where(lengths == 0, 1, lengths)
+    return found
 
 
-def pca(rows: Float[np.ndarray, "n c"], *, count: int) -> Float[np.ndarray, "n k"]:
+def pca(
+    rows: Float[np.ndarray, "n c"], *, count: int, cosine: bool = False
+) -> Float[np.ndarray, "n k"]:
     """Return the first principal components of rows, those with the largest spread first.
 
     The sign of each is such that its largest weight is positive, so that nothing is left to the
     library. Components that the rows do not have are zeros.
 
     Args:
-        rows: One a sample.
+        rows: One a sample; they may lie on disk and are read in parts.
         count: How many components.
+        cosine: Whether to bring rows to length 1 first, see `unit_rows`.
     """
-    values = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
-    mean = values.mean(0, dtype=torch.float64)
-    covariance = torch.zeros(values.shape[1], values.shape[1], dtype=torch.float64)
-    parts = values.split(4096)  # doubles of a part at a time
-    for part in parts:
-        centred = part.double() - mean
+    columns = rows.shape[1]
+    mean = torch.zeros(columns, dtype=torch.float64)
+    for part in _parts(rows, cosine):
+        mean += part.sum(0)
+    mean /= len(rows)
+    covariance = torch.zeros(columns, columns, dtype=torch.float64)
+    for part in _parts(rows, cosine):
+        centred = part - mean
         covariance += centred.T @ centred
     axes = torch.linalg.eigh(covariance)[1].flip(1)[:, :count]
     signs = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
     axes = axes * signs
-    found = torch.cat([(part.double() - mean) @ axes for part in parts])
+    found = torch.cat([(part - mean) @ axes for part in _parts(rows, cosine)])
     padded = torch.nn.functional.pad(found, (0, count - found.shape[1]))
     return padded.float().numpy()
+
+
+def _parts(rows: Float[np.ndarray, "n c"], cosine: bool) -> Iterator[Float[torch.Tensor, "p c"]]:
+    """Give some rows at a time, in double precision."""
+    for first in range(0, len(rows), _PART):
+        part = np.array(rows[first : first + _PART], np.float32)
+        yield torch.from_numpy(unit_rows(part) if cosine else part).double()
 
 
 def _umap(
@@ -132,14 +153,14 @@ def _umap(
 
 
 def _tsne(
-    unit: Float[np.ndarray, "n c"], seed: int
+    rows: Float[np.ndarray, "n c"], seed: int
 ) -> tuple[Float[np.ndarray, "n 2"], dict[str, Any]]:
     import sklearn
     from sklearn.manifold import TSNE
 
-    components = min(_TSNE_COMPONENTS, unit.shape[1])
-    reduced = pca(unit, count=components)
-    perplexity = min(TSNE_PERPLEXITY, (len(unit) - 1) / 3)
+    components = min(_TSNE_COMPONENTS, rows.shape[1])
+    reduced = pca(rows, count=components, cosine=True)
+    perplexity = min(TSNE_PERPLEXITY, (len(rows) - 1) / 3)
     # As its init="pca", whose signs are the library's.
     start = reduced[:, :2] if components > 1 else np.pad(reduced, ((0, 0), (0, 1)))
     spread = float(start[:, 0].std())

@@ -5,8 +5,10 @@ photographs change them. What was read stays in the folder: a pass that was stop
 map with another layout or grid needs no pass at all.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from featviz.sites import Site
 
 _FLUSH_PICTURES = 512
 _READERS = 2
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Samples:
     """Activations, and what they speak for.
 
     Attributes:
-        activations: One row a sample.
+        activations: One row a sample; mapped from disk, read them in parts.
         attributions: To each logit; None where there are none, see attribution.py.
         skipped: Photographs that could not be read, with the reason.
         pictures: Photographs that were read.
@@ -217,17 +220,19 @@ class _Kept:
     def take(self, files: Sequence[Path], read: _Read) -> None:
         """Add what the network does with the next photographs."""
         images, broken = read
-        self.skipped |= {self._sampling.name_of(files[row]): why for row, why in broken.items()}
         rows = sorted(images)
+        # Without gaps for what could not be read, so that nothing need be copied to leave it out.
+        begin = (self.done - len(self.skipped)) * self._sampling.positions
         if rows:
             found = _look(
                 self._sampling, torch.stack([images[row] for row in rows]), [files[r] for r in rows]
             )
             for name, values in found.items():
                 array = self._array(name, values.shape[-1])
-                for row, of in zip(rows, values, strict=True):
-                    first = (self.done + row) * self._sampling.positions
-                    array[first : first + self._sampling.positions] = of
+                array[begin : begin + len(rows) * self._sampling.positions] = values.reshape(
+                    -1, values.shape[-1]
+                )
+        self.skipped |= {self._sampling.name_of(files[row]): why for row, why in broken.items()}
         self.done += len(files)
         self._unsaved += len(files)
         if self._unsaved >= _FLUSH_PICTURES:
@@ -238,14 +243,16 @@ class _Kept:
             shape = len(self._sampling.files) * self._sampling.positions, columns
             path = self._folder / f"{name}.npy"
             try:
-                self._arrays[name] = np.lib.format.open_memmap(
-                    path, mode="w+", dtype=np.float32, shape=shape
-                )
+                array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+                _reserve(path, header=array.offset)
             except OSError as error:
+                with contextlib.suppress(OSError):  # it may be what could not be made
+                    path.unlink()
                 raise OutputError(
                     f"cannot write {str(path)!r}: {error.strerror or error}; make room or choose "
                     "another folder"
                 ) from error
+            self._arrays[name] = array
         return self._arrays[name]
 
     def flush(self) -> None:
@@ -262,15 +269,31 @@ class _Kept:
         self._unsaved = 0
 
     def samples(self) -> Samples:
-        """Return what there is, without the rows of what could not be read."""
-        names = [self._sampling.name_of(file) for file in self._sampling.files]
-        good = np.repeat([name not in self.skipped for name in names], self._sampling.positions)
-        kept = {
-            name: array if good.all() else np.asarray(array[good])
-            for name, array in self._arrays.items()
-        }
-        pictures = len(names) - len(self.skipped)
+        """Return what there is, on disk as it lies."""
+        pictures = len(self._sampling.files) - len(self.skipped)
+        rows = pictures * self._sampling.positions
+        kept = {name: array[:rows] for name, array in self._arrays.items()}
         return Samples(kept["activations"], kept.get("attributions"), self.skipped, pictures)
+
+
+def _reserve(path: Path, *, header: int) -> None:
+    """Take the room of a file on disk: a mapped page that finds none ends the process.
+
+    Args:
+        path: The file, zeros behind its header.
+        header: Bytes of that.
+
+    Raises:
+        OSError: If there is not enough.
+    """
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        file.seek(header)  # macOS has no such call
+        for first in range(header, size, _BLOCK):
+            file.write(bytes(min(_BLOCK, size - first)))
 
 
 def _look(

@@ -1,6 +1,5 @@
 """All cells of a grid on one picture, each where it lies on the map."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from PIL import Image
 
 from featviz.photographs import read_pixels
 
-_QUALITY = 88
+QUALITY = 88
+"""Of its WebP file."""
 
 
 def make_sheet(
@@ -31,10 +31,3 @@ def make_sheet(
             picture = read_pixels(file).convert("RGB")
             sheet.paste(picture, (column * cell_px, row * cell_px))
     return sheet
-
-
-def webp_bytes(sheet: Image.Image) -> bytes:
-    """Return a sheet as a WebP file."""
-    buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=_QUALITY, method=4)
-    return buffer.getvalue()

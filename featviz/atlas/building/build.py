@@ -14,6 +14,8 @@ import torch
 
 from featviz.atlas.building.builder_lock import Builder, build_lock
 from featviz.atlas.building.executors import Executor, Serial, Spawned
+from featviz.atlas.building.lost_pictures import lost_pictures
+from featviz.atlas.building.moments import Built, Moment
 from featviz.atlas.building.plan import AtlasPlan, Batch, Job, make_atlas_plan, read_plans
 from featviz.atlas.building.request import Request
 from featviz.atlas.building.worker import Outcome, Setup, Worker
@@ -26,44 +28,6 @@ from featviz.interrupts import held_interrupts
 from featviz.models.model import Model
 
 EXECUTORS = ("serial", "spawn", "ray")
-
-
-@dataclass(frozen=True)
-class Moment:
-    """How far a build is.
-
-    Attributes:
-        total: Images that were asked for.
-        done: Images that are there.
-        made: Images of this run.
-        failed: Units that failed, now or before.
-        dead: Images of this run that do not fire their unit.
-        seconds: Since the build began.
-        rate: Images a second, once workers have started; None before the first.
-        seconds_left: Estimate; None before the first.
-    """
-
-    total: int
-    done: int
-    made: int = 0
-    failed: int = 0
-    dead: int = 0
-    seconds: float = 0.0
-    rate: float | None = None
-    seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class Built:
-    """What became of a build.
-
-    Attributes:
-        last: How far it is.
-        failures: Work that failed and was not done since.
-    """
-
-    last: Moment
-    failures: tuple[Failure, ...]
 
 
 @dataclass
@@ -137,13 +101,15 @@ def build_atlas(
     Raises:
         InputError: If the request does not fit the model, the folder cannot be written to, or
             another build is at work there.
+        RecordError: If the folder of the pictures is gone, or empty in spite of the records.
         RenderError: If workers cannot start.
         KeyboardInterrupt: On Ctrl-C; what was finished is kept.
     """
     check_executor(executor, workers)
-    layout = create_layout(root)
     model = request.model.load()
-    plan = make_atlas_plan(request, model)
+    plan = make_atlas_plan(request.with_whole_paths(), model)
+    # Not before: what is asked for by a wrong name leaves no folder.
+    layout = create_layout(root)
     return _run(
         layout, plan, model, executor, workers, retry_failed=retry_failed, progress=progress
     )
@@ -157,7 +123,10 @@ def resume_atlas(
     retry_failed: bool = False,
     progress: Callable[[Moment], None] | None = None,
 ) -> list[Built]:
-    """Go on with everything that an atlas was asked for.
+    """Go on with everything that an atlas was asked for, in the precision of then.
+
+    The networks that the atlas names are loaded: a `module.path:factory` runs its code, so trust
+    the folder first.
 
     Args:
         root: Folder of the atlas.
@@ -167,7 +136,9 @@ def resume_atlas(
         progress: Called after each batch; counts are of one request at a time.
 
     Raises:
-        RecordError: If there is no atlas, or the model or its weights are others than before.
+        RecordError: If there is no atlas, the model, its weights or what the settings come to are
+            others than before, or the folder of the pictures is gone, or empty in spite of the
+            records.
         InputError: If the folder cannot be written to, or another build is at work there.
         RenderError: If workers cannot start.
         KeyboardInterrupt: On Ctrl-C; what was finished is kept.
@@ -180,12 +151,7 @@ def resume_atlas(
     built = []
     for old in saved:
         model = old.request.model.load()
-        plan = make_atlas_plan(old.request, model)
-        if plan.weights != old.weights:
-            raise RecordError(
-                f"{plan.model!r} has other weights than when {str(root)!r} was begun, so its units "
-                "would be others; put the weights of then back, or build anew"
-            )
+        plan = _as_before(old, make_atlas_plan(old.request, model, precision=old.precision), root)
         built.append(
             _run(
                 layout, plan, model, executor, workers,
@@ -193,6 +159,25 @@ def resume_atlas(
             )
         )  # fmt: skip
     return built
+
+
+def _as_before(old: AtlasPlan, plan: AtlasPlan, root: str | Path) -> AtlasPlan:
+    """Return a plan if it comes to the images of the earlier one."""
+    if plan.weights != old.weights:
+        raise RecordError(
+            f"{plan.model!r} has other weights than when {str(root)!r} was begun, so its units "
+            "would be others; put the weights of then back, or build anew"
+        )
+    if _identities(plan) != _identities(old):
+        raise RecordError(
+            f"the settings of {str(root)!r} come to other images than when it was begun: a file "
+            "that they name has changed, or featviz; put that back, or build anew"
+        )
+    return plan
+
+
+def _identities(plan: AtlasPlan) -> dict[tuple[str, str], str]:
+    return {(part.site, part.variant): part.identity for part in plan.parts}
 
 
 def check_executor(executor: str, workers: int | None) -> None:
@@ -232,7 +217,9 @@ def look_before(atlas: Atlas, jobs: Iterable[Job]) -> Before:
         atlas: Where to look.
         jobs: Of a plan.
     """
-    there, failed = atlas.work(), {failure.job: failure for failure in atlas.failures()}
+    # Of work that was done and taken back in part since, attempts are counted on.
+    failures = atlas.failures(also_done=True)
+    there, failed = atlas.work(), {failure.job: failure for failure in failures}
     done, bad = set(), {}
     for job in jobs:
         if job.key in there and there[job.key].images >= job.images:
@@ -259,6 +246,9 @@ def _run(
         jobs = list(plan.jobs())
         with Atlas(layout.root) as atlas:
             before = look_before(atlas, jobs)
+        lost = lost_pictures(layout) if before.done else ""
+        if lost:
+            raise RecordError(lost)
         left_out = set() if retry_failed else before.given_up()
         skipped = before.done | left_out
         tally = _Tally(

@@ -4,15 +4,14 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
 from featviz.errors import OutputError
 
-_TRIES, _PAUSE_S = 20, 0.05
+_WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,6 @@ class Builder:
     workers: int
 
 
-def _path(layout: Layout) -> Path:
-    return layout.root / "build.lock"
-
-
 @contextlib.contextmanager
 def build_lock(layout: Layout, builder: Builder) -> Iterator[None]:
     """Hold the lock of an atlas.
@@ -45,40 +40,29 @@ def build_lock(layout: Layout, builder: Builder) -> Iterator[None]:
     Raises:
         OutputError: If another builder holds it, or the file cannot be written.
     """
-    path = _path(layout)
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {str(path)!r}: {error.strerror}; give access to the folder"
-        ) from error
-    try:
-        _take(descriptor, layout)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(builder)).encode(), 0)
-        yield
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OutputError(
-            f"cannot write {str(path)!r}: {error.strerror}; make room, or choose a file system "
-            "with locks"
-        ) from error
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int, layout: Layout) -> None:
-    for _ in range(_TRIES):
+    path = layout.build_lock
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_PAUSE_S)  # `status` holds it for a moment when it looks
-        else:
-            return
+            # `status` holds it for a moment when it looks.
+            descriptor = held.enter_context(locked(path, wait_s=_WAIT_S))
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(asdict(builder)).encode(), 0)
+        except BlockingIOError as error:
+            raise OutputError(_held_by_another(layout)) from error
+        except OSError as error:
+            advice = "remove the link" if path.is_symlink() else "give access to the folder"
+            raise OutputError(
+                f"cannot write {str(path)!r}: {error.strerror}; {advice}, and choose a file system "
+                "with room and locks"
+            ) from error
+        # Outside: what goes wrong in a build is no fault of its lock.
+        yield
+
+
+def _held_by_another(layout: Layout) -> str:
     holder, _ = read_builder(layout)
     who = f" (process {holder.pid})" if holder else ""
-    raise OutputError(
+    return (
         f"another build is at work on {str(layout.root)!r}{who}; wait until it has ended, or build "
         "into another folder"
     )
@@ -87,7 +71,8 @@ def _take(descriptor: int, layout: Layout) -> None:
 def read_builder(layout: Layout) -> tuple[Builder | None, bool]:
     """Return who builds or built last, None if that is not known, and whether it is at work."""
     try:
-        with _path(layout).open("rb") as file:
+        descriptor = os.open(layout.build_lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 running = False

@@ -10,6 +10,7 @@ import fnmatch
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from featviz.atlas.building.request import ALL, Request
@@ -188,21 +189,23 @@ def read_plans(layout: Layout) -> list[AtlasPlan]:
         RecordError: If a file cannot be read, or is no request.
         ConfigError: If a setting in one is out of its range.
     """
-    plans = []
-    for path in sorted(layout.requests.glob("*.json")):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            given = document["plan"]
-            parts = tuple(_read_part(part) for part in given.pop("parts"))
-            plan = AtlasPlan(Request.from_json(document["request"]), parts=parts, **given)
-            if not is_key(plan.weights) or plan.batch < 1:
-                raise ValueError("weights or batch")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise RecordError(
-                f"{str(path)!r} is no request of an atlas: {error}; delete it and build again"
-            ) from error
-        plans.append(plan)
-    return plans
+    return [read_plan(path) for path in sorted(layout.requests.glob("*.json"))]
+
+
+def read_plan(path: Path) -> AtlasPlan:
+    """Return what one file of an atlas asks for; raises as `read_plans` does."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        given = document["plan"]
+        parts = tuple(_read_part(part) for part in given.pop("parts"))
+        plan = AtlasPlan(Request.from_json(document["request"]), parts=parts, **given)
+        if not is_key(plan.weights) or plan.batch < 1:
+            raise ValueError("weights or batch")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise RecordError(
+            f"{str(path)!r} is no request of an atlas: {error}; delete it and build again"
+        ) from error
+    return plan
 
 
 def _read_part(values: dict[str, Any]) -> Part:
@@ -225,13 +228,14 @@ def _to_spans(channels: Sequence[int]) -> list[list[int]]:
     return spans
 
 
-def make_atlas_plan(request: Request, model: Model) -> AtlasPlan:
+def make_atlas_plan(request: Request, model: Model, *, precision: str | None = None) -> AtlasPlan:
     """Check a request against its model, and return what is to be rendered.
 
     Args:
         request: What was asked for.
         model: As `request.model` loads it, where the work runs or on a machine like it: the
             precision that it has there counts for all workers.
+        precision: What an earlier plan of the request computes in; None: as it asks.
 
     Raises:
         InputError: If a site, a unit or a setting is wrong; see errors.py.
@@ -245,18 +249,20 @@ def make_atlas_plan(request: Request, model: Model) -> AtlasPlan:
     sites = find_sites(model, request.sites)
     # What the settings say of one site they say of all, but for the rivals: weights are read once.
     identities: dict[str, dict[str, Any]] = {}
-    parts, weights, precision = [], "", ""
+    parts, weights, computed = [], "", ""
     for site in sites:
         channels = [unit.channel for unit in parse_units(_units(request, site)).expand(
             site.channels
         )]  # fmt: skip
         for variant in request.variants:
             own = request.config_of(variant)
+            if precision is not None:
+                own = dataclasses.replace(own, precision=precision)  # type: ignore[arg-type]
             sign = "-" if variant == "negative" else ""
             plan = with_contrast(make_plan(model, f"{sign}{site.name}:{channels[0]}", own))
             if variant not in identities:
                 record = describe(plan, Progress(batch=1), [])
-                weights, precision = record["model"]["weights_sha256"], record["ran"]["precision"]
+                weights, computed = record["model"]["weights_sha256"], record["ran"]["precision"]
                 identities[variant] = {
                     "engine": ENGINE,
                     "model": model.name,
@@ -270,7 +276,7 @@ def make_atlas_plan(request: Request, model: Model) -> AtlasPlan:
             parts.append(Part(site.name, variant, found, own.images, identity, cost))
     parts.sort(key=lambda part: (part.cost * part.images, part.site, part.variant))
     batch = config.batch_on(model.device)
-    return AtlasPlan(request, model.name, weights, precision, batch, tuple(parts))
+    return AtlasPlan(request, model.name, weights, computed, batch, tuple(parts))
 
 
 def _units(request: Request, site: Site) -> str:

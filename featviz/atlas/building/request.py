@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featviz.atlas.layout import FORMATS
+from featviz.atlas.layout import FORMATS, THUMB_PX
 from featviz.config import RenderConfig
 from featviz.errors import ConfigError, RecordError
 from featviz.models.spec import FAMILIES
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 DIVERSITY = 0.5
-THUMB_PX = 96
 _DIVERSE = re.compile(r"diverse:([1-9]\d{0,3})\Z")
 _WEBP_SIDE_PX = 16_383
 

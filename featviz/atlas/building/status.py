@@ -5,6 +5,7 @@ from pathlib import Path
 
 from featviz.atlas.building.build import look_before
 from featviz.atlas.building.builder_lock import Builder, read_builder
+from featviz.atlas.building.lost_pictures import lost_pictures
 from featviz.atlas.building.plan import AtlasPlan, read_plans
 from featviz.atlas.layout import open_layout
 from featviz.atlas.reading import Atlas, Work
@@ -54,11 +55,13 @@ class AtlasStatus:
         requests: One a build that was asked for.
         builder: Who builds, or built last; None if nobody did.
         running: Whether it is at work now.
+        lost: What to do where the pictures are gone as a whole; empty if they are not.
     """
 
     requests: tuple[RequestStatus, ...]
     builder: Builder | None
     running: bool
+    lost: str = ""
 
 
 def read_status(root: str | Path) -> AtlasStatus:
@@ -76,7 +79,8 @@ def read_status(root: str | Path) -> AtlasStatus:
     with Atlas(root) as atlas:
         work = atlas.work()
         requests = tuple(_status(plan, atlas, work, workers) for plan in read_plans(layout))
-    return AtlasStatus(requests, builder, running)
+    lost = lost_pictures(layout) if any(request.done for request in requests) else ""
+    return AtlasStatus(requests, builder, running, lost)
 
 
 def _status(plan: AtlasPlan, atlas: Atlas, work: dict[str, Work], workers: int) -> RequestStatus:

@@ -93,7 +93,7 @@ class Worker:
             if "CUDA error" in str(error):
                 raise
             if len(batch.jobs) == 1:
-                reason = f"{type(error).__name__}: {error}"[:MAX_ERROR]
+                reason = f"{type(error).__name__}: {error}"
                 return Outcome(batch, (), (self.failure(batch.jobs[0], reason),))
         outcomes = [self.render(single) for single in batch.singly()]
         return Outcome(
@@ -190,11 +190,13 @@ def failure(job: Job, reason: str, *, model: str, weights: str) -> Failure:
 
     Args:
         job: The job.
-        reason: What was wrong.
+        reason: What was wrong; what cannot be recorded is escaped, and its end cut off.
         model: Name of the model.
         weights: SHA-256 of its weights.
     """
-    return Failure(job.key, model, weights, job.site, job.channel, job.variant, reason)
+    # Half a surrogate pair, from the name of a file or from elsewhere, can be recorded nowhere.
+    text = reason.encode("utf-8", "backslashreplace").decode()[:MAX_ERROR] or "no reason was given"
+    return Failure(job.key, model, weights, job.site, job.channel, job.variant, text)
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from featviz.atlas.building.plan import read_plan
 from featviz.atlas.canonical import is_key
 from featviz.atlas.entries import Evidence, parse_entry
 from featviz.atlas.examples.records import KeptExample, Ranking, read_examples
 from featviz.atlas.layout import Layout
 from featviz.atlas.log import read_lines
-from featviz.errors import RecordError
+from featviz.errors import InputError, RecordError
 
 _NAMES = ("examples", "neighbours")
 
@@ -96,3 +97,17 @@ def wrong_account(layout: Layout, key: str) -> str:
     except (OSError, ValueError, RecursionError) as error:
         return str(error)
     return ""
+
+
+def wrong_requests(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Give the requests that cannot be read, below the folder of the atlas, each with the reason.
+
+    Args:
+        layout: Of the atlas.
+    """
+    for path in sorted(layout.requests.glob("*.json")):
+        try:
+            if not path.is_symlink():
+                read_plan(path)
+        except InputError as error:
+            yield f"requests/{path.name}", str(error)

@@ -2,8 +2,8 @@
 
 Records are taken back by lines that say so, in a new log: no log is edited, so deleting that one
 undoes it. What was taken back counts as not done, and `featviz atlas resume` renders it again.
-Pictures without a record are moved into the folder `lost`, below the same names: whoever finds the
-log that knew them puts them back.
+An end that was cut short is noted, and told no more. Pictures without a record are moved into the
+folder `lost`, below the same names: whoever finds the log that knew them puts them back.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from PIL import Image
 from featviz.atlas.checking.verify import HOPELESS, Check, Checked, Problem
 from featviz.atlas.entries import Entry, Forgotten, ImageEntry, parse_entry
 from featviz.atlas.index import discard_index
-from featviz.atlas.layout import Layout, open_layout
+from featviz.atlas.layout import THUMB_PX, Layout, open_layout, restore_layout
 from featviz.atlas.lock_files import locked
 from featviz.atlas.log import read_lines
 from featviz.atlas.pictures import thumb_bytes
@@ -24,7 +24,6 @@ from featviz.atlas.store import Store, write_durably
 from featviz.errors import OutputError, PictureError
 from featviz.photographs import read_pixels
 
-THUMB_PX = 96
 LOST = "lost"
 """Folder, within that of the atlas, of pictures without a record; nothing reads it."""
 
@@ -40,6 +39,7 @@ class Repaired:
         thumbs: How many small pictures were made anew.
         lost: Pictures without a record that were moved into the folder `lost`.
         removed: Unfinished files that were removed.
+        restored: Whether `atlas.json` was gone or torn, and was written again.
     """
 
     before: Checked
@@ -48,6 +48,7 @@ class Repaired:
     thumbs: int
     lost: tuple[str, ...]
     removed: tuple[str, ...]
+    restored: bool = False
 
 
 def repair(root: str | Path) -> Repaired:
@@ -56,7 +57,8 @@ def repair(root: str | Path) -> Repaired:
     Images whose picture is gone or wrong, or whose settings are missing, are taken back; small
     pictures are made anew from the pictures; pictures without a record are moved into `lost`; files
     that were never finished are removed, and so is a damaged index. Symbolic links and files that
-    are not the atlas's own are left alone, and so is what lies behind them.
+    are not the atlas's own are left alone, and so is what lies behind them. Where
+    `atlas.json` is gone or torn, and there are records, it is written again.
 
     Args:
         root: The folder.
@@ -65,10 +67,11 @@ def repair(root: str | Path) -> Repaired:
         RecordError: If there is no atlas, or its logs cannot be read.
         OutputError: If somebody is building there, or something cannot be written.
     """
+    restored = restore_layout(root)
     layout = open_layout(root)
     try:
         with locked(layout.build_lock, wait_s=1.0):
-            return _repair(layout)
+            return replace(_repair(layout), restored=restored)
     except BlockingIOError as error:
         raise OutputError(
             f"somebody is building {str(root)!r}, so nothing was changed; wait until that has "
@@ -84,7 +87,7 @@ def _repair(layout: Layout) -> Repaired:
     before = Check(layout, alone=True).run()
     thumbs, hopeless = _new_thumbs(layout, before.problems)
     lines = {(p.log, p.place) for p in before.problems if p.kind in HOPELESS} | hopeless
-    others = {(p.log, p.place) for p in before.problems if p.kind in ("line", "outdated")}
+    others = {(p.log, p.place) for p in before.problems if p.kind in ("line", "outdated", "torn")}
     reasons = {(p.log, p.place): p.kind for p in before.problems}
     with Store(layout.root) as store:
         taken: list[Entry] = [Forgotten(*line, reasons[line]) for line in sorted(lines | others)]

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from featviz.atlas.checking.evidence import claims, wrong_account
+from featviz.atlas.checking.evidence import claims, wrong_account, wrong_requests
 from featviz.atlas.checking.walk import walk
 from featviz.atlas.entries import ImageEntry, parse_entry
 from featviz.atlas.index import quick_check
@@ -37,10 +37,10 @@ PROBLEMS = {
     "evidence": "the evidence of a unit is not believed",
     "example missing": "the evidence of a unit has no picture",
     "example changed": "a picture of an example is not the one that its name says",
+    "request": "what was asked for cannot be read, so nothing goes on; delete it and build again",
     "pass": "what a pass over photographs was cannot be read",
     "orphan": "a picture has no record",
     "unreadable": "a file or folder cannot be read",
-    "link": "a symbolic link; what lies behind it is not checked",
     "index": "the index is damaged; it is made anew when next needed",
 }
 """Kinds of problems, worst first."""
@@ -50,8 +50,10 @@ LEFTOVERS = {
     "unfinished": "a pass over photographs that was stopped; the same command goes on",
     "unused": "a picture of an example that no evidence names any more",
     "outdated": "a record of an image that another record describes as it is",
-    "torn": "the end of a log that was cut short; nothing in it was ever reported as done",
-    "foreign": "a file that is not the atlas's own",
+    "torn": "the end of a log that was cut short: what it said counts as not done, and 'resume' "
+    "renders it again; told until --repair",
+    "foreign": "a file that is not the atlas's own; it is left alone",
+    "link": "a symbolic link; it is left alone, and what lies behind it is not checked",
 }
 """Kinds of what a crash, or somebody else, left: told, and no problem."""
 
@@ -73,7 +75,8 @@ class Problem:
         kind: Key of `PROBLEMS` or `LEFTOVERS`.
         path: Of the file, below the folder of the atlas.
         said: More about it.
-        place: First byte of the line that it is about, in a log.
+        place: First byte of the line that it is about, in a log; the last byte of a torn one, where
+            no line begins should the log ever be whole again.
         log: Name of that log; empty: it is about no line.
     """
 
@@ -189,9 +192,12 @@ class Check:
         """Tell of lines that say nothing, and of what is superseded."""
         for name, place, reason in tables.execute("SELECT * FROM problems ORDER BY log, place"):
             yield Problem("line", f"records/{name}", reason, place, name)
+        noted = set(tables.execute("SELECT log, place FROM forgotten"))
         for name, end, size in tables.execute("SELECT name, read, seen FROM logs ORDER BY name"):
-            if end < size and any(line.torn for line in read_log(self.layout.log(name), end)):
-                yield Problem("torn", f"records/{name}", f"{size - end} bytes", end, name)
+            if end >= size or (name, size - 1) in noted:
+                continue
+            if any(line.torn for line in read_log(self.layout.log(name), end)):
+                yield Problem("torn", f"records/{name}", f"{size - end} bytes", size - 1, name)
 
     def _records(self, tables: sqlite3.Connection) -> Iterator[Problem]:
         """Look for the files of each record; of several of one image, one must be right."""
@@ -304,6 +310,7 @@ class Check:
 
     def _files(self, tables: sqlite3.Connection) -> Iterator[Problem]:
         """Look for files that no record needs."""
+        yield from (Problem("request", *wrong) for wrong in wrong_requests(self.layout))
         for path, kind in walk(self.layout):
             if kind == "file":
                 row = tables.execute("SELECT 1 FROM expected WHERE path = ?", (path,)).fetchone()

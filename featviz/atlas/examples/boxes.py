@@ -22,9 +22,10 @@ class Box:
     right: int
 
     def clipped(self, size: tuple[int, int]) -> "Box":
-        """Return the part inside an image of a height and width."""
+        """Return the part inside an image of a height and width; of no pixels if there is none."""
         h, w = size
-        return Box(max(self.top, 0), max(self.left, 0), min(self.bottom, h), min(self.right, w))
+        top, left = min(max(self.top, 0), h), min(max(self.left, 0), w)
+        return Box(top, left, min(max(self.bottom, top), h), min(max(self.right, left), w))
 
     def to_list(self) -> list[int]:
         """Return top, left, bottom and right."""

@@ -28,18 +28,29 @@ from featviz.models.model import Model
 from featviz.models.weights import digest
 from featviz.sites import Site
 
+_MOST = 1000
+_BOUNDS = (
+    ("top", 1, _MOST),
+    ("bottom", 0, _MOST),
+    ("bins", 0, _MOST),
+    ("per_bin", 1, _MOST),
+    ("sample", 1, 100_000),
+)
+
 
 @dataclass(frozen=True)
 class ExampleSettings(PassSettings):
     """What to keep for each unit, besides how the pass runs.
 
+    The bounds are those of a line of a log, which holds all examples of a unit.
+
     Attributes:
-        top: Images with the largest values, by maximum and by mean.
-        bottom: Images with the smallest.
-        bins: Quantile bins of the maximum, equally many images each.
-        per_bin: Images of each bin, at random.
+        top: Images with the largest values, by maximum and by mean; 1000 at most.
+        bottom: Images with the smallest; 1000 at most.
+        bins: Quantile bins of the maximum and of the mean, equally many images each.
+        per_bin: Images of each bin, at random; of all bins 1000 at most.
         sample: Random images that the bins are made of: quantiles are exact up to as many images,
-            and have a standard error of 0.5 / sqrt(sample) at most beyond.
+            and have a standard error of 0.5 / sqrt(sample) at most beyond; 100,000 at most.
     """
 
     top: int = 16
@@ -51,10 +62,16 @@ class ExampleSettings(PassSettings):
     def __post_init__(self) -> None:
         """Check each part."""
         super().__post_init__()
-        for name, least in (("top", 1), ("bottom", 0), ("bins", 0), ("per_bin", 1), ("sample", 1)):
+        for name, least, most in _BOUNDS:
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 10**6:
-                raise ConfigError(f"{name} must be a whole number from {least}, got {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise ConfigError(
+                    f"{name} must be a whole number from {least} to {most}, got {value!r}"
+                )
+        if self.bins * self.per_bin > _MOST:
+            raise ConfigError(
+                f"bins times per_bin must be {_MOST} at most, got {self.bins} * {self.per_bin}"
+            )
 
 
 class Examples:
@@ -139,12 +156,13 @@ class Examples:
                 for rank, each in enumerate(kept)
             )
         start, width, counts = self._histograms[statistic].of(unit)
-        bins = self._bins(site, unit) if statistic == "maximum" else ()
+        bins = self._bins(site, unit, statistic)
         return Ranking(found[True], found[False], bins, (start, width, tuple(counts)))
 
-    def _bins(self, site: Site, unit: int) -> tuple[Bin, ...]:
+    def _bins(self, site: Site, unit: int, statistic: str) -> tuple[Bin, ...]:
         """Divide the sample evenly, and take the first images of each part in the stream."""
-        rows, ranks = self._sample.ranked(unit)
+        rows, ranks = self._sample.ranked(unit, statistic=statistic)
+        values = self._sample.of(statistic)
         bins = min(self.settings.bins, len(rows))
         found = []
         for k in range(bins):
@@ -155,11 +173,11 @@ class Examples:
             chosen.sort(key=lambda each: -int(each[1]))
             examples = []
             for row, rank in chosen:
-                value = float(self._sample.maxima[row, unit]) + 0.0
+                value = float(values[row, unit]) + 0.0
                 place = int(self._sample.places[row, unit])
                 each = int(self._sample.ids[row]), value, place
                 quantile = int(rank) / max(len(rows) - 1, 1)
-                examples.append(self._example(site, each, quantile, "maximum"))
+                examples.append(self._example(site, each, quantile, statistic))
             found.append(Bin(k / bins, (k + 1) / bins, tuple(examples)))
         return tuple(found)
 
@@ -218,6 +236,7 @@ def collect_examples(
     source = open_source(images)
     about = {
         "what": "examples",
+        "binned": ["maximum", "mean"],
         "engine": ENGINE,
         **pass_about(model, resolved, source, settings, digest(model.module)),
         "kept": {k: v for k, v in asdict(settings).items() if k not in {"every", "loaders"}},

@@ -20,14 +20,17 @@ def cut(image: UInt8[np.ndarray, "h w c"], box: Box, *, edges: str) -> UInt8[np.
 
     Args:
         image: 8-bit.
-        box: May leave the image, not wholly.
+        box: May leave the image.
         edges: `clip`: what leaves the image is left out; `pad`: it is grey, so that the crop is
             as large as the box.
+
+    Returns:
+        The pixels; none where the box lies outside, since the unit saw no pixel.
     """
     h, w, channels = image.shape
     inside = box.clipped((h, w))
     seen = image[inside.top : inside.bottom, inside.left : inside.right]
-    if edges == "clip":
+    if edges == "clip" or not seen.size:
         return seen
     ground = round(GREY * 255)
     whole = np.full((box.bottom - box.top, box.right - box.left, channels), ground, np.uint8)

@@ -58,7 +58,7 @@ class Ranking:
     Attributes:
         top: Largest first.
         bottom: Smallest first.
-        bins: From the lowest quantile to the highest; none by mean.
+        bins: From the lowest quantile to the highest.
         histogram: Where the first bin begins, the width of all, and how many images are in each.
     """
 
@@ -117,9 +117,9 @@ def read_examples(value: object, histogram: object = None) -> UnitExamples:
         return UnitExamples(
             maximum=_read_ranking(parts["maximum"], bars.get("maximum")),
             mean=None if parts["mean"] is None else _read_ranking(parts["mean"], bars.get("mean")),
-            images=_whole(parts["images"]),
-            broken=_whole(parts["broken"]),
-            firing_rate=_number(parts["firing_rate"]),
+            images=read_whole(parts["images"]),
+            broken=read_whole(parts["broken"]),
+            firing_rate=read_number(parts["firing_rate"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RecordError(
@@ -135,16 +135,16 @@ def _read_ranking(parts: Any, bars: Any) -> Ranking:
         bottom=tuple(map(_read_example, parts["bottom"])),
         bins=tuple(
             Bin(
-                _number(each["low"]),
-                _number(each["high"]),
+                read_number(each["low"]),
+                read_number(each["high"]),
                 tuple(map(_read_example, each["examples"])),
             )
             for each in parts["bins"]
         ),
         histogram=(
-            _number(bars["start"]),
-            _number(bars["width"]),
-            tuple(map(_whole, bars["counts"])),
+            read_number(bars["start"]),
+            read_number(bars["width"]),
+            tuple(map(read_whole, bars["counts"])),
         ),
     )
 
@@ -154,8 +154,8 @@ def _read_example(parts: Any) -> KeptExample:
     return KeptExample(
         image=-1,
         name=_name(parts["file"]),
-        value=_number(parts["value"]),
-        quantile=_number(parts["quantile"]),
+        value=read_number(parts["value"]),
+        quantile=read_number(parts["quantile"]),
         position=None if position is None else _pair(position),
         box=None if box is None else Box(*map(_integer, box)),
         picture=_key(parts["picture"]),
@@ -176,7 +176,7 @@ def _key(value: object) -> str | None:
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    y, x = map(_whole, value)
+    y, x = map(read_whole, value)
     return y, x
 
 
@@ -186,13 +186,15 @@ def _integer(value: object) -> int:
     return value
 
 
-def _whole(value: object) -> int:
+def read_whole(value: object) -> int:
+    """Return a whole number from 0; ValueError if it is none."""
     if _integer(value) < 0:
         raise ValueError(f"{value!r} is negative")
     return _integer(value)
 
 
-def _number(value: object) -> float:
+def read_number(value: object) -> float:
+    """Return a finite number; ValueError if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{str(value)[:80]!r} is no finite number")
     return float(value)

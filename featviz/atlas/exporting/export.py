@@ -57,7 +57,8 @@ def export_atlas(
 ) -> Exported:
     """Write the images of an atlas, their records, measurements and evidence elsewhere.
 
-    Each file is compared with its hash on the way.
+    Each file is compared with its hash on the way. Photographs that evidence names stay behind, and
+    with them the evidence in a preview.
 
     Args:
         root: Folder of the atlas.

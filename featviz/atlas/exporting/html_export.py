@@ -1,10 +1,15 @@
-"""An atlas as web pages without scripts or network: one file, or a folder with all files in it.
+"""An atlas as web pages that run and load nothing: one file, or a folder with all files in it.
+
+One page has the pictures inside, and after each one what is known of it, as JSON that is not shown.
+A folder has:
 
 index.html                  models and sites
 site-0001.html ...          the images of one site, small ones that lead to the pictures
 images/KEY.webp, thumbs/KEY.webp
 images.jsonl                what is known of each image, a line each
 export.json                 how many there are
+
+What is known of an image includes the evidence of its unit; photographs that it names stay behind.
 """
 
 import base64
@@ -20,7 +25,7 @@ from featviz.atlas.exporting.outgoing import Outgoing
 from featviz.errors import ConfigError
 
 MOST_BYTES = 2**27
-"""Of the pictures inside one page; browsers are slow to show more."""
+"""Of the pictures and records inside one page; browsers are slow to show more."""
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -75,22 +80,25 @@ def write_html(path: Path, sites: Sites) -> None:
 def _write_page(path: Path, sites: Sites) -> None:
     total = 0
 
-    def source(image: Outgoing) -> str:
+    def shown(image: Outgoing) -> str:
         nonlocal total
-        total += len(image.picture)
+        # Within JSON the sign stands in texts alone, and there nothing ends the element early.
+        text = image.text(image.document).replace("<", "\\u003c")
+        total += len(image.picture) + len(text)
         if total > MOST_BYTES:
             raise ConfigError(
-                f"the pictures have more than {MOST_BYTES // 2**20} MiB, too much for one page; "
-                f"give a folder (a name without {PAGE_SUFFIXES[0]}), or one --site"
+                f"pictures and records have more than {MOST_BYTES // 2**20} MiB, too much for one "
+                f"page; give a folder (a name without {PAGE_SUFFIXES[0]}), or one --site"
             )
-        return data_uri(image.picture, image.entry.kind)
+        source = data_uri(image.picture, image.entry.kind)
+        return f'{_figure(image, source)}<script type="application/json">{text}</script>'
 
     with path.open("w", encoding="utf-8") as file:
         head, _, tail = PAGE.substitute(title="Atlas", body="\0").partition("\0")
         file.write(head)
         for model, site, images in sites:
             file.write(f"<h2>{html.escape(f'{model} {site}')}</h2>\n")
-            file.writelines(grid(_figure(image, source(image)) for image in images))
+            file.writelines(grid(shown(image) for image in images))
         file.write(tail)
 
 

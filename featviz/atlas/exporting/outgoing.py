@@ -107,16 +107,17 @@ def outgoing(atlas: Atlas, model: str, site: str) -> Iterator[Outgoing]:
     Raises:
         RecordError: If a file is not the one that was recorded, or a record is not whole.
     """
-    unit: int | None = None
+    unit: tuple[int | None, str] | None = None
     evidence: dict[str, Any] = {}
     of_unit: dict[str, float] = {}
     for entry in atlas.images(model, site):
         if entry.channel is None:
             evidence, of_unit = {}, {}
-        elif entry.channel != unit:
-            evidence = atlas.evidence(model, site, entry.channel)
-            of_unit = atlas.measured_unit(model, site, entry.channel)
-        unit = entry.channel
+        elif (entry.channel, entry.weights) != unit:
+            place = (model, site, entry.channel)
+            evidence = atlas.evidence(*place, weights=entry.weights)
+            of_unit = atlas.measured_unit(*place, weights=entry.weights)
+        unit = entry.channel, entry.weights
         yield Outgoing(
             entry,
             read_checked(atlas.image_path(entry), entry.sha256, entry),

@@ -50,7 +50,11 @@ def write_parquet(path: Path, sites: Sites) -> None:
     # Pictures are compressed already.
     packing = {name: "none" if name in _FILES else "zstd" for name in kinds}
     packing["metrics.key_value.key"] = packing["metrics.key_value.value"] = "zstd"
-    with parquet.ParquetWriter(path, schema, compression=packing) as writer:
+    # Opened here, since errors of pyarrow's own are long.
+    with (
+        path.open("wb") as file,
+        parquet.ParquetWriter(file, schema, compression=packing) as writer,
+    ):
         rows: list[dict[str, Any]] = []
         for _, _, images in sites:
             for image in images:

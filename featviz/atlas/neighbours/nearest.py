@@ -13,6 +13,7 @@ from featviz.atlas.entries import Evidence
 from featviz.atlas.examples.collecting import resolve_sites
 from featviz.atlas.neighbours.correlations import Correlations
 from featviz.atlas.neighbours.kernels import incoming_kernels, kernel_cosines
+from featviz.atlas.neighbours.records import Nearest
 from featviz.atlas.passes.picture_sources import ImageSource, Numbered, open_source
 from featviz.atlas.passes.settings import PassReport, PassSettings, pass_about, unit_slices
 from featviz.atlas.passes.state import StatePath, forget_state, open_state, record_pass
@@ -52,22 +53,6 @@ class NeighbourSettings(PassSettings):
             )
         if isinstance(self.count, bool) or not 1 <= self.count <= 1000:
             raise ConfigError(f"count must be 1 to 1000, got {self.count!r}")
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The units most like one unit.
-
-    Attributes:
-        units: Site, channel and likeness, -1..1, the most alike first.
-        chance: Largest likeness that this unit has to a shuffled one; None where it has none.
-        expected: Mean of that over the units of its kind (its site; by weights also of kernels of
-            its size): what the nearest unit would have by chance.
-    """
-
-    units: tuple[tuple[str, int, float], ...]
-    chance: float | None
-    expected: float | None
 
 
 class Neighbours:

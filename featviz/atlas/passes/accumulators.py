@@ -168,14 +168,16 @@ class Sample(Kept):
     Attributes:
         ids: Numbers of the images; -1 for none.
         maxima: As in `UnitValues`.
+        means: As in `UnitValues`.
         places: As in `UnitValues`.
     """
 
-    names = ("ids", "maxima", "places")
+    names = ("ids", "maxima", "means", "places")
 
     def __init__(self, units: int, size: int) -> None:
         self.ids: Int64[np.ndarray, " n"] = np.full(size, -1, np.int64)
         self.maxima: Float32[np.ndarray, "n u"] = np.zeros((size, units), np.float32)
+        self.means: Float32[np.ndarray, "n u"] = np.zeros((size, units), np.float32)
         self.places: Int32[np.ndarray, "n u"] = np.zeros((size, units), np.int32)
 
     def add(self, values: UnitValues) -> None:
@@ -184,16 +186,28 @@ class Sample(Kept):
         taken = min(len(values.ids), len(self.ids) - begin)
         self.ids[begin : begin + taken] = values.ids[:taken]
         self.maxima[begin : begin + taken] = values.maxima[:taken]
+        self.means[begin : begin + taken] = values.means[:taken]
         self.places[begin : begin + taken] = values.places[:taken]
 
-    def ranked(self, unit: int) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
+    def of(self, statistic: str) -> Float32[np.ndarray, "n u"]:
+        """Return the values by `maximum` or by `mean`."""
+        return self.maxima if statistic == "maximum" else self.means
+
+    def ranked(
+        self, unit: int, *, statistic: str
+    ) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
         """Return rows with a finite value in the order of the stream, and the rank of each.
 
         The rank counts from 0, the smallest; ties by number, the lower one ranked higher, as
         `Extremes` has it.
+
+        Args:
+            unit: Index of the unit.
+            statistic: `maximum` or `mean`.
         """
-        rows = np.flatnonzero((self.ids >= 0) & np.isfinite(self.maxima[:, unit]))
-        order = np.lexsort((-self.ids[rows], self.maxima[rows, unit]))
+        values = self.of(statistic)[:, unit]
+        rows = np.flatnonzero((self.ids >= 0) & np.isfinite(values))
+        order = np.lexsort((-self.ids[rows], values[rows]))
         ranks = np.empty(len(rows), np.int64)
         ranks[order] = np.arange(len(rows))
         return rows, ranks

@@ -1,7 +1,6 @@
 """Where a pass over images stands, and how it went: files written whole, one pass at a time."""
 
 import contextlib
-import fcntl
 import io
 import json
 import zipfile
@@ -14,6 +13,7 @@ import numpy as np
 
 from featviz.atlas.canonical import content_key
 from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
 from featviz.atlas.passes.picture_sources import ImageSource
 from featviz.atlas.passes.settings import PassReport
 from featviz.atlas.store import write_durably
@@ -42,17 +42,22 @@ class PassState:
         """Keep other processes from the same pass.
 
         Raises:
-            OutputError: If one is at it.
+            OutputError: If one is at it, or the lock cannot be made.
         """
         make_folder(self.path.parent)
         lock = self.path.with_suffix(".lock")
-        with lock.open("w") as file:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                stack.enter_context(locked(lock))
+            except BlockingIOError as error:
                 raise OutputError(
                     f"another process is at this pass ({str(lock)!r} is locked); wait for it, or "
                     "end it"
+                ) from error
+            except OSError as error:
+                raise OutputError(
+                    f"cannot lock {str(lock)!r}: {error.strerror}; remove it if it is a link, and "
+                    "give access to the folder"
                 ) from error
             yield
             # While it is still locked, so that nobody locks a file without a name.

@@ -19,7 +19,7 @@ from featviz.atlas.exporting.outgoing import chosen_sites
 from featviz.atlas.reading import Atlas
 from featviz.atlas.store import Store
 from featviz.borrowing import own_settings
-from featviz.errors import RecordError, WeightsError
+from featviz.errors import PictureError, RecordError, WeightsError
 from featviz.images import to_image
 from featviz.metrics.measures import self_identification
 from featviz.metrics.pictures import PictureFolder
@@ -48,6 +48,7 @@ def measure_self(
     *,
     load_recorded: Loader,
     progress: Callable[[int, int], None] | None = None,
+    skipped: Callable[[Path, PictureError], None] | None = None,
 ) -> int:
     """Measure self-identification of the images that lack it, and note it in the atlas.
 
@@ -56,27 +57,27 @@ def measure_self(
 
     Args:
         root: Folder of the atlas.
-        photographs: What the units are counted by; hundreds are enough.
+        photographs: What the units are counted by; hundreds are enough. Those that cannot be read
+            are left out.
         load_recorded: Loads the network that a record names.
         progress: Called with how many images are done, and how many there are.
+        skipped: Called with each photograph that is left out, and why.
 
     Returns:
         How many images were measured.
 
     Raises:
         InputError: If a network cannot be loaded or is not the one that made the images, a
-            picture cannot be read, or the atlas cannot be written to.
+            picture of the atlas or all but one photograph cannot be read, or the atlas cannot be
+            written to.
     """
     done = 0
     with Atlas(root) as atlas, Store(root) as store:
-        lacking = [
-            (name, site, entries)
-            for name, site in chosen_sites(atlas)
-            if (entries := [e for e in atlas.images(name, site) if _is_lacking(atlas, e)])
-        ]
-        total = sum(len(entries) for _, _, entries in lacking)
-        for _, group in groupby(lacking, key=lambda row: row[0]):
-            of_model = [(site, entries) for _, site, entries in group]
+        lacking = _lacking(atlas)
+        total = sum(len(entries) for of_model in lacking for _, entries in of_model)
+        if lacking:
+            photographs = photographs.readable(skipped)
+        for of_model in lacking:
             model = _load(atlas, of_model[0][1][0], load_recorded)
             for first in range(0, len(of_model), _SITES):
                 some = of_model[first : first + _SITES]
@@ -90,6 +91,19 @@ def measure_self(
                         if progress is not None:
                             progress(done, total)
     return done
+
+
+def _lacking(atlas: Atlas) -> list[list[tuple[str, list[ImageEntry]]]]:
+    """Return sites and images that lack the metrics, for each network apart.
+
+    One name may stand for several: a build with other weights goes into the same atlas.
+    """
+    found: dict[tuple[str, str], dict[str, list[ImageEntry]]] = {}
+    for name, site in chosen_sites(atlas):
+        for entry in atlas.images(name, site):
+            if _is_lacking(atlas, entry):
+                found.setdefault((name, entry.weights), {}).setdefault(site, []).append(entry)
+    return [list(sites.items()) for sites in found.values()]
 
 
 def _is_lacking(atlas: Atlas, entry: ImageEntry) -> bool:

@@ -79,8 +79,8 @@ def build(
         diversity=DIVERSITY if diversity is None else diversity,
         kind=kind,
         thumb_px=thumb,
-    ).with_whole_paths()
-    with showing("none" if as_json and shown == "bar" else shown) as report:
+    )
+    with showing("none" if as_json and shown == "bar" else shown, root) as report:
         built = build_atlas(
             root, request, executor=executor, workers=workers, retry_failed=retry_failed,
             progress=report,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from featviz.cli.output import print_json
+from featviz.cli.output import print_json, prints_to_stderr
 
 if TYPE_CHECKING:
     from featviz.atlas.passes.settings import PassReport
@@ -36,10 +36,15 @@ def told_progress(shown: str, what: str) -> Iterator[Callable[[int, int], None]]
         what: What is counted, such as `images`.
     """
     if shown == "json":
-        yield _json_lines(what)
+        tell_line = _json_lines(what)
+        with prints_to_stderr():
+            yield tell_line
         return
     off = shown == "none" or not sys.stderr.isatty()
-    with tqdm(unit=f" {what}", disable=off, dynamic_ncols=True, smoothing=0.05) as bar:
+    with (
+        prints_to_stderr(),
+        tqdm(unit=f" {what}", disable=off, dynamic_ncols=True, smoothing=0.05) as bar,
+    ):
 
         def tell(done: int, total: int) -> None:
             if bar.total != total:
@@ -51,6 +56,7 @@ def told_progress(shown: str, what: str) -> Iterator[Callable[[int, int], None]]
 
 
 def _json_lines(what: str) -> Callable[[int, int], None]:
+    out = sys.stdout
     started, first, last = time.monotonic(), 0, 0.0
 
     def tell(done: int, total: int) -> None:
@@ -70,7 +76,7 @@ def _json_lines(what: str) -> Callable[[int, int], None]:
             "rate": rate,
             "seconds_left": left,
         }
-        click.echo(json.dumps(line))
+        click.echo(json.dumps(line), file=out)
 
     return tell
 

@@ -41,9 +41,10 @@ def open_place(
     if name is None:
         check_trust((known,), allow_factory=allow_factory)
     model = load_model(known, **loading)
-    if weights is not None and digest(model.module) != weights:
+    if weights and digest(model.module) not in weights:
+        hashes = ", ".join(f"{each[:12]}..." for each in weights)
         raise WeightsError(
-            f"{str(folder)!r} has {known!r} with other weights (sha256 {weights[:12]}...); give "
+            f"{str(folder)!r} has {known!r} with other weights (sha256 {hashes}); give "
             "those with --weights, or another folder"
         )
     if patterns is None and not sites:
@@ -51,12 +52,16 @@ def open_place(
     return model, sites if patterns is None else match_sites(model, patterns)
 
 
-def _in_atlas(folder: Path, name: str | None) -> tuple[str, list[str], str | None]:
-    """Return the model, its sites in the atlas, and the hash of its weights there."""
+def _in_atlas(folder: Path, name: str | None) -> tuple[str, list[str], list[str]]:
+    """Return the model, its sites in the atlas, and the hashes of its weights there."""
+    from featviz.atlas.layout import open_layout
+
+    if folder.exists() and not folder.is_dir():
+        open_layout(folder)  # says that it cannot be one
     if not (folder / "atlas.json").exists():
         if name is None:
             raise ConfigError(f"there is no atlas in {str(folder)!r}; to begin one give --model")
-        return name, [], None
+        return name, [], []
     from featviz.atlas import Atlas
 
     with Atlas(folder) as atlas:
@@ -66,8 +71,8 @@ def _in_atlas(folder: Path, name: str | None) -> tuple[str, list[str], str | Non
             raise ConfigError(f"{str(folder)!r} {told}; choose one with --model")
         chosen = name if name is not None else models[0]
         if chosen not in models:
-            return chosen, [], None
-        return chosen, atlas.sites(chosen), atlas.images(chosen, limit=1)[0].weights
+            return chosen, [], []
+        return chosen, atlas.sites(chosen), atlas.weights(chosen)
 
 
 def match_sites(model: "Model", patterns: str) -> list[str]:

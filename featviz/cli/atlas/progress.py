@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from featviz.cli.output import print_json, prints_to_stderr
 from featviz.cli.render import FAILED_UNITS
 
 if TYPE_CHECKING:
-    from featviz.atlas.building.build import Built, Moment
+    from featviz.atlas.building.moments import Built, Moment
     from featviz.atlas.entries import Failure
 
 Report = Callable[["Moment"], None]
@@ -47,12 +48,24 @@ def run_options(command: Any) -> Any:
 
 
 @contextlib.contextmanager
-def showing(shown: str) -> Iterator[Report]:
-    """Yield what a build calls after each batch.
+def showing(shown: str, root: Path) -> Iterator[Report]:
+    """Yield what a build calls after each batch; after Ctrl-C say what goes on.
 
     Args:
         shown: `bar`, `json` or `none`.
+        root: Folder of the atlas.
     """
+    try:
+        with _showing(shown) as report:
+            yield report
+    except KeyboardInterrupt:
+        if any((root / "requests").glob("*.json")):
+            click.echo(f"'featviz atlas resume {root}' goes on", err=True)
+        raise
+
+
+@contextlib.contextmanager
+def _showing(shown: str) -> Iterator[Report]:
     if shown == "json":
         out = sys.stdout
         with prints_to_stderr():

@@ -12,6 +12,8 @@ from featviz.cli.output import json_option, print_json
 if TYPE_CHECKING:
     from featviz.models import Model
 
+_SHOWN = 10
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -73,10 +75,21 @@ def _measure(folder: Path, images: Path, *, device: str | None, allow_factory: b
     def load_one(arguments: Sequence[str]) -> "Model":
         return load_recorded(arguments, allow_factory=allow_factory, device=device)
 
+    left_out: list[str] = []
     with tqdm(desc="self-identification", unit="image", disable=None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        measure_self(folder, PictureFolder.open(images), load_recorded=load_one, progress=show)
+        measure_self(
+            folder,
+            PictureFolder.open(images),
+            load_recorded=load_one,
+            progress=show,
+            skipped=lambda _, error: left_out.append(str(error)),
+        )
+    for said in left_out[:_SHOWN]:
+        click.echo(f"skipped: {said}", err=True)
+    if len(left_out) > _SHOWN:
+        click.echo(f"... and {len(left_out) - _SHOWN} more", err=True)

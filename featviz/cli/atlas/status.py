@@ -42,7 +42,13 @@ def status(root: Path, as_json: bool) -> None:
     if as_json:
         print_json(_document(found))
         return
-    print_table(_HEADS, [_row(request) for request in found.requests])
+    if found.requests:
+        print_table(_HEADS, [_row(request) for request in found.requests])
+    else:
+        click.echo(f"nothing is asked of {root} (there is nothing in {root / 'requests'})")
+        click.echo(
+            f"'featviz atlas build MODEL -o {root}' asks, and renders only what is not there"
+        )
     errors = [item for request in found.requests for item in request.errors.items()]
     for unit, error in errors[:_SHOWN]:
         click.echo(f"failed: {unit}: {error.splitlines()[0]}")
@@ -53,6 +59,8 @@ def status(root: Path, as_json: bool) -> None:
             f"at work: process {found.builder.pid}, executor {found.builder.executor}, workers "
             f"{found.builder.workers}"
         )
+    elif found.lost:
+        click.echo(found.lost)
     elif any(request.to_do for request in found.requests):
         click.echo(f"nobody is at work; 'featviz atlas resume {root}' goes on")
 
@@ -60,6 +68,7 @@ def status(root: Path, as_json: bool) -> None:
 def _document(found: "AtlasStatus") -> dict[str, object]:
     return {
         "running": found.running,
+        "lost": found.lost,
         "builder": dataclasses.asdict(found.builder) if found.builder else None,
         "requests": [
             {**dataclasses.asdict(request), "to_do": request.to_do} for request in found.requests

@@ -64,6 +64,7 @@ def _document(folder: Path, found: "Checked", done: "Repaired | None") -> dict[s
             "thumbs": done.thumbs,
             "lost": list(done.lost),
             "removed": list(done.removed),
+            "restored": done.restored,
         }
     return document
 
@@ -81,6 +82,8 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
         if len(those) > _SHOWN:
             click.echo(f"  and {len(those) - _SHOWN} more; --json lists all")
     if done is not None:
+        if done.restored:
+            click.echo("atlas.json was gone or torn, and is written again")
         click.echo(
             f"repaired: {done.forgotten} images taken back, {done.thumbs} small pictures made, "
             f"{len(done.lost)} pictures without a record moved, {len(done.removed)} unfinished "
@@ -88,16 +91,19 @@ def _print(folder: Path, found: "Checked", done: "Repaired | None") -> None:
         )
         if done.lost:
             click.echo(f"look into {folder / LOST}, and delete it if nothing there is missed")
-        if done.forgotten:
+        # A line that is not believed may have been that of an image.
+        if done.forgotten or "line" in found.counts:
             click.echo(f"next: featviz atlas resume {folder}")
         if not done.after.clean:
             left = ", ".join(f"{kind} {count}" for kind, count in done.after.counts.items())
             click.echo(f"left, for you to look at: {left}")
     elif not found.clean:
         wrong = {problem.kind for problem in found.problems if not problem.harmless}
-        if wrong - set(OF_PASSES):
+        if wrong - {*OF_PASSES, "request"}:
             click.echo(f"next: featviz atlas verify {folder} --repair")
         if wrong & set(OF_PASSES):
             click.echo(f"next: featviz atlas examples {folder} --images ..., or neighbours, again")
+    elif found.counts.get("link"):
+        click.echo("all is well, but for the links: look at those yourself")
     else:
         click.echo("all is well")

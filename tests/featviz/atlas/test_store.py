@@ -11,7 +11,8 @@ import pytest
 from atlases import WEIGHTS, new
 from featviz.atlas import Atlas, Failure, ImageEntry, Store
 from featviz.atlas.canonical import canonical_json, content_key
-from featviz.atlas.entries import Evidence, Metrics, parse_entry
+from featviz.atlas.entries import Evidence, Forgotten, Metrics, parse_entry
+from featviz.atlas.exporting.outgoing import outgoing
 from featviz.atlas.layout import Layout, create_layout, open_layout
 from featviz.atlas.log import LogWriter, read_log
 from featviz.errors import OutputError, RecordError
@@ -39,6 +40,40 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
         assert [e.channel for e in atlas.images("net", sort="rate")] == [1, 2, 3]
         with pytest.raises(RecordError, match="no model 'ne'; did you mean 'net'"):
             atlas.sites("ne")
+
+
+def test_what_is_known_of_a_unit_is_of_the_weights_that_it_was_found_with(tmp_path: Path) -> None:
+    first, second = "1" * 64, "2" * 64
+    with Store(tmp_path / "a") as store:
+        for number, weights in enumerate((second, first)):
+            key = content_key(["image", weights])
+            store.add([new(1, weights=weights, key=key, job=key, record={})])
+            value = {"number": number}
+            rate = {"rate": float(number)}
+            store.note([Evidence("net", weights, "fire4", 1, "examples", value, rate)])
+        store.note([Evidence("net", second, "fire4", 1, "other", 5)])
+    with Atlas(tmp_path / "a") as atlas:
+        place = ("net", "fire4", 1)
+        assert atlas.weights("net") == [first, second]
+        assert atlas.weights("nothing") == []
+        assert atlas.evidence(*place, weights=first) == {"examples": {"number": 1}}
+        assert atlas.evidence(*place, weights=second) == {"examples": {"number": 0}, "other": 5}
+        assert atlas.evidence(*place) == {"examples": {"number": 1}, "other": 5}
+        assert atlas.measured_unit(*place, weights=first) == {"rate": 1.0}
+        assert atlas.measured_unit(*place, weights=second) == {"rate": 0.0}
+        assert atlas.measured_unit(*place) == {"rate": 1.0}
+        for none in ("0" * 64, "no key"):
+            assert atlas.evidence(*place, weights=none) == {}
+            assert atlas.measured_unit(*place, weights=none) == {}
+        by_rate = atlas.images("net", sort="rate", descending=True)
+        assert [entry.weights for entry in by_rate] == [first, second]
+        (found,) = atlas.images("net", where={"rate": (None, 0.5)})
+        assert found.weights == second
+        for each in outgoing(atlas, "net", "fire4"):
+            number = int(each.entry.weights == first)
+            assert each.evidence["examples"] == {"number": number}
+            assert each.metrics["rate"] == number
+            assert ("other" in each.evidence) == (not number)
 
 
 def test_images_are_sorted_and_filtered(tmp_path: Path) -> None:
@@ -77,6 +112,32 @@ def test_a_failure_counts_until_the_work_is_done(tmp_path: Path) -> None:
             assert not atlas.refresh()
             assert atlas.failures() == []
             assert atlas.jobs() == {image.parts["job"]}
+
+
+def test_work_taken_back_in_part_that_fails_is_told(tmp_path: Path) -> None:
+    """One image of two is left, so the job is not done."""
+    job = "a" * 64
+    first = [new(5, key=f"{k}" * 64, image=k, job=job, variant="diverse:2") for k in range(2)]
+    failure = Failure(job, "net", WEIGHTS, "fire4", 5, "diverse:2", "no memory")
+    root = tmp_path / "a"
+    with Store(root) as store:
+        store.note([failure])
+        store.add(first)
+        log = store._log.path
+    place = next(
+        line.place for line in read_log(log) if (line.document or {}).get("key") == "1" * 64
+    )
+    with Atlas(root) as atlas:
+        assert (atlas.failures(), atlas.failures(also_done=True)) == ([], [failure])
+        with Store(root) as store:
+            store.note([Forgotten(log.name, place, "missing")])
+            atlas.refresh()
+            assert atlas.failures() == []
+            again = replace(failure, attempt=2)
+            store.note([again])
+        atlas.refresh()
+        assert atlas.work()[job].images == 1
+        assert atlas.failures() == atlas.failures(also_done=True) == [again]
 
 
 def test_a_torn_line_is_left_out_and_nobody_goes_on_behind_it(tmp_path: Path) -> None:
@@ -119,7 +180,8 @@ def test_nothing_is_recorded_of_a_write_that_failed(
     monkeypatch.undo()
     writer.append([{"d": 4}])
     writer.close()
-    assert [line.document for line in read_log(writer.path)] == [{"a": 1}, {"d": 4}]
+    lines = [line.document for line in read_log(writer.path)]
+    assert lines == [{"a": 1, "generation": 1}, {"d": 4}]
 
 
 def test_lines_that_are_not_believed_are_told(tmp_path: Path) -> None:

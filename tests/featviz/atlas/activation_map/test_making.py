@@ -1,6 +1,7 @@
 """From photographs to the folder of a map, in Python and on the command line."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,12 @@ from PIL import Image
 from typecheck import unchecked
 
 from featviz.atlas import Atlas
-from featviz.atlas.activation_map import MapConfig, cells, make_map
+from featviz.atlas.activation_map import ActivationMap, MapConfig, cells, make_map
 from featviz.atlas.activation_map.cells import plan_cells
 from featviz.atlas.activation_map.settings import TRANSFORMS
+from featviz.atlas.checking.repair import repair
+from featviz.atlas.layout import Layout
+from featviz.atlas.lock_files import locked
 from featviz.errors import ConfigError, OutputError, PictureError, RecordError, SiteError
 from featviz.rendering import render
 from featviz.result import RenderResult
@@ -72,6 +76,9 @@ def test_a_map_has_a_picture_of_each_cell(photographs: Path, tmp_path: Path) -> 
                 entry = atlas.image(cell["key"])
                 assert entry.score == cell["score"]
                 assert (entry.site, entry.channel, entry.variant) == ("block", None, "map")
+                record = atlas.record(entry)
+                assert record["request"]["objectives"] == [record["image"]["objective"]]
+                assert "cosine" in record["image"]["objective"]
                 mine = np.asarray(Image.open(atlas.image_path(entry)).convert("RGB"), float)
                 y, x = cell["row"] * 32, cell["column"] * 32
                 there = pixels[y : y + 32, x : x + 32].astype(float)
@@ -117,6 +124,31 @@ def test_nothing_is_done_twice(photographs: Path, tmp_path: Path, rendered: list
     assert other.document["grids"][1] == again[0].document["grids"][0]
     make_map(labelled_model(), "block", images=photographs, folder=tmp_path / "b", config=QUICK)
     assert [(tmp_path / "b" / name).read_bytes() for name in ("map.json", "grid-2.webp")] == files
+
+
+def test_a_photograph_replaced_by_one_of_its_size_is_read_anew(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "photographs").mkdir()
+    drawn = np.random.default_rng(0)
+    for k in range(4):  # without compression, so that all are of one size
+        pixels = drawn.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photographs" / f"{k}.bmp")
+
+    def samples() -> int:
+        make_map(
+            labelled_model(), "block", images=tmp_path / "photographs", folder=tmp_path / "map",
+            config=replace(QUICK, grids=(1,)),
+        )  # fmt: skip
+        return len(list((tmp_path / "map" / "samples").glob("*/samples.json")))
+
+    assert [samples(), samples()] == [1, 1]
+    replaced = tmp_path / "photographs" / "1.bmp"
+    before = replaced.stat()
+    replaced.write_bytes((tmp_path / "photographs" / "2.bmp").read_bytes())
+    os.utime(replaced, ns=(before.st_atime_ns, before.st_mtime_ns + 1000))
+    assert replaced.stat().st_size == before.st_size
+    assert samples() == 2
 
 
 def test_an_interrupt_keeps_what_is_finished(
@@ -349,6 +381,45 @@ def test_two_runs_in_one_folder(photographs: Path, tmp_path: Path) -> None:
             labelled_model(), "block", images=photographs, folder=tmp_path / "a", config=QUICK,
             told=second,
         )  # fmt: skip
+
+
+def test_a_lock_that_is_a_link_is_not_followed(photographs: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "map.lock").symlink_to(outside)
+    with pytest.raises(OutputError, match=r"cannot lock .*map.lock.*; remove it if it is a link"):
+        make_map(labelled_model(), "block", images=photographs, folder=tmp_path / "a", config=QUICK)
+    assert outside.read_text() == "mine"
+
+
+def test_nobody_repairs_the_pictures_while_they_are_made(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def repaired_meanwhile(*arguments: object, **options: object) -> object:
+        with pytest.raises(OutputError, match=r"somebody is building .*, so nothing was changed"):
+            repair(tmp_path / "a" / "cells")
+        tried.append("repair")
+        return render(*arguments, **options)  # type: ignore[arg-type]
+
+    def make() -> ActivationMap:
+        return make_map(
+            labelled_model(), "block", images=photographs, folder=tmp_path / "a", config=QUICK
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "render", repaired_meanwhile)
+        make()
+    assert tried
+    layout = Layout(tmp_path / "a" / "cells")
+    with locked(layout.build_lock), pytest.raises(OutputError, match="somebody else is at work"):
+        make()
+    layout.build_lock.unlink()
+    layout.build_lock.mkdir()
+    with pytest.raises(OutputError, match=r"cannot lock .*build\.lock': Is a directory"):
+        make()
 
 
 def test_a_folder_of_something_else_is_not_written_into(photographs: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import sys
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +123,27 @@ def test_few_samples_and_silent_ones_are_laid_out_too(layout: str) -> None:
     points, _ = project(x, layout=layout, seed=0)
     assert points.shape == (5, 2)
     assert np.isfinite(to_square(points)).all()
+
+
+def test_rows_on_disk_are_read_in_parts(tmp_path: Path) -> None:
+    shape = (40_000, 64)
+    rows = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype=np.float32, shape=shape)
+    rows[:] = np.random.default_rng(0).random(shape, dtype=np.float32)
+    tracemalloc.start()
+    try:
+        project(rows, layout="pca", seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.5 * rows.nbytes
+
+
+def test_components_of_directions_are_those_of_rows_of_length_1() -> None:
+    rows = np.random.default_rng(0).normal(size=(5000, 6)).astype(np.float32)
+    expected = pca(unit_rows(rows), count=3)
+    assert np.array_equal(pca(rows, count=3, cosine=True), expected)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    assert unit_rows(rows) == pytest.approx(rows / lengths, abs=1e-6)
 
 
 def test_strength_does_not_count_for_the_layout() -> None:

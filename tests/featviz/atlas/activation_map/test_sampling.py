@@ -1,6 +1,8 @@
 """What is read of photographs, and what it speaks for."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,6 +176,28 @@ def test_broken_photographs_are_named_and_left_out(folder: Path, tmp_path: Path)
     assert list(json.loads(about.read_text())["skipped"]) == ["4.png"]
 
 
+def test_a_broken_photograph_brings_nothing_into_memory(folder: Path, tmp_path: Path) -> None:
+    for name in ("0.png", "4.png"):
+        (folder / name).write_bytes(b"no picture")
+    plan = sampling(folder)
+    found = taken(tmp_path, "a", plan)
+    for array, name in ((found.activations, "activations"), (found.attributions, "attributions")):
+        assert isinstance(array, np.memmap)
+        assert Path(str(array.filename)).stem == name  # numpy has None for copies
+        assert len(array) == 6 * 3
+
+    # A pass that stops behind them goes on as if it had not.
+    def stop(done: int, _total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_samples(replace(plan, batch=2), tmp_path / "b", told=stop)
+    again = taken(tmp_path, "b", replace(plan, batch=2))
+    assert again.skipped == found.skipped
+    assert again.activations == pytest.approx(found.activations, abs=1e-5)
+
+
 def test_no_photograph_can_be_read(folder: Path, tmp_path: Path) -> None:
     for file in PictureFolder.open(folder).files:
         file.write_bytes(b"no picture")
@@ -197,6 +221,40 @@ def test_a_folder_that_cannot_be_written_to(folder: Path, tmp_path: Path) -> Non
     (tmp_path / "b" / content_key(plan.identity) / "activations.npy").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"cannot write .*activations\.npy"):
         taken(tmp_path, "b", plan)
+
+
+@pytest.mark.parametrize("call", [True, False])
+def test_room_is_taken_before_anything_is_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: bool
+) -> None:
+    # Else a full disk is a bus error, which ends the process.
+    if not call:
+        monkeypatch.delattr(os, "posix_fallocate")
+
+    def stop(done: int, _total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    plan = sampling(folder, positions=64, batch=1)
+    with pytest.raises(KeyboardInterrupt):
+        take_samples(plan, tmp_path / "a", told=stop)
+    (file,) = (tmp_path / "a").glob("*/activations.npy")
+    assert file.stat().st_size > 8 * 64 * 8 * 4
+    assert file.stat().st_blocks * 512 >= file.stat().st_size
+    whole = taken(tmp_path, "a", plan)
+    assert np.array_equal(whole.activations, taken(tmp_path, "b", plan).activations)
+
+
+def test_a_disk_without_room(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OutputError, match=r"activations\.npy': No space .*; make room"):
+            taken(tmp_path, "a", sampling(folder))
+    assert list((tmp_path / "a").glob("*/*.npy")) == []
+    assert taken(tmp_path, "a", sampling(folder)).pictures == 8
 
 
 def test_photographs_have_one_or_three_channels(folder: Path, tmp_path: Path) -> None:

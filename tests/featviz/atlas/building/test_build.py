@@ -1,21 +1,29 @@
 import dataclasses
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from atlas_builds import QUICK, check_clean, files, lines, small_request
 from counted_net import BROKEN, FILE, noted
 from featviz import render
 from featviz.atlas import Atlas
-from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
+from featviz.atlas.building.build import build_atlas, resume_atlas
 from featviz.atlas.building.builder_lock import Builder, build_lock, read_builder
+from featviz.atlas.building.moments import Moment
+from featviz.atlas.building.plan import read_plans
+from featviz.atlas.building.request import ModelSource
+from featviz.atlas.building.status import read_status
+from featviz.atlas.checking.repair import repair
 from featviz.atlas.entries import ATTEMPTS
 from featviz.atlas.layout import create_layout
 from featviz.errors import ConfigError, OutputError, RecordError
 from featviz.record import read_record
+from nets import small_net
 
 VARIANTS = ("positive", "negative", "diverse:2")
 
@@ -128,6 +136,29 @@ def test_what_fails_is_tried_three_times_unless_it_is_asked_for(
     assert (built.last.done, built.last.failed, built.failures) == (2, 0, ())
 
 
+def test_a_job_taken_back_in_part_that_fails_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image that is left does not stand for the job."""
+    broken, root = tmp_path / "broken", tmp_path / "a"
+    monkeypatch.setenv(BROKEN, str(broken))
+    monkeypatch.setenv(FILE, str(tmp_path / "noted"))
+    request = small_request("counted_net:net", units="0", variants=("diverse:2",))
+    assert build_atlas(root, request).last.done == 2
+    with Atlas(root) as atlas:
+        atlas.image_path(atlas.images(atlas.models()[0])[1]).unlink()
+    assert repair(root).forgotten == 1
+    broken.touch()
+    for attempt in range(1, ATTEMPTS + 1):
+        (built,) = resume_atlas(root)
+        assert [failure.attempt for failure in built.failures] == [attempt]
+    assert built.failures[0].given_up
+    (built,) = resume_atlas(root)
+    assert built.last.failed == 1
+    (status,) = read_status(root).requests
+    assert (status.done, status.given_up, len(status.errors)) == (0, 2, 1)
+
+
 def test_other_weights_are_other_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "changing.py"
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -150,6 +181,46 @@ def test_other_weights_are_other_work(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len({line["key"] for line in found}) == 8
     assert len({line["weights"] for line in found}) == 2
     check_clean(tmp_path / "a")
+
+
+def test_other_hardware_goes_on_in_the_precision_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = small_request(units="0-1", config=dataclasses.replace(QUICK, precision="auto"))
+    monkeypatch.setattr("featviz.config.has_fast_bf16", lambda _: False)
+    build_atlas(tmp_path / "a", request)
+    monkeypatch.setattr("featviz.config.has_fast_bf16", lambda _: True)
+    (built,) = resume_atlas(tmp_path / "a")
+    assert (built.last.made, built.last.total) == (0, 2)
+    assert len(lines(tmp_path / "a")) == 2
+    (plan,) = read_plans(create_layout(tmp_path / "a"))
+    assert plan.precision == "float32"
+
+
+def test_settings_that_come_to_other_images_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_atlas(tmp_path / "a", small_request(units="0-1"))
+    monkeypatch.setattr("featviz.atlas.building.plan.ENGINE", -1)
+    with pytest.raises(RecordError, match=r"come to other images than when .* has changed"):
+        resume_atlas(tmp_path / "a")
+    assert len(lines(tmp_path / "a")) == 2
+
+
+def test_a_resume_may_come_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    torch.save(small_net().state_dict(), tmp_path / "w.pt")
+    monkeypatch.chdir(tmp_path)
+    source = ModelSource(
+        "nets:SmallNet", weights="w.pt", mean=(0.0,) * 3, std=(1.0,) * 3, size=(32, 32),
+        channels=3, device="cpu",
+    )  # fmt: skip
+    build_atlas("a", small_request(model=source, units="0"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (built,) = resume_atlas(tmp_path / "a")
+    assert (built.last.made, built.last.done) == (0, 1)
 
 
 @pytest.fixture
@@ -198,6 +269,29 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         build_lock(layout, Builder(1, "serial", 1)),
     ):
         pass
+
+
+def test_nothing_behind_a_link_is_written(tmp_path: Path) -> None:
+    layout = create_layout(tmp_path / "a")
+    outside = tmp_path / "outside"
+    outside.write_text('{"pid": 1, "executor": "serial", "workers": 1}')
+    layout.build_lock.symlink_to(outside)
+    before = outside.read_bytes()
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*build.lock.*; remove the link"),
+        build_lock(layout, Builder(2, "spawn", 2)),
+    ):
+        pass
+    assert outside.read_bytes() == before
+    assert read_builder(layout) == (None, False)
+
+
+def test_what_goes_wrong_in_a_build_is_not_laid_to_its_lock(tmp_path: Path) -> None:
+    layout = create_layout(tmp_path / "a")
+    with pytest.raises(BrokenPipeError), build_lock(layout, Builder(1, "serial", 1)):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    with pytest.raises(BlockingIOError), build_lock(layout, Builder(1, "serial", 1)):
+        raise BlockingIOError(errno.EAGAIN, "no")
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:

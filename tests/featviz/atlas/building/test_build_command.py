@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,9 +40,61 @@ def test_build_status_and_resume(command: Any, tmp_path: Path) -> None:
     document = json.loads(out)
     assert (document["running"], document["builder"]["executor"]) == (False, "serial")
     assert document["requests"][0]["to_do"] == 0
-    code, out, _ = command("atlas", "resume", root, "--json")
+    code, out, _ = command("atlas", "resume", root, "--json", "--allow-factory")
     assert (code, json.loads(out)["made"]) == (0, 0)
     check_clean(root)
+
+
+def test_resume_runs_no_code_that_the_folder_names_unless_told(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "a"
+    code, _, _ = command("atlas", "build", "nets:small_net", *SMALL, "--units", "0", "-o", root)
+    assert code == 0
+    (path,) = (root / "requests").iterdir()
+    path.write_text(path.read_text().replace("nets:small_net", "planted:net"))
+    (tmp_path / "planted.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, _, err = command("atlas", "resume", root)
+    assert code == 2
+    assert "'planted:net', whose code would run; if you trust it, add --allow-factory" in err
+    assert not (tmp_path / "ran").exists()
+    command("atlas", "resume", root, "--allow-factory")
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_pictures_that_are_gone_as_a_whole_are_told(
+    command: Any, tmp_path: Path, emptied: bool
+) -> None:
+    root = tmp_path / "a"
+    words = ("nets:small_net", *SMALL, "--units", "0-1", "-o", root)
+    assert command("atlas", "build", *words)[0] == 0
+    shutil.rmtree(root / "images")
+    if emptied:
+        (root / "images").mkdir()
+    advice = f"'featviz atlas verify {root} --repair' takes the records back"
+    assert advice in command("atlas", "status", root)[1]
+    assert advice in json.loads(command("atlas", "status", root, "--json")[1])["lost"]
+    for again in (("resume", root, "--allow-factory"), ("build", *words)):
+        code, _, err = command("atlas", *again)
+        assert code == 2
+        assert advice in err
+    (root / "images").mkdir(exist_ok=True)
+    assert command("atlas", "verify", root, "--repair")[0] == 0
+    out = command("atlas", "resume", root, "--allow-factory")[1]
+    assert out.startswith("2 of 2 images are there, 2 of them new")
+    assert json.loads(command("atlas", "status", root, "--json")[1])["lost"] == ""
+
+
+def test_an_atlas_of_which_nothing_is_asked_says_so(command: Any, tmp_path: Path) -> None:
+    root = create_layout(tmp_path / "a").root
+    code, out, _ = command("atlas", "status", root)
+    assert code == 0
+    assert f"nothing is asked of {root} (there is nothing in {root / 'requests'})" in out
+    assert f"'featviz atlas build MODEL -o {root}' asks" in out
+    assert "model" not in out
 
 
 def test_progress_is_read_by_programs(command: Any, tmp_path: Path) -> None:
@@ -67,19 +120,20 @@ def test_a_failed_unit_gives_three(
     assert "failed: stem:2 positive: RuntimeError" in out
     assert f"'featviz atlas resume {root}' goes on" in out
     for _ in range(2):
-        code, _, err = command("atlas", "resume", root)
+        code, _, err = command("atlas", "resume", root, "--allow-factory")
         assert code == 3
     assert "--retry-failed tries them again" in err
     monkeypatch.setenv(BROKEN, str(tmp_path))
     code, out, err = command("atlas", "build", "counted_net:net", *SMALL, "-o", tmp_path / "b")
     assert (code, out[:6]) == (3, "0 of 8")
-    code, out, _ = command("atlas", "resume", tmp_path / "b", "--json")
+    code, out, _ = command("atlas", "resume", tmp_path / "b", "--json", "--allow-factory")
     assert (code, json.loads(out)["failures"][7]["attempt"]) == (3, 2)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("build", "sqeezenet1_1"), "sqeezenet1_1"),
         (("build", "nets:small_net", "--sites", "sten*"), "no site of 'nets:small_net' fits"),
         (("build", "nets:small_net", "--sites", "stem", "--units", "9"), "9"),
         (("build", "nets:small_net", "--variants", "sideways"), "unknown variant 'sideways'"),
@@ -97,6 +151,7 @@ def test_bad_input_gives_two(
     code, _, err = command("atlas", *words)
     assert code == 2
     assert said in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_builder_gives_two(command: Any, tmp_path: Path) -> None:
@@ -106,6 +161,25 @@ def test_a_second_builder_gives_two(command: Any, tmp_path: Path) -> None:
         assert code == 2
         assert "another build is at work" in err
         assert "(process 4321)" in err
+
+
+def test_ctrl_c_says_what_goes_on(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "a"
+    words = ("atlas", "build", "nets:small_net", *SMALL, "--batch", "2", "-o", root)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("featviz.atlas.building.build.make_atlas_plan", stop)
+        code, _, err = command(*words)
+    assert (code, err.strip()) == (130, "Interrupted.")
+    monkeypatch.setattr("featviz.atlas.building.build._drive", stop)
+    code, _, err = command(*words)
+    assert code == 130
+    assert f"'featviz atlas resume {root}' goes on\n" in err
 
 
 def test_ctrl_c_on_a_terminal_gives_130_and_resume_goes_on(command: Any, tmp_path: Path) -> None:
@@ -131,6 +205,6 @@ def test_ctrl_c_on_a_terminal_gives_130_and_resume_goes_on(command: Any, tmp_pat
     assert "/8 images" in shown
     check_clean(root)
     assert 0 < len(lines(root)) < 8
-    assert command("atlas", "resume", root)[0] == 0
+    assert command("atlas", "resume", root, "--allow-factory")[0] == 0
     assert len(files(root)) == 2 * 8
     check_clean(root)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from featviz.atlas.building import executors
 from featviz.atlas.building.build import build_atlas
 from featviz.atlas.building.executors import TRIES, Queue, Spawned
 from featviz.atlas.building.plan import AtlasPlan, make_atlas_plan
-from featviz.atlas.building.worker import Setup, Worker
+from featviz.atlas.building.worker import Setup, Worker, failure
+from featviz.atlas.canonical import canonical_json
+from featviz.atlas.entries import MAX_ERROR, parse_entry
 from featviz.errors import RenderError
 
 
@@ -96,3 +99,18 @@ def test_workers_that_never_start_are_an_error(monkeypatch: pytest.MonkeyPatch) 
         pytest.raises(RenderError, match="5 workers in a row ended with exit code 1 while they"),
     ):
         next(executor.run(plan.batches()))
+
+
+def test_what_was_wrong_can_always_be_recorded() -> None:
+    plan, _ = planned()
+    (job, *_) = next(iter(plan.batches())).jobs
+    for said, told in (
+        ("no file 'a\udce9.pt'", "no file 'a\\udce9.pt'"),
+        ("\ud83d" * 5000, ("\\ud83d" * 5000)[:MAX_ERROR]),
+        ("x" * 9000, "x" * MAX_ERROR),
+        ("", "no reason was given"),
+        ("Größe 猫 \U0001f600", "Größe 猫 \U0001f600"),
+    ):
+        found = failure(job, said, model=plan.model, weights=plan.weights)
+        assert found.error == told
+        assert parse_entry(json.loads(canonical_json(found.to_line()))) == found

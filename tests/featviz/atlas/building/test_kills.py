@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,12 +21,22 @@ import pytest
 
 from atlas_builds import QUICK, check_clean, files, lines, small_request
 from counted_net import FILE, SLEEP, noted
-from featviz.atlas.building.build import Moment, build_atlas, resume_atlas
+from featviz.atlas.building.build import build_atlas, resume_atlas
+from featviz.atlas.building.moments import Moment
 from featviz.atlas.building.request import Request
 from featviz.atlas.building.status import read_status
 from featviz.atlas.checking.verify import verify
 
-KILLS = {"driver": 11, "driver of workers": 1, "worker": 5, "ray actor": 3}
+RAY = importlib.util.find_spec("ray") is not None
+KILLS = {
+    "driver": 11,
+    "driver of workers": 1,
+    "worker": 5 if RAY else 8,  # so that there are twenty everywhere
+    "ray actor": 3 if RAY else 0,
+}
+KILLED: Counter[str] = Counter()
+"""What a run of this file killed."""
+
 VARIANTS = ("positive", "negative", "diverse:2")
 WORDS = [
     "counted_net:net", "--sites", "stem,block,late", "--variants", ",".join(VARIANTS),
@@ -128,7 +139,12 @@ def ended(nursery: subprocess.Popen[str]) -> int:
 
 
 def kill_drivers(
-    nursery: subprocess.Popen[str], root: Path, notes: Path, moments: list[float], *words: str
+    nursery: subprocess.Popen[str],
+    whose: str,
+    root: Path,
+    notes: Path,
+    moments: list[float],
+    *words: str,
 ) -> None:
     for k, moment in enumerate(moments):
         before = len(noted(notes, "step"))
@@ -138,6 +154,7 @@ def kill_drivers(
         time.sleep(moment)
         os.kill(driver, signal.SIGKILL)
         assert ended(nursery) == -signal.SIGKILL, "it had ended before"
+        KILLED[whose] += 1
 
 
 def test_of_the_driver(
@@ -145,8 +162,8 @@ def test_of_the_driver(
 ) -> None:
     draw = random.Random(0)
     moments = [draw.uniform(0.02, 0.45) for _ in range(KILLS["driver"])]
-    kill_drivers(nursery, tmp_path / "a", notes, moments)
-    start(nursery, "resume", str(tmp_path / "a"))
+    kill_drivers(nursery, "driver", tmp_path / "a", notes, moments)
+    start(nursery, "resume", str(tmp_path / "a"), "--allow-factory")
     assert ended(nursery) == 0
     check(tmp_path / "a", calm, notes, in_flight=KILLS["driver"])
 
@@ -156,10 +173,11 @@ def test_of_the_driver_of_workers(
 ) -> None:
     draw = random.Random(1)
     moments = [draw.uniform(0.0, 0.2) for _ in range(KILLS["driver of workers"])]
-    kill_drivers(nursery, tmp_path / "a", notes, moments, "--executor", "spawn", "--workers", "2")
+    more = ("--executor", "spawn", "--workers", "2")
+    kill_drivers(nursery, "driver of workers", tmp_path / "a", notes, moments, *more)
     for worker in set(noted(notes, "load")) - {os.getpid()}:
         wait_until_gone(worker)
-    start(nursery, "resume", str(tmp_path / "a"))
+    start(nursery, "resume", str(tmp_path / "a"), "--allow-factory")
     assert ended(nursery) == 0
     check(tmp_path / "a", calm, notes, in_flight=2 * KILLS["driver of workers"])
 
@@ -199,13 +217,14 @@ class Killer(threading.Thread):
 def test_of_what_renders(
     whose: str, executor: str, calm: Uninterrupted, notes: Path, tmp_path: Path
 ) -> None:
-    if executor == "ray" and importlib.util.find_spec("ray") is None:
+    if executor == "ray" and not RAY:
         pytest.skip("Ray is not installed")
     killer = Killer(notes, KILLS[whose], seed=2)
     killer.start()
     built = build_atlas(tmp_path / "a", request(), executor=executor, workers=2)
     killer.enough.set()
     killer.join()
+    KILLED[whose] += killer.killed
     assert killer.killed == KILLS[whose]
     assert built.failures == ()
     (again,) = resume_atlas(tmp_path / "a")
@@ -214,4 +233,6 @@ def test_of_what_renders(
 
 
 def test_that_is_twenty() -> None:
-    assert sum(KILLS.values()) == 20
+    if len(KILLED) < sum(count > 0 for count in KILLS.values()):
+        pytest.skip("only a part of this file was run")
+    assert KILLED.total() == 20

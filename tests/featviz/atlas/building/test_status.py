@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from atlas_builds import small_request
-from featviz.atlas.building.build import Moment, build_atlas
+from featviz.atlas.building.build import build_atlas
 from featviz.atlas.building.builder_lock import Builder, build_lock
+from featviz.atlas.building.moments import Moment
 from featviz.atlas.building.status import read_status
 from featviz.atlas.layout import create_layout
 from featviz.errors import RecordError

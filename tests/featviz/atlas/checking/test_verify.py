@@ -15,6 +15,7 @@ from featviz.atlas.checking.verify import HOPELESS, verify
 from featviz.atlas.entries import Settings
 from featviz.atlas.layout import Layout
 from featviz.atlas.lock_files import locked
+from featviz.atlas.log import SEAL
 from featviz.atlas.pictures import webp_bytes
 from featviz.errors import OutputError, RecordError
 
@@ -44,7 +45,8 @@ def cut(path: Path) -> None:
 def rewrite(layout: Layout, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
     """Edit the logs, as nobody should."""
     for log in layout.logs():
-        lines = [change(json.loads(line)) for line in log.read_text().splitlines()]
+        found = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = [change({k: v for k, v in line.items() if k != SEAL}) for line in found]
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line))
 
 
@@ -170,6 +172,7 @@ def test_links_are_not_followed_and_what_lies_behind_them_is_not_given_up(tmp_pa
     before = everything(tmp_path)
     found = verify(layout.root)
     assert found.counts == {"link": 3}
+    assert found.clean  # as after a repair, which leaves them alone
     done = repair(layout.root)
     assert done.forgotten == 0
     assert (done.lost, done.removed) == ((), ())
@@ -259,9 +262,80 @@ def test_lines_that_are_not_believed_are_taken_back_and_torn_ones_told(tmp_path:
     found = verify(layout.root)
     assert found.counts == {"line": 2, "torn": 1}
     assert not found.clean
-    done = repair(layout.root)
-    assert done.after.counts == {"torn": 1}
+    assert repair(layout.root).after.counts == {}
+    assert verify(layout.root).counts == {}
+
+
+def test_what_was_cut_off_a_log_is_rendered_again_or_comes_back_with_it(tmp_path: Path) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    (log,) = layout.logs()
+    whole = log.read_bytes()
+    for size in (len(whole) - 40, whole.index(b"\n") + 1):
+        log.write_bytes(whole[:size])
+        assert verify(layout.root).counts["torn"] == 1
+        done = repair(layout.root)
+        assert verify(layout.root).counts == {}
+        for path in done.lost:
+            (layout.root / "lost" / path).rename(layout.root / path)
+        log.write_bytes(whole)
+        assert verify(layout.root).counts == {}
+        assert verify(layout.root).images == 4
+    log.write_bytes(whole[:-40])
+    repair(layout.root)
+    picture_atlas(layout.root)
+    assert verify(layout.root).counts == {}
+    assert verify(layout.root).images == 4
+
+
+def test_an_edited_record_is_found_and_rendered_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    (log,) = layout.logs()
+    log.write_text(log.read_text().replace('"channel":0', '"channel":1', 1))
+    found = verify(layout.root)
+    assert found.counts == {"line": 1, "orphan": 2}
+    assert found.problems[0].said == "other bytes than were written"
+    with Atlas(layout.root) as atlas:
+        assert [e.channel for e in atlas.images("net")] == [1, 2, 3]
+    code, out, _ = make_command(capsys)("atlas", "verify", layout.root, "--repair")
+    assert code == 0
+    assert f"next: featviz atlas resume {layout.root}" in out
+    assert verify(layout.root).counts == {}
+    picture_atlas(layout.root)
+    with Atlas(layout.root) as atlas:
+        assert [e.channel for e in atlas.images("net")] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("torn", [None, b"", b'{"form'])
+def test_an_atlas_without_its_name_is_named_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], torn: bytes | None
+) -> None:
+    command = make_command(capsys)
+    layout = picture_atlas(tmp_path / "a")
+    name = layout.root / "atlas.json"
+    whole = name.read_bytes()
+    name.unlink()
+    if torn is not None:
+        name.write_bytes(torn)
+    for of in ("status", "verify"):
+        code, _, err = command("atlas", of, layout.root)
+        assert code == 2
+        assert f"'featviz atlas verify {layout.root} --repair' writes it again" in err
+    with pytest.raises(RecordError, match="--repair' writes it again"):
+        Store(layout.root)
+    code, out, _ = command("atlas", "verify", layout.root, "--repair")
+    assert code == 0
+    assert "atlas.json was gone or torn, and is written again" in out
+    assert name.read_bytes() == whole
     assert verify(layout.root).clean
+    name.write_text('{"format": 7}')  # somebody else's is not touched
+    with pytest.raises(RecordError, match="has format 7"):
+        repair(layout.root)
+    name.unlink()
+    layout.logs()[0].unlink()
+    with pytest.raises(RecordError, match="holds no atlas"):
+        repair(layout.root)
 
 
 def test_of_two_records_of_an_image_one_must_be_right(tmp_path: Path) -> None:
@@ -321,6 +395,21 @@ def test_settings_are_believed_wherever_they_stand(tmp_path: Path) -> None:
     assert verify(layout.root).clean
 
 
+def test_a_request_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    layout = picture_atlas(tmp_path / "a")
+    for name, text in (("a", '{"plan": {'), ("b", "{}")):
+        (layout.requests / f"{name}.json").write_text(text)
+    (tmp_path / "outside").write_text("{")
+    (layout.requests / "c.json").symlink_to(tmp_path / "outside")
+    found = verify(layout.root)
+    assert [(p.kind, p.path) for p in found.problems if not p.harmless] == [
+        ("request", "requests/a.json"),
+        ("request", "requests/b.json"),
+    ]
+    assert [(p.kind, p.path) for p in found.problems if p.harmless] == [("link", "requests/c.json")]
+    assert "is no request of an atlas" in found.problems[0].said
+
+
 # ---- the command ------------------------------------------------------------------------------
 
 
@@ -347,6 +436,17 @@ def test_the_command_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"next: featviz atlas resume {layout.root}" in out
     code, out, _ = command("atlas", "verify", layout.root, "--repair", "--json")
     assert json.loads(out)["repaired"]["clean"]
+    (layout.images / "notes.txt").touch()
+    assert command("atlas", "verify", layout.root)[:2] == (
+        0,
+        f"3 images, {verify(layout.root).bytes / 1e6:.1f} MB read\n"
+        "foreign: 1 (a file that is not the atlas's own; it is left alone)\n"
+        "  images/notes.txt\nall is well\n",
+    )
+    (layout.images / "my.png").symlink_to(tmp_path)
+    code, out, _ = command("atlas", "verify", layout.root)
+    assert code == 0
+    assert out.endswith("  images/my.png\nall is well, but for the links: look at those yourself\n")
     code, _, err = command("atlas", "verify", tmp_path)
     assert code == 2
     assert "holds no atlas" in err

@@ -108,14 +108,18 @@ def test_examples_are_those_of_a_brute_force_pass(photos: Path) -> None:
         assert (found.of(site, 0).mean is None) == (site == "logits")
 
 
-def test_bins_are_quantiles(photos: Path) -> None:
+@pytest.mark.parametrize("statistic", ["maximum", "mean"])
+def test_bins_are_quantiles(photos: Path, statistic: str) -> None:
     model = small_model()
     settings = ExampleSettings(bins=5, per_bin=90, batch=16)
     found = collect_examples(model, ["block.conv2"], photos, settings=settings)
-    values = brute_force(model, ["block.conv2"], FolderSource(photos))["block.conv2"]
+    maps = brute_force(model, ["block.conv2"], FolderSource(photos))["block.conv2"]
     for channel in range(8):
-        maxima = values[:, channel].max((1, 2))
-        bins = found.of("block.conv2", channel).maximum.bins
+        values = maps[:, channel].max((1, 2))
+        if statistic == "mean":
+            values = maps[:, channel].mean((1, 2))
+        ranking = getattr(found.of("block.conv2", channel), statistic)
+        bins = ranking.bins
         assert [(b.low, b.high) for b in bins] == [(k / 5, (k + 1) / 5) for k in range(5)]
         assert [len(b.examples) for b in bins] == [18] * 5
         assert {e.image for b in bins for e in b.examples} == set(range(90))
@@ -123,10 +127,11 @@ def test_bins_are_quantiles(photos: Path) -> None:
             assert low.examples[0].value <= high.examples[-1].value
         for one in bins:
             for example in one.examples:
-                below = (maxima < maxima[example.image]).mean() * 90 / 89
+                below = (values < values[example.image]).mean() * 90 / 89
+                assert example.value == pytest.approx(float(values[example.image]), abs=1e-4)
                 assert example.quantile == pytest.approx(below, abs=0.03)
                 assert one.low - 0.02 <= example.quantile <= one.high + 0.02
-                assert example.position is not None
+                assert (example.position is None) == (statistic == "mean")
     few = collect_examples(model, ["act"], photos, settings=ExampleSettings(sample=3, bins=6))
     assert [len(b.examples) for b in few.of("act", 0).maximum.bins] == [1, 1, 1]
 
@@ -302,6 +307,17 @@ def test_a_pass_is_run_by_one_process_at_a_time(photos: Path, tmp_path: Path) ->
         collect_examples(model, ["act"], photos, settings=SMALL, state=state, progress=second)
 
 
+def test_a_lock_that_is_a_link_is_not_followed(photos: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "state.lock").symlink_to(outside)
+    with pytest.raises(OutputError, match=r"cannot lock .*; remove it if it is a link, and give"):
+        collect_examples(
+            small_model(), ["act"], photos, settings=SMALL, state=tmp_path / "state.npz"
+        )
+    assert outside.read_text() == "mine"
+
+
 class Counted:
     """Many images, made when asked for; knows how many of them are alive."""
 
@@ -366,6 +382,12 @@ def test_what_is_asked_wrongly_is_refused(photos: Path) -> None:
     for name, value in (("top", 0), ("bottom", -1), ("bins", -1), ("per_bin", 0), ("sample", 0)):
         with pytest.raises(ConfigError, match=f"{name} must be a whole number from"):
             ExampleSettings(**{name: value})
+    for name, most in (("top", 1000), ("bottom", 1000), ("bins", 1000), ("sample", 100_000)):
+        ExampleSettings(per_bin=1, **{name: most})
+        with pytest.raises(ConfigError, match=rf"{name} must be .* to {most}, got {most + 1}"):
+            ExampleSettings(per_bin=1, **{name: most + 1})
+    with pytest.raises(ConfigError, match=r"bins times per_bin must be 1000 at most, got 6 \* 167"):
+        ExampleSettings(per_bin=167)
     for name, value in (("batch", 0), ("seed", -1), ("every", 0), ("loaders", 0)):
         with pytest.raises(ConfigError, match=f"{name} must be a whole number from"):
             PassSettings(**{name: value})

@@ -1,14 +1,29 @@
 """`featviz atlas examples` and `featviz atlas neighbours`, at usual and odd inputs."""
 
+import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from commands import FACTORY, make_command
 from photo_folders import write_photos
+from PIL import Image
 
-from featviz.atlas import Atlas, read_examples
+from atlases import new
+from featviz.atlas import (
+    Atlas,
+    ExampleSettings,
+    NeighbourSettings,
+    Request,
+    Store,
+    read_examples,
+)
+from featviz.cli.atlas.build import build
+from featviz.cli.atlas.examples import examples
+from featviz.cli.atlas.neighbours import neighbours
+from featviz.cli.atlas.pass_progress import told_progress
 
 LOADING = [
     "--model",
@@ -112,6 +127,35 @@ def test_the_same_command_goes_on(
     assert names(broken) == names(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("shown", ["json", "none"])
+def test_what_a_network_prints_is_no_result(capsys: pytest.CaptureFixture[str], shown: str) -> None:
+    with told_progress(shown, "images") as tell:
+        sys.stdout.write("loaded!\n")
+        tell(3, 3)
+    out, err = capsys.readouterr()
+    assert err == "loaded!\n"
+    assert [json.loads(line)["done"] for line in out.splitlines()] == [3] * (shown == "json")
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [(build, Request), (examples, ExampleSettings), (neighbours, NeighbourSettings)],
+)
+def test_defaults_of_commands_are_those_of_python(command, settings) -> None:
+    names = {"thumb": "thumb_px"}
+    known = {each.name: each.default for each in dataclasses.fields(settings)}
+    compared = {
+        names.get(option.name, option.name): option.default
+        for option in command.params
+        if names.get(option.name, option.name) in known
+        and isinstance(option.default, int | str)
+        and option.default != "all"
+    }
+    compared.pop("variants", None)  # text with commas, not a tuple
+    assert compared
+    assert compared == {name: known[name] for name in compared}
+
+
 def test_bad_input_ends_with_a_clear_message(
     command, photos: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -147,3 +191,40 @@ def test_bad_input_ends_with_a_clear_message(
     code, _, err = command("atlas", "neighbours", tmp_path / "a", *good, "--count", "0")
     assert code == 2
     assert "count must be 1 to 1000" in err
+
+
+def test_an_atlas_of_several_weights_takes_each_of_them(
+    command, weights: Path, tmp_path: Path
+) -> None:
+    from featviz.models.weights import digest
+    from nets import small_net
+
+    root = tmp_path / "a"
+    other, own = "0" * 64, digest(small_net())
+    with Store(root) as store:
+        store.add([new(model=FACTORY, site="act", weights=other)])
+    words = ["neighbours", root, *LOADING, weights, "--count", "1"]
+    code, _, err = command("atlas", *words)
+    assert code == 2
+    assert "with other weights (sha256 000000000000...); give" in err
+    with Store(root) as store:
+        store.add([new(model=FACTORY, site="act", weights=own, key="1" * 64)])
+    code, _, err = command("atlas", *words)
+    assert code == 0, err
+    with Atlas(root) as atlas:
+        assert list(atlas.evidence(FACTORY, "act", 0, weights=own)) == ["neighbours"]
+        assert atlas.evidence(FACTORY, "act", 0, weights=other) == {}
+
+
+@pytest.mark.parametrize("more", [(), ("--model", "nets:small_net", "--sites", "stem")])
+@pytest.mark.parametrize("name", ["examples", "neighbours"])
+def test_a_file_is_no_atlas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, more: tuple[str, ...]
+) -> None:
+    file, photographs = tmp_path / "file", tmp_path / "photographs"
+    file.write_text("x")
+    photographs.mkdir()
+    Image.new("RGB", (8, 8)).save(photographs / "a.png")
+    code, _, err = make_command(capsys)("atlas", name, file, "--images", photographs, *more)
+    assert code == 2
+    assert "is it an atlas?" in err

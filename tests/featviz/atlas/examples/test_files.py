@@ -13,14 +13,15 @@ from photo_folders import write_photos
 from PIL import Image
 
 from featviz.atlas import Atlas, Store, read_examples
-from featviz.atlas.canonical import content_key
+from featviz.atlas.canonical import canonical_json, content_key
 from featviz.atlas.examples.boxes import Box, field_box
 from featviz.atlas.examples.collecting import Examples, ExampleSettings, collect_examples
 from featviz.atlas.examples.crops import cut, to_webp
 from featviz.atlas.examples.files import keep_examples
 from featviz.atlas.examples.records import Example, KeptExample, Ranking, is_below
 from featviz.atlas.layout import Layout
-from featviz.errors import ConfigError, RecordError
+from featviz.atlas.log import MAX_LINE
+from featviz.errors import ConfigError, OutputError, RecordError
 from featviz.receptive_field import Axis, Field
 from nets import small_model
 
@@ -136,7 +137,40 @@ def test_cutting() -> None:
     np.testing.assert_array_equal(padded[1:, 2:6], image[:2])
     padded[1:, 2:6] = 128
     assert (padded == 128).all()
-    assert cut(image, Box(-9, 0, -4, 4), edges="clip").size == 0
+
+
+@pytest.mark.parametrize("edges", ["clip", "pad"])
+@pytest.mark.parametrize(
+    "box",
+    # The image is 4 rows of 6: fields above it, left of it, below and right of it, and touching it.
+    [
+        Box(-3, 0, -1, 6), Box(0, -3, 4, -1), Box(5, 0, 7, 6), Box(0, 7, 4, 9), Box(-3, -3, -1, -1),
+        Box(-2, 0, 0, 6), Box(0, -2, 4, 0), Box(4, 0, 6, 6), Box(0, 6, 4, 8),
+    ],
+)  # fmt: skip
+def test_a_field_outside_the_image_has_no_crop(box: Box, edges: str) -> None:
+    image = np.full((4, 6, 3), 200, np.uint8)
+    assert cut(image, box, edges=edges).size == 0
+    inside = box.clipped((4, 6))
+    assert 0 <= inside.top <= inside.bottom <= 4
+    assert 0 <= inside.left <= inside.right <= 6
+
+
+@pytest.mark.parametrize("edges", ["clip", "pad"])
+def test_what_saw_padding_alone_is_kept_without_a_crop(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edges: str
+) -> None:
+    monkeypatch.setattr(
+        "featviz.atlas.examples.collecting.field_box", lambda *_: Box(-9, -9, -4, -4)
+    )
+    with Store(tmp_path / "atlas") as store:
+        keep_examples(store, examples, edges=edges)
+    with Atlas(tmp_path / "atlas") as atlas:
+        found = read_examples(atlas.evidence("small", "act", 0)["examples"])
+    for example in rows(found.maximum):
+        assert isinstance(example, KeptExample)
+        assert example.picture is not None
+        assert example.crop is None
 
 
 def test_pictures_are_made_smaller() -> None:
@@ -163,6 +197,32 @@ def test_photographs_that_are_gone_have_no_pictures(tmp_path: Path) -> None:
     first = unit.maximum.top[0]
     assert isinstance(first, KeptExample)
     assert (first.name, first.picture, first.crop) == (gone, None, None)
+
+
+def test_examples_that_no_reader_would_take_leave_the_pass_where_it_stands(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featviz.atlas.log.MAX_LINE", 2000)
+    with Store(tmp_path / "atlas") as store:
+        state = store.layout.unfinished(examples.key)
+        state.parent.mkdir(exist_ok=True)
+        state.write_bytes(b"where it stands")
+        with pytest.raises(OutputError, match="too long for those who read it"):
+            keep_examples(store, examples)
+        assert state.read_bytes() == b"where it stands"
+    with Atlas(tmp_path / "atlas") as atlas:
+        assert (atlas.evidence("small", "act", 0), atlas.problems()) == ({}, [])
+
+
+def test_the_most_examples_of_a_unit_fit_into_a_line() -> None:
+    key, name = "a" * 64, "n" * 120
+    example = {
+        "file": name, "value": -1.2345678901234567e-05, "quantile": 0.12345678901234567,
+        "position": [1000, 1000], "box": [-1000, -1000, 1000, 1000], "picture": key, "crop": key,
+    }  # fmt: skip
+    most = ExampleSettings(top=1000, bottom=1000, bins=1000, per_bin=1)
+    of_each = most.top + most.bottom + most.bins * most.per_bin
+    assert 2 * of_each * len(canonical_json(example) + ",") < 0.8 * MAX_LINE
 
 
 def test_writing_goes_on_where_it_stopped(examples: Examples, kept: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import hashlib
 import html
 import json
 import os
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 from commands import make_command
 from PIL import Image
+from playwright.sync_api import Browser
 from pyarrow import parquet
 
-from atlases import WEIGHTS, new, noise, picture_atlas
-from browser import open_browser, open_offline
+from atlases import WEIGHTS, new, noise, picture_atlas, unsealed
+from browser import open_offline
 from featviz.atlas import Atlas, Store
 from featviz.atlas.checking.verify import verify
 from featviz.atlas.entries import Evidence, Metrics
@@ -59,6 +61,7 @@ def documents(layout: Layout) -> dict[str, dict[str, Any]]:
         for line in map(json.loads, log.read_text().splitlines()):
             kind = line.pop("type")
             line.pop("more", None)
+            line.pop("crc32")
             if kind == "settings":
                 settings[line["id"]] = line["record"]
             elif kind == "image":
@@ -92,6 +95,12 @@ def test_parquet_says_what_the_logs_say(tmp_path: Path) -> None:
     rates = [r["metrics"].get("firing_rate") for r in rows if r["site"] == "fire4"]
     assert rates == [None, None, 0.25]
     assert names(done.path.parent) == ["a.parquet"]
+
+
+def test_parquet_where_nothing_can_be_written_says_so_in_short(tmp_path: Path) -> None:
+    layout = full_atlas(tmp_path / "a")
+    with pytest.raises(OutputError, match=r"^cannot write '/proc/a.parquet': [^';.]*; make room"):
+        export_atlas(layout.root, "/proc/a.parquet", form="parquet")
 
 
 def test_webdataset_says_what_the_logs_say_and_is_the_same_twice(tmp_path: Path) -> None:
@@ -150,23 +159,37 @@ def test_a_folder_of_pages_holds_all_and_odd_names_are_text(tmp_path: Path) -> N
     assert "score None" not in page
 
 
-def test_pages_show_their_pictures_in_a_browser(tmp_path: Path) -> None:
+def test_one_page_says_what_the_logs_say(tmp_path: Path) -> None:
+    layout = full_atlas(tmp_path / "a")
+    with Store(layout.root) as store:
+        told = {"said": "</script><script>document.title = 'odd'</script><!-- <script>"}
+        store.note([Evidence("net", WEIGHTS, "fire4", 1, "neighbours", told)])
+    done = export_atlas(layout.root, tmp_path / "a.html", form="html")
+    text = done.path.read_text()
+    parts = re.findall(r'<script type="application/json">(.*?)</script>', text)
+    assert text.count("<script") == len(parts) == done.images
+    found = {line["key"]: line for line in map(json.loads, parts)}
+    assert found == documents(layout)
+    (entry,) = _entries(layout, "fire4", 1)
+    assert found[entry.key]["evidence"] == {"neighbours": told}
+
+
+def test_pages_show_their_pictures_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     layout = picture_atlas(tmp_path / "a", 3)
     folder = export_atlas(layout.root, tmp_path / "pages", form="html").path
     page_file = export_atlas(layout.root, tmp_path / "a.html", form="html").path
     loaded = "[...document.images].filter(i => i.complete && i.naturalWidth > 0).length"
-    with open_browser() as browser:
-        page, problems = open_offline(browser, page_file)
-        page.wait_for_function(f"{loaded} === 3")
-        assert page.evaluate("document.images[0].naturalWidth") == 32
-        assert problems == []
-        page, _ = open_offline(browser, folder / "index.html")
-        page.click("text=fire4")
-        page.wait_for_function(f"{loaded} === 3")
-        assert page.evaluate("document.images[0].naturalWidth") == 16  # the small one
-        page.click("img")
-        page.wait_for_function(f"{loaded} === 1")
-        assert page.evaluate("document.images[0].naturalWidth") == 32
+    page, problems = open_offline(browser, page_file)
+    page.wait_for_function(f"{loaded} === 3")
+    assert page.evaluate("document.images[0].naturalWidth") == 32
+    assert problems == []
+    page, _ = open_offline(browser, folder / "index.html")
+    page.click("text=fire4")
+    page.wait_for_function(f"{loaded} === 3")
+    assert page.evaluate("document.images[0].naturalWidth") == 16  # the small one
+    page.click("img")
+    page.wait_for_function(f"{loaded} === 1")
+    assert page.evaluate("document.images[0].naturalWidth") == 32
 
 
 def test_one_page_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +356,7 @@ def test_a_record_with_a_number_that_json_does_not_know(tmp_path: Path) -> None:
     with Store(tmp_path / "a") as store:
         store.add([replace(new(1), parts={**new(1).parts, "record": {"x": 12345.5}})])
     (log,) = Layout(tmp_path / "a").logs()
-    log.write_text(log.read_text().replace("12345.5", "1e999"))
+    log.write_bytes(unsealed(log.read_bytes()).replace(b"12345.5", b"1e999"))
     with pytest.raises(RecordError, match="'fire4:1' cannot be written as JSON"):
         export_atlas(tmp_path / "a", tmp_path / "x", form="webdataset")
 

@@ -16,6 +16,7 @@ from featviz.atlas.neighbours.nearest import (
     keep_neighbours,
     nearest_units,
 )
+from featviz.atlas.neighbours.records import read_neighbours
 from featviz.errors import ConfigError, RecordError
 from featviz.models.model import Model
 from nets import small_model
@@ -124,6 +125,12 @@ def test_evidence_is_kept_and_weights_alone_leave_activations(photos: Path, tmp_
     }  # fmt: skip
     assert kept["weights"]["nearest"][0]["channel"] == 3
     assert pool["weights"] is None
+    read = read_neighbours(kept)
+    assert read.activation == expected
+    assert read.weights == found.by_weights("late", 1)
+    assert (read.passed, read.images, read.statistic, read.across) == (
+        found.key, 60, "maximum", False,
+    )  # fmt: skip
     with Store(tmp_path / "atlas") as store:
         keep_neighbours(store, collect_neighbours(model, ["late"], settings=QUICK))
     with Atlas(layout.root) as atlas:

@@ -128,12 +128,12 @@ def test_a_sample_is_the_beginning_of_the_stream_ranked() -> None:
     values = stream()
     kept = feed(Sample(UNITS, 50), values, batch=32)
     assert kept.ids.tolist() == values.ids[:50].tolist()
-    rows, ranks = kept.ranked(6)
+    rows, ranks = kept.ranked(6, statistic="maximum")
     assert sorted(set(range(50)) - set(rows.tolist())) == [3, 4, 11]
     ordered = rows[np.argsort(ranks)]
     assert (np.diff(values.maxima[ordered, 6]) >= 0).all()
     # Ties: the lower number ranks higher, as `Extremes` has it.
-    rows, ranks = kept.ranked(2)
+    rows, ranks = kept.ranked(2, statistic="maximum")
     assert values.ids[rows[np.argsort(ranks)]].tolist() == sorted(values.ids[:50], reverse=True)
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,31 @@ def test_ranks_are_those_of_counting_everything(
     assert measure_self(root, folder, load_recorded=lambda _: pytest.fail("loaded")) == 0
 
 
+def test_photographs_that_cannot_be_read_are_left_out_and_told(
+    tmp_path: Path, photographs: Path
+) -> None:
+    model, root = named_model(), tmp_path / "a"
+    keep(root, render(model, "late:0-3", **QUICK))
+    whole = (photographs / "0.png").read_bytes()
+    (photographs / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (photographs / "text.jpg").write_text("no picture")
+    folder, told = PictureFolder.open(photographs), []
+    done = measure_self(
+        root,
+        folder,
+        load_recorded=lambda _: named_model(),
+        skipped=lambda file, error: told.append((file.name, str(error))),
+    )
+    assert done == 4
+    assert [name for name, _ in told] == ["broken.png", "text.jpg"]
+    assert all(name in said for name, said in told)
+    assert {each["self_photographs"] for each in measured(root).values()} == {5.0}
+    for k in range(4):
+        (photographs / f"{k}.png").write_text("no picture")
+    with pytest.raises(PictureError, match=r"of 7 pictures in .* 1 can be read; give a folder"):
+        folder.readable()
+
+
 def test_what_silences_its_unit_is_left_out_and_what_was_cut_short_goes_on(
     tmp_path: Path, photographs: Path
 ) -> None:
@@ -117,6 +143,38 @@ def test_grey_pictures_and_other_channels(tmp_path: Path, photographs: Path, cha
     else:
         with pytest.raises(PictureError, match="pictures have 3 channels, or 1 if grey"):
             measure()
+
+
+def test_images_of_two_weights_are_each_measured_with_their_own(
+    tmp_path: Path, photographs: Path
+) -> None:
+    folder = PictureFolder.open(photographs)
+    # Two networks of one name; their words, as their files of weights would, tell them apart.
+    models = {str(seed): named_model(seed=seed) for seed in (0, 1)}
+    alone: dict[str, dict[str, float]] = {}
+    for seed, model in models.items():
+        model.arguments = (seed,)
+        for site in ("late", "block"):
+            result = render(model, f"{site}:{seed}", **QUICK)
+            for root in (tmp_path / "both", tmp_path / seed):
+                keep(root, result)
+        measure_self(tmp_path / seed, folder, load_recorded=lambda words: models[words[0]])
+        alone |= measured(tmp_path / seed)
+    loaded: list[str] = []
+
+    def load(words: Sequence[str]) -> Model:
+        loaded.append(words[0])
+        return models[words[0]]
+
+    assert measure_self(tmp_path / "both", folder, load_recorded=load) == 4
+    assert sorted(loaded) == ["0", "1"]
+    assert measured(tmp_path / "both") == alone
+    # Each is checked, not the first alone.
+    for site in ("late", "block"):
+        for seed, model in models.items():
+            keep(tmp_path / "c", render(model, f"{site}:{seed}", **QUICK))
+    with pytest.raises(WeightsError, match="'small' has other weights"):
+        measure_self(tmp_path / "c", folder, load_recorded=lambda _: models["0"])
 
 
 def test_refusals(tmp_path: Path, photographs: Path) -> None:

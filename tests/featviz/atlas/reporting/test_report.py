@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from commands import make_command
+from playwright.sync_api import Browser
 
 from atlases import WEIGHTS, new, picture_atlas
-from browser import open_browser, open_offline
+from browser import open_offline
 from featviz.atlas import Atlas, Failure, Store
 from featviz.atlas.canonical import content_key
 from featviz.atlas.entries import Metrics
@@ -104,19 +105,18 @@ def test_a_picture_that_is_missing_is_told(tmp_path: Path) -> None:
     assert page.count("the small picture is missing or damaged") == 1
 
 
-def test_the_page_in_a_browser(tmp_path: Path) -> None:
+def test_the_page_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     layout = picture_atlas(tmp_path / "a", 12, metrics={"slope": -1.2, "high": 0.1})
     write_report(layout.root, tmp_path / "r.html", most=5)
-    with open_browser() as browser:
-        for width, dark in ((1280, False), (400, True)):
-            page, problems = open_offline(browser, tmp_path / "r.html", width=width, dark=dark)
-            for image in page.locator("img").all():
-                image.scroll_into_view_if_needed()
-            loaded = "[...document.images].filter(i => i.naturalWidth > 0).length"
-            page.wait_for_function(f"{loaded} === 10")
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width
-            assert problems == []
+    for width, dark in ((1280, False), (400, True)):
+        page, problems = open_offline(browser, tmp_path / "r.html", width=width, dark=dark)
+        for image in page.locator("img").all():
+            image.scroll_into_view_if_needed()
+        loaded = "[...document.images].filter(i => i.naturalWidth > 0).length"
+        page.wait_for_function(f"{loaded} === 10")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width
+        assert problems == []
 
 
 def test_refusals(tmp_path: Path) -> None:
