@@ -48,7 +48,7 @@ def app(
         ) from error
     from app.keeping import data_folder
     from app.library import open_library
-    from app.own_atlas import own_atlas
+    from app.shipped import own_atlas
 
     renders = renders or data_folder() / "renders"
     library = open_library(atlases or [own_atlas()], models=models, renders=renders)

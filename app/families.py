@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from app.shipped import shipped
 from featviz.errors import RecordError
-
-_ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ def kinds_of(model: str, site: str, weights: str) -> Mapping[int, Kind]:
 
 
 @cache
-def _maps(folder: Path = _ASSETS) -> dict[str, tuple[str, dict[str, dict[int, Kind]]]]:
+def _maps(folder: Path | None = None) -> dict[str, tuple[str, dict[str, dict[int, Kind]]]]:
     """Return by model: the origin of its weights, and the kinds by site and channel."""
     found = {}
-    for path in sorted(folder.glob("families-*.json")):
+    for path in sorted((folder or shipped(".")).glob("families-*.json")):
         try:
             parts = json.loads(path.read_text(encoding="utf-8"))
             at = {name: k for k, name in enumerate(parts["columns"])}

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.job import Job
 from app.library import LIBRARY
-from app.own_atlas import own_atlas
 from app.render_task import Finished, Rendered, Task
+from app.shipped import own_atlas
 from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.entries import MAX_TEXT
 from featviz.atlas.layout import Layout

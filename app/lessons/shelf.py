@@ -7,9 +7,10 @@ from typing import Any
 
 from PIL import Image
 
+from app.shipped import shipped
 from featviz.errors import RecordError
 
-_FOLDER = Path(__file__).parents[2] / "assets" / "lessons"
+_FOLDER = shipped("lessons")
 
 
 @lru_cache(maxsize=64)

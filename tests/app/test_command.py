@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import app.own_atlas
 import app.serving
+import app.shipped
 from app.command import app as command
 from app.library import Library
-from app.own_atlas import own_atlas
+from app.shipped import own_atlas
 from featviz.atlas.layout import create_layout
 from featviz.errors import ConfigError, RecordError
 
@@ -48,11 +48,15 @@ def test_it_serves_what_it_is_told_and_says_where(
     assert library.renders == ("renders", Path("r").resolve())
 
 
+@pytest.mark.parametrize("folder", ["assets/atlas", "app/assets/atlas"])  # a checkout, a wheel
 def test_without_an_atlas_it_opens_its_own(
-    started: list[tuple[Library, int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    folder: str,
+    started: list[tuple[Library, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    own = create_layout(tmp_path / "assets" / "atlas").root
-    monkeypatch.setattr(app.own_atlas, "__file__", str(tmp_path / "app" / "own_atlas.py"))
+    own = create_layout(tmp_path / folder).root
+    monkeypatch.setattr(app.shipped, "__file__", str(tmp_path / "app" / "shipped.py"))
     assert own_atlas() == own
     done = CliRunner().invoke(command, ["--no-browser", "--renders", str(tmp_path / "r")])
     assert done.exit_code == 0, done.output
@@ -62,7 +66,7 @@ def test_without_an_atlas_it_opens_its_own(
 def test_an_installation_without_assets_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(app.own_atlas, "__file__", str(tmp_path / "app" / "own_atlas.py"))
+    monkeypatch.setattr(app.shipped, "__file__", str(tmp_path / "app" / "shipped.py"))
     with pytest.raises(RecordError, match=r"no atlas of its own.*open it with 'featviz app atlas'"):
         own_atlas()
 
