@@ -5,12 +5,13 @@
 Paired in one run, all ways in turn in each round; medians of rates, and of shares within a round:
 
     forward     the network alone, as it is, in eval mode without gradients, over images in memory
+    kept        the same, with freed memory kept in the process, as passes do
     copy        the same images through the copy that passes run, up to the last site
     examples    `collect_examples` over the same images in memory: all sites, all that is kept
     files       with --images: `collect_examples` over a folder of photographs
     read+run    with --images: files decoded by the same threads, then the network alone
 
-`examples / forward` is what the pass itself costs; `files / read+run` the same where photographs
+`examples / kept` is what the pass itself costs; `files / read+run` the same where photographs
 have to be decoded, which on a processor takes the cores that the network wants. Both by the clock
 and by processor time, which other programs on the machine disturb less.
 """
@@ -33,6 +34,7 @@ from featviz.atlas.passes.unit_pass import reduce_map
 from featviz.borrowing import borrowed, own_settings
 from featviz.cli.atlas.places import match_sites
 from featviz.inference import InferenceCopy
+from featviz.kept_memory import kept_memory
 from featviz.models import Model, load
 
 Batch = list[np.ndarray]
@@ -73,9 +75,14 @@ class Ways:
 
     def all(self) -> dict[str, Callable[[], int]]:
         """Return functions that run some images and return how many."""
-        ways = {"forward": self.forward, "copy": self.copy, "examples": self.examples}
+        ways = {
+            "forward": self.forward,
+            "kept": kept_memory()(self.forward),
+            "copy": kept_memory()(self.copy),
+            "examples": self.examples,
+        }
         if self.folder is not None:
-            ways |= {"read+run": self.read_and_run, "files": self.files}
+            ways |= {"read+run": kept_memory()(self.read_and_run), "files": self.files}
         return ways
 
     def forward(self) -> int:
@@ -183,7 +190,9 @@ def main() -> None:
     folder = FolderSource(options.images) if options.images else None
     settings = replace(ExampleSettings(), batch=options.batch)
     rates = measure(Ways(model, sites, images, folder, settings).all(), options.rounds)
-    pairs = [("examples", "forward"), *([("files", "read+run")] if folder is not None else [])]
+    pairs = [("examples", "forward"), ("examples", "kept")]
+    if folder is not None:
+        pairs.append(("files", "read+run"))
     shares = {
         f"{ours} / {bare}": {clock: median_share(rates[clock], ours, bare) for clock in CLOCKS}
         for ours, bare in pairs

@@ -142,8 +142,11 @@ class _NetworkInput(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(gain)
         normal = torch.addcmul(offset, images, gain)
-        # Stacked like this because changing the layout by a copy takes three times as long.
-        return torch.stack(normal.unbind(1), dim=-1).to(dtype)
+        laid_out = normal.movedim(1, -1)
+        if not laid_out.is_contiguous():
+            # Stacked like this because changing the layout by a copy takes three times as long.
+            laid_out = torch.stack(normal.unbind(1), dim=-1)
+        return laid_out.to(dtype)
 
     @staticmethod
     @once_differentiable

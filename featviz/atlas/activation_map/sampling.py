@@ -24,6 +24,7 @@ from featviz.atlas.activation_map.attribution import attribute
 from featviz.atlas.canonical import content_key
 from featviz.errors import ConfigError, ModelError, OutputError, PictureError
 from featviz.images import make_folder, write_file
+from featviz.kept_memory import kept_memory
 from featviz.metrics.pictures import PictureFolder, read_picture
 from featviz.models.model import Model
 from featviz.sites import Site
@@ -129,6 +130,7 @@ def check_positions(site: Site, positions: int, *, model: str) -> int:
     return places
 
 
+@kept_memory()
 def take_samples(sampling: Sampling, folder: Path, *, told: Callable[[int, int], None]) -> Samples:
     """Return the samples, from a folder where they were kept before or from the photographs.
 

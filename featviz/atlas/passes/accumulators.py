@@ -104,15 +104,16 @@ class Extremes(Kept):
         size = self.keys.shape[1]
         if not size:
             return
-        keys, ids = self._sign * values.of(self._statistic), values.ids[:, None]
-        worst, worst_id = self.keys[:, -1], self.ids[:, -1]
-        enters = np.isfinite(keys) & ((keys > worst) | ((keys == worst) & (ids < worst_id)))
-        rows = enters.any(0).nonzero()[0]
+        found = self._sign * values.of(self._statistic)
+        # Few images enter after the first thousand, so that few rows are looked at more closely.
+        rows = np.flatnonzero(np.fmax.reduce(found, 0, initial=-np.inf) >= self.keys[:, -1])
         if not len(rows):
             return
-        # Few images enter after the first thousand, so that few rows are sorted.
-        new = np.where(enters, keys, -np.inf).T[rows]
-        new_ids = np.where(enters, ids, _NO_IMAGE).T[rows]
+        keys, ids = found[:, rows].T, values.ids
+        worst, worst_id = self.keys[rows, -1:], self.ids[rows, -1:]
+        enters = np.isfinite(keys) & ((keys > worst) | ((keys == worst) & (ids < worst_id)))
+        new = np.where(enters, keys, -np.inf)
+        new_ids = np.where(enters, ids, _NO_IMAGE)
         together = np.concatenate([self.keys[rows], new], 1)
         all_ids = np.concatenate([self.ids[rows], new_ids], 1)
         all_places = np.concatenate([self.places[rows], values.places.T[rows]], 1)
@@ -249,9 +250,10 @@ class Histogram(Kept):
         low = np.minimum(self.low, np.where(finite, found, np.inf).min(0, initial=np.inf))
         high = np.maximum(self.high, np.where(finite, found, -np.inf).max(0, initial=-np.inf))
         self._widen(low, high)
-        b, u = finite.nonzero()
-        bins = np.floor(np.ldexp(found[b, u], -self.exponents[u])).astype(np.int64) - self.first[u]
-        np.add.at(self.counts.reshape(-1), u * self.BINS + bins, 1)
+        begins = np.arange(found.shape[1]) * self.BINS - self.first
+        with np.errstate(invalid="ignore"):
+            at = np.floor(np.ldexp(found, -self.exponents)).astype(np.int64) + begins
+        np.add.at(self.counts.reshape(-1), at.reshape(-1) if finite.all() else at[finite], 1)
 
     def _widen(self, low: Float64[np.ndarray, " u"], high: Float64[np.ndarray, " u"]) -> None:
         """Give bins to a range that may have grown."""

@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from featviz.borrowing import own_settings
 from featviz.errors import PictureError, RecordError, RenderError, is_out_of_memory
 from featviz.inference import InferenceCopy
 from featviz.interrupts import held_interrupts
+from featviz.kept_memory import kept_memory
 from featviz.models.model import Model
 from featviz.sites import Site
 
@@ -42,13 +44,14 @@ def reduce_map(activation: Float[Tensor, "b c ..."]) -> Float[Tensor, "b c 3"]:
     values = activation.float()
     if values.dim() == 2:
         return torch.stack([values, values, torch.full_like(values, -1)], -1)
-    # Channels come last in memory; reading a map row by row so is several times faster.
-    rows = values.permute(0, 2, 3, 1)
-    width = rows.shape[2]
-    largest, y = rows.amax(2).max(1)
-    row = rows.gather(1, y[:, None, None, :].expand(-1, 1, width, -1))[:, 0]
-    place = y * width + row.max(1).indices
-    return torch.stack([largest, rows.flatten(1, 2).mean(1), place.float()], -1)
+    # Pooling rows, then columns, is several times as fast as `max` over the map: it knows how to
+    # read channels that come last in memory, and gives the place in the same go.
+    height, width = values.shape[-2:]
+    by_row, places = F.max_pool2d(values, (1, width), return_indices=True)
+    largest, row = F.max_pool2d(by_row, (height, 1), return_indices=True)
+    place = places.flatten(2).gather(2, row.flatten(2))
+    mean = values.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+    return torch.stack([largest.flatten(1), mean, place.flatten(1).float()], -1)
 
 
 def run_pass(
@@ -184,6 +187,7 @@ def _batches(
     with (
         closing(read_ahead(read, map(int, order), threads=loaders, ahead=ahead)) as readers,
         own_settings(),
+        kept_memory(),
         torch.no_grad(),
         InferenceCopy(
             model, sites, trace=model.trace(size), dtype=torch.float32, reduce=reduce_map
@@ -219,7 +223,7 @@ def _forward(
         return None
     batch = torch.from_numpy(np.stack(images)).to(model.device, non_blocking=True)
     try:
-        found = network(batch.permute(0, 3, 1, 2).float() / 255)
+        found = network(batch.permute(0, 3, 1, 2).float().div_(255))
     # A network may raise anything.
     except Exception as error:
         if is_out_of_memory(error):

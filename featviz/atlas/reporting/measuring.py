@@ -21,6 +21,7 @@ from featviz.atlas.store import Store
 from featviz.borrowing import own_settings
 from featviz.errors import PictureError, RecordError, WeightsError
 from featviz.images import to_image
+from featviz.kept_memory import kept_memory
 from featviz.metrics.measures import self_identification
 from featviz.metrics.pictures import PictureFolder
 from featviz.metrics.reference import Reference
@@ -41,6 +42,7 @@ _BATCH = 32
 
 
 @own_settings()
+@kept_memory()
 @torch.no_grad()
 def measure_self(
     root: str | Path,

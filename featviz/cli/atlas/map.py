@@ -1,7 +1,7 @@
 """`featviz atlas map`: the activation atlas of a site."""
 
 import contextlib
-import sys
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from featviz.atlas.activation_map.settings import LayoutName, MapConfig
+from featviz.cli.atlas.pass_progress import progress_option, to_stdout, told_progress
 from featviz.cli.loading import load_model, model_options
 from featviz.cli.output import json_option, print_json, print_table, prints_to_stderr
 
@@ -80,7 +81,8 @@ def _whole(name: str, help_text: str, *, least: int = 1) -> Callable[[Command], 
 @_whole("seed", "Decides every random number.", least=0)
 @click.option("--batch", type=click.IntRange(min=1), help="Photographs and cells at a time.")
 @model_options
-@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@progress_option
+@click.option("-q", "--quiet", is_flag=True, help="The same as --progress none.")
 @json_option
 def map_command(
     model: str,
@@ -88,6 +90,7 @@ def map_command(
     images: Path,
     output: Path,
     grids: tuple[int, ...],
+    shown: str,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -108,9 +111,11 @@ def map_command(
     from featviz.atlas.activation_map import make_map
 
     loaded = load_model(model, **options)
-    with prints_to_stderr(), _progress(quiet=quiet) as told:
+    with _progress("none" if quiet else shown) as told:
         made = make_map(loaded, site, images=images, folder=output, config=config, told=told)
-    if as_json:
+    if shown == "json" and not quiet:
+        click.echo(json.dumps({"event": "end", **_summary(made)}))
+    elif as_json:
         print_json(_summary(made))
     else:
         _print(made)
@@ -118,30 +123,19 @@ def map_command(
 
 
 @contextlib.contextmanager
-def _progress(*, quiet: bool) -> Iterator["Told"]:
-    """Give what shows one bar for each thing that is done."""
-    from tqdm import tqdm
+def _progress(shown: str) -> Iterator["Told"]:
+    """Give what tells of one thing that is done after the other."""
+    tells: dict[str, Callable[[int, int], None]] = {}
+    say = to_stdout()  # before the network's own prints go to stderr
+    with prints_to_stderr(), contextlib.ExitStack() as current:
 
-    bars: dict[str, Any] = {}
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tells:
+                current.close()
+                tells[what] = current.enter_context(told_progress(shown, what, say=say))
+            tells[what](done, total)
 
-    def told(what: str, done: int, total: int) -> None:
-        if what not in bars:
-            for bar in bars.values():
-                bar.close()
-            bars[what] = tqdm(
-                total=total,
-                initial=done,
-                desc=what,
-                disable=quiet or not sys.stderr.isatty(),
-                file=sys.stderr,
-            )
-        bars[what].update(done - bars[what].n)
-
-    try:
         yield told
-    finally:
-        for bar in bars.values():
-            bar.close()
 
 
 def _summary(made: "ActivationMap") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How passes over images tell how far they are and what they left out: to people, or as JSON."""
 
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -25,18 +26,27 @@ progress_option = click.option(
     help="A bar on stderr if it is a terminal, or JSON lines on stdout.",
 )
 _EVERY_S = 0.5
+Say = Callable[[str], None]
+
+
+def to_stdout() -> Say:
+    """Return what prints lines to that which is stdout now."""
+    return functools.partial(click.echo, file=sys.stdout)
 
 
 @contextlib.contextmanager
-def told_progress(shown: str, what: str) -> Iterator[Callable[[int, int], None]]:
+def told_progress(
+    shown: str, what: str, *, say: Say | None = None
+) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that takes how much is done, and how much there is.
 
     Args:
         shown: `bar`, `json` or `none`.
         what: What is counted, such as `images`.
+        say: Takes JSON lines; None: they go to stdout.
     """
     if shown == "json":
-        tell_line = _json_lines(what)
+        tell_line = _json_lines(what, say or to_stdout())
         with prints_to_stderr():
             yield tell_line
         return
@@ -55,8 +65,7 @@ def told_progress(shown: str, what: str) -> Iterator[Callable[[int, int], None]]
         yield tell
 
 
-def _json_lines(what: str) -> Callable[[int, int], None]:
-    out = sys.stdout
+def _json_lines(what: str, say: Say) -> Callable[[int, int], None]:
     started, first, last = time.monotonic(), 0, 0.0
 
     def tell(done: int, total: int) -> None:
@@ -76,7 +85,7 @@ def _json_lines(what: str) -> Callable[[int, int], None]:
             "rate": rate,
             "seconds_left": left,
         }
-        click.echo(json.dumps(line), file=out)
+        say(json.dumps(line))
 
     return tell
 

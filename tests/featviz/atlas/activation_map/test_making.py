@@ -458,7 +458,7 @@ def test_the_command(
         *SMALL,
     ]
     code, out, err = command(*words, "--json")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ""), err
     about = json.loads(out)
     assert about["samples"] == 48
     assert Path(about["page"]).is_file()
@@ -476,6 +476,34 @@ def test_the_command(
     code, _, err = command(*words[:4], "--images", tmp_path / "none", "-o", tmp_path / "m")
     assert code == 2
     assert "there is no folder" in err
+
+
+def test_programs_are_told_how_far_it_is(
+    command: Callable[..., tuple[int, str, str]], photographs: Path, tmp_path: Path
+) -> None:
+    words = [
+        "atlas",
+        "map",
+        FACTORY,
+        "block",
+        "--images",
+        photographs,
+        "-o",
+        tmp_path / "m",
+        *SMALL,
+    ]
+    code, out, err = command(*words, "--progress", "json")
+    assert (code, err) == (0, ""), err
+    *lines, end = [json.loads(line) for line in out.splitlines()]
+    assert {line["event"] for line in lines} == {"progress"}
+    last = {line["what"]: (line["done"], line["total"]) for line in lines}
+    assert list(last) == ["photographs", "layout", "cells"]
+    assert last == {
+        "photographs": (8, 8),
+        "layout": (1, 1),
+        "cells": (end["grids"][0]["cells"],) * 2,
+    }
+    assert (end["event"], end["samples"]) == ("end", 48)
 
 
 def test_cells_without_a_picture_are_code_3(
