@@ -4,6 +4,7 @@ In photographs: the correlation that the pass over a dataset kept, which knows t
 only. In weights: the cosine of the kernels that make the units, which knows all that read the same.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ import streamlit as st
 
 from app.networks import LOCK, list_here, network
 from featviz.atlas.neighbours.kernels import incoming_kernels, kernel_cosines
-from featviz.errors import RecordError
+from featviz.atlas.neighbours.records import read_neighbours
 
 MAX_UNITS = 4096
 """Units of a site whose kernels are compared."""
 
 
-def photographs_likeness(evidence: Any, site: str, channel: int) -> dict[int, float]:
+def photographs_likeness(evidence: Mapping[str, Any], site: str, channel: int) -> dict[int, float]:
     """Return the correlation of the nearest units of a site with one of them; empty: not known.
 
     Args:
@@ -28,17 +29,11 @@ def photographs_likeness(evidence: Any, site: str, channel: int) -> dict[int, fl
     Raises:
         RecordError: If the evidence cannot be understood.
     """
-    try:
-        line = (evidence.get("neighbours") or {}).get("activation")
-        if line is None:
-            return {}
-        near = {int(o["channel"]): float(o["value"]) for o in line["nearest"] if o["site"] == site}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RecordError(
-            f"the neighbours of {site}:{channel} cannot be read: {error!r}; run 'featviz atlas "
-            "neighbours' again"
-        ) from error
-    return {**near, channel: 1.0}
+    found = evidence.get("neighbours")
+    said = None if found is None else read_neighbours(found).activation
+    if said is None:
+        return {}
+    return {**{k: value for at, k, value in said.units if at == site}, channel: 1.0}
 
 
 def weights_likeness(model: str, site: str, channel: int) -> dict[int, float]:

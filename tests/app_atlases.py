@@ -70,12 +70,16 @@ def _found() -> dict[str, dict[str, Any]]:
         ]}  # fmt: skip
 
     bars = {"start": 0.0, "width": 1.0, "counts": [1, 2, 3]}
-    near = {"nearest": [{"site": "arcs", "channel": k, "value": 0.6 + k / 10} for k in (3, 1)]}
+    near = {
+        "nearest": [{"site": "arcs", "channel": k, "value": 0.6 + k / 10} for k in (3, 1)],
+        "chance": 0.2, "expected": 0.1, "pass": content_key("pass"), "images": 6,
+        "statistic": "maximum", "across": False,
+    }  # fmt: skip
     return {
         "examples": {
             "maximum": ranking(3.0, 2.0), "mean": ranking(1.0), "images": 6, "broken": 0,
             "firing_rate": 0.5,
         },
         "histogram": {"maximum": bars, "mean": bars},
-        "neighbours": {"activation": {**near, "chance": 0.2}, "weights": {**near, "chance": 0.1}},
+        "neighbours": {"activation": near, "weights": {**near, "chance": 0.1}},
     }  # fmt: skip

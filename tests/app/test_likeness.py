@@ -6,20 +6,27 @@ from app.likeness import photographs_likeness, weights_likeness
 from app.networks import network
 from featviz.errors import RecordError
 
-NEAR = {"nearest": [
-    {"site": "arcs", "channel": 3, "value": 0.5}, {"site": "other", "channel": 4, "value": 0.9},
-]}  # fmt: skip
+NEAR = {
+    "nearest": [
+        {"site": "arcs", "channel": 3, "value": 0.5},
+        {"site": "other", "channel": 4, "value": 0.9},
+    ],
+    "chance": 0.1, "expected": 0.1, "pass": "0f" * 32, "images": 9, "statistic": "maximum",
+    "across": True,
+}  # fmt: skip
 
 
 def test_likeness_in_photographs_is_that_of_the_evidence() -> None:
-    found = photographs_likeness({"neighbours": {"activation": NEAR}}, "arcs", 7)
+    found = photographs_likeness({"neighbours": {"activation": NEAR, "weights": None}}, "arcs", 7)
     assert found == {3: 0.5, 7: 1.0}
     assert photographs_likeness({}, "arcs", 7) == {}
-    assert photographs_likeness({"neighbours": {"activation": None}}, "arcs", 7) == {}
+    assert (
+        photographs_likeness({"neighbours": {"activation": None, "weights": None}}, "arcs", 7) == {}
+    )
 
 
 def test_evidence_that_is_none_is_told() -> None:
-    with pytest.raises(RecordError, match="the neighbours of arcs:7 cannot be read"):
+    with pytest.raises(RecordError, match="the neighbours of a unit cannot be read"):
         photographs_likeness({"neighbours": {"activation": {"nearest": [{}]}}}, "arcs", 7)
 
 

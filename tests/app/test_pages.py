@@ -138,7 +138,7 @@ def test_a_filter_that_is_wrong_is_told_and_lets_all_pass() -> None:
         ("Photographs", ["6 photographs; 50% of them make it fire", "Quantile 0.5 to 1"]),
         ("Weights", ["Reads early_curves", "red excites, blue inhibits", "all weights are zero"]),
         ("Tuning", ["prefers", "width at half height"]),
-        ("Nearest", ["correlation over photographs; by chance at most 0.20"]),
+        ("Nearest", ["correlation over 6 photographs; by chance at most 0.20"]),
         ("Record", [f"featviz render --size 32 --steps 2 -o out/ {MODEL} arcs:0",
                     f'featviz.load("{MODEL}")', "steps=2"]),
     ],
@@ -169,7 +169,7 @@ def test_neighbours_and_weights_lead_on() -> None:
     assert [t["address"].rpartition("%3A")[2] for t in tiles(near)[2:]] == [
         f"{channel}&part=Nearest" for channel in (3, 1, 3, 1)
     ]
-    addresses = [link["address"] for link in components(near, "link")]
+    addresses = [way[1] for part in components(near, "ways") for way in part["links"]]
     assert f"/site?model={MODEL}&site=arcs&sort=similar+in+photographs&to=0" in addresses
     weights = open_page("unit", **ABOUT, part="Weights")
     read = [link for part in components(weights, "connections") for link in part["links"]]
@@ -318,7 +318,11 @@ def gone(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "words"),
-    [(no_mark, "is it an atlas?"), (other_format, "has format 99"), (gone, "holds no atlas")],
+    [
+        (no_mark, "--repair' writes it again"),
+        (other_format, "has format 99"),
+        (gone, "there are records in"),
+    ],
 )
 def test_an_atlas_that_breaks_while_it_is_open_is_told(
     monkeypatch: pytest.MonkeyPatch,
