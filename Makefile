@@ -3,6 +3,7 @@
 #
 #   make PYTHON=/path/to/python3.12 setup    choose the interpreter
 #   make test ARGS="-k sites -x"             pass arguments on (gallery, test, bench)
+#   make test JOBS=0                         the tests in one process, as a debugger wants them
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -10,6 +11,7 @@
 
 PYTHON =
 ARGS =
+JOBS = 2
 # Relative paths only: the checkout may lie in a folder with spaces in its name. Tools run as
 # `python -m`, because the scripts in .venv/bin hold the path that they were installed under.
 VENV := .venv
@@ -22,7 +24,7 @@ unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP CDPATH
 unexport PIP_PREFIX PIP_TARGET PIP_USER PIP_ROOT PIP_PYTHON PIP_REQUIREMENT PIP_NO_DEPS PIP_DRY_RUN
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup demo gallery test check bench clean
+.PHONY: help setup demo gallery atlas test check bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -42,8 +44,19 @@ gallery: $(STAMP)  ## render one unit under every setting into out/gallery (abou
 	@$(PY) -m featviz gallery -o out/gallery $(ARGS)
 	@printf 'open %s\n' "$$(pwd)/out/gallery/index.html"
 
+# Rendered into out/atlas first, where it goes on after a stop. Its log keeps times, so each run of it
+# has another hash; assets/manifest.json wants the new one.
+ATLAS = --size 96 --steps 64 --precision float32 --device cpu --format png --ignore-environment
+atlas: $(STAMP)  ## render the small atlas in assets/atlas anew (10 minutes on one core)
+	@$(PY) -m featviz atlas build artificial_curves $(ATLAS) -o out/atlas
+	@$(PY) -m featviz atlas build squeezenet1_1 --sites fire3,fire4,fire5,fire6,fire7,fire8,fire9 \
+	    $(ATLAS) -o out/atlas
+	@$(PY) -m featviz atlas export out/atlas --format preview -o assets/atlas --overwrite
+	@$(PY) -c 'import hashlib, pathlib; print("sha256 for assets/manifest.json:", \
+	    hashlib.sha256(pathlib.Path("assets/atlas/export.json").read_bytes()).hexdigest())'
+
 test: $(STAMP)  ## run the tests (offline, CPU)
-	@$(PY) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(STAMP)  ## ruff format, ruff check, mypy: what CI runs before the tests
 	$(PY) -m ruff format --check .

@@ -7,7 +7,7 @@ within rounding; convolutions and norms that are sites themselves are left alone
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +22,8 @@ from featviz.errors import ModelError, is_out_of_memory
 from featviz.models.local_response_norm import LocalResponseNorm
 from featviz.models.model import Model
 from featviz.pixel_blocks import PixelBlockConv2d, suits
-from featviz.sites import Recorder, Site
+from featviz.recording import Recorder
+from featviz.sites import Site
 from featviz.tracing import ActivationWatch, Trace
 
 
@@ -34,6 +35,7 @@ class InferenceCopy:
         sites: Resolved sites.
         trace: What one pass through the network showed.
         dtype: What convolutions and matrix products compute in, float32 or bfloat16.
+        reduce: What to keep of an activation, see `Recorder`.
 
     Attributes:
         folded: How many batch norms went into their convolutions.
@@ -45,7 +47,13 @@ class InferenceCopy:
     """
 
     def __init__(
-        self, model: Model, sites: Sequence[Site], *, trace: Trace, dtype: torch.dtype
+        self,
+        model: Model,
+        sites: Sequence[Site],
+        *,
+        trace: Trace,
+        dtype: torch.dtype,
+        reduce: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.dtype = dtype
         self._device = model.device
@@ -69,7 +77,7 @@ class InferenceCopy:
                 _cast_products(network, dtype)
             network.to(memory_format=torch.channels_last)
         self._redirecting = ActivationWatch()
-        self.recorder = Recorder(network, sites)
+        self.recorder = Recorder(network, sites, reduce=reduce)
         self._plain_watch = self.recorder.watch
         pre = model.spec.preprocess
         shape = (1, -1, 1, 1)
@@ -134,8 +142,11 @@ class _NetworkInput(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(gain)
         normal = torch.addcmul(offset, images, gain)
-        # Stacked like this because changing the layout by a copy takes three times as long.
-        return torch.stack(normal.unbind(1), dim=-1).to(dtype)
+        laid_out = normal.movedim(1, -1)
+        if not laid_out.is_contiguous():
+            # Stacked like this because changing the layout by a copy takes three times as long.
+            laid_out = torch.stack(normal.unbind(1), dim=-1)
+        return laid_out.to(dtype)
 
     @staticmethod
     @once_differentiable

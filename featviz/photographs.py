@@ -33,7 +33,12 @@ def known_suffixes() -> str:
 
 
 def open_photograph(
-    file: str | Path, *, channels: int = 3, alpha: bool = False, ground: float = GREY
+    file: str | Path,
+    *,
+    channels: int = 3,
+    alpha: bool = False,
+    ground: float = GREY,
+    max_pixels: int | None = None,
 ) -> Image.Image:
     """Read a picture file as 8-bit RGB or grey, with or without alpha.
 
@@ -46,12 +51,36 @@ def open_photograph(
         channels: 3, or 1 for grey, besides alpha.
         alpha: Whether to keep an alpha channel, or add one that is opaque.
         ground: Grey level, 0..1, behind what is transparent, if it is not kept.
+        max_pixels: Most that are read; None for what Pillow takes.
 
     Raises:
         PictureError: If there is no such file, it cannot be read to its end, holds numbers without
-            a range, or more pixels than Pillow takes (some 179 million).
+            a range, or more pixels than that, or than Pillow takes (some 179 million).
     """
-    picture = read_pixels(file)
+    picture = read_pixels(file, max_pixels=max_pixels)
+    return plain_picture(picture, file, channels=channels, alpha=alpha, ground=ground)
+
+
+def plain_picture(
+    picture: Image.Image,
+    file: str | Path,
+    *,
+    channels: int = 3,
+    alpha: bool = False,
+    ground: float = GREY,
+) -> Image.Image:
+    """Return a picture that was opened as `open_photograph` does.
+
+    Args:
+        picture: As Pillow reads it.
+        file: Its name, for messages.
+        channels: See `open_photograph`.
+        alpha: Likewise.
+        ground: Likewise.
+
+    Raises:
+        PictureError: If it cannot be read to its end, or holds numbers without a range.
+    """
     try:
         upright = _eight_bits(ImageOps.exif_transpose(picture))
         mode = "RGB" if channels == 3 else "L"
@@ -77,13 +106,19 @@ def check_format(file: str | Path) -> None:
         pass
 
 
-def read_pixels(file: str | Path) -> Image.Image:
+def read_pixels(file: str | Path, *, max_pixels: int | None = None) -> Image.Image:
     """Read a picture file whole, as it is.
 
+    Args:
+        file: A picture.
+        max_pixels: Most that are read; None for what Pillow takes.
+
     Raises:
-        PictureError: If there is no such file, or it cannot be read to its end.
+        PictureError: If there is no such file, it cannot be read to its end, or has more pixels.
     """
     with _opened(file) as picture:
+        if max_pixels is not None and picture.width * picture.height > max_pixels:
+            raise ValueError(f"it has more than {max_pixels:,} pixels")
         picture.load()
     return picture
 

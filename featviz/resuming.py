@@ -79,7 +79,7 @@ def find_earlier(plan: Plan, source: str | Path) -> Earlier:
         paths = [source]
     else:
         raise RecordError(f"there is nothing to resume: no file or folder {str(source)!r}")
-    settings = _settings(describe(plan, Progress(batch=1), []))
+    settings = pixel_settings(describe(plan, Progress(batch=1), []))
     earlier = Earlier()
     for members in _belonging(plan):
         _look(plan, members, [paths[k] for k in members], settings, earlier)
@@ -144,7 +144,7 @@ def _check(plan: Plan, k: int, path: Path, record: Record, settings: dict[str, A
         raise RecordError(
             f"cannot resume {str(path)!r}: it shows {image['unit']!r}, not {plan.labels[k]!r}"
         )
-    found = _settings(record)
+    found = pixel_settings(record)
     for name, wanted in settings.items():
         if found.get(name) != wanted:
             raise RecordError(
@@ -166,8 +166,12 @@ def _check(plan: Plan, k: int, path: Path, record: Record, settings: dict[str, A
         )
 
 
-def _settings(record: Record) -> dict[str, Any]:
-    """Return what decides the pixels of a render, as it worked out."""
+def pixel_settings(record: Record) -> dict[str, Any]:
+    """Return what decides the pixels of a render, but for objective and steps, as it worked out.
+
+    Args:
+        record: Of a render; its images do not count.
+    """
     config, ran, model = RenderConfig.from_json(record["config"]), record["ran"], record["model"]
     values = {
         **config.to_json(),

@@ -400,3 +400,28 @@ def splitmix64(seed: int, index: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & low
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & low
     return z ^ (z >> 31)
+
+
+def whitened_direction(samples: np.ndarray, mean: np.ndarray, *, ridge: float) -> np.ndarray:
+    """The mean by the inverse of the correlation matrix plus a ridge, dot product 1; loops."""
+    n, channels = samples.shape
+    moments = np.zeros((channels, channels))
+    for i in range(channels):
+        for j in range(channels):
+            moments[i, j] = sum(float(row[i]) * float(row[j]) for row in samples) / n
+    level = sum(moments[i, i] for i in range(channels)) / channels
+    vector = mean @ np.linalg.inv(moments + ridge * level * np.eye(channels))
+    return np.asarray(vector / (vector @ mean))
+
+
+def grid_cells(points: np.ndarray, side: int) -> dict[tuple[int, int], list[int]]:
+    """Row and column -> points in that cell, each cell asked for each point."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for row in range(side):
+        for column in range(side):
+            for k, (x, y) in enumerate(points):
+                right = column / side <= x < (column + 1) / side or (x == 1 and column == side - 1)
+                down = row / side <= y < (row + 1) / side or (y == 1 and row == side - 1)
+                if right and down:
+                    found.setdefault((row, column), []).append(k)
+    return found

@@ -54,7 +54,7 @@ STAGES = (
         "units",
     },
     {"models.spec"},
-    {"sites"},
+    {"recording", "sites"},
     {"models"},
     {"objectives"},
     {"params"},
@@ -75,6 +75,46 @@ STAGES = (
     {"resuming"},
     {"lucent", "rendering"},
     {"gallery", "recipes", "variants"},
+    {"atlas.canonical"},
+    {"atlas.layout", "atlas.lock_files"},
+    {"atlas.entries", "atlas.log"},
+    {"atlas.pictures", "atlas.store", "atlas.tables"},
+    {"atlas.image_query", "atlas.index"},
+    {"atlas.reading"},
+    {"atlas.building.builder_lock", "atlas.building.lost_pictures", "atlas.building.request"},
+    {"atlas.building.plan"},
+    {"atlas.building.worker"},
+    {"atlas.building.process"},
+    {"atlas.building.executors"},
+    {"atlas.building.ray_executor"},
+    {"atlas.building.moments"},
+    {"atlas.building.build"},
+    {"atlas.building.status"},
+    {"atlas.passes.names", "atlas.passes.reading_ahead", "atlas.passes.skips"},
+    {"atlas.passes.accumulators", "atlas.passes.picture_sources"},
+    {"atlas.passes.settings"},
+    {"atlas.passes.state"},
+    {"atlas.passes.unit_pass"},
+    {"atlas.examples.boxes"},
+    {"atlas.examples.crops", "atlas.examples.records"},
+    {"atlas.examples.collecting"},
+    {"atlas.examples.files"},
+    {"atlas.neighbours.correlations", "atlas.neighbours.kernels", "atlas.neighbours.records"},
+    {"atlas.neighbours.nearest"},
+    {"atlas.checking.evidence", "atlas.checking.walk"},
+    {"atlas.checking.verify"},
+    {"atlas.checking.repair"},
+    {"atlas.exporting.arrival", "atlas.exporting.outgoing"},
+    {"atlas.exporting.export"},
+    {
+        "atlas.exporting.html_export",
+        "atlas.exporting.parquet_export",
+        "atlas.exporting.preview_export",
+        "atlas.exporting.webdataset_export",
+    },
+    {"atlas.reporting.findings", "atlas.reporting.measuring"},
+    {"atlas.reporting.report"},
+    {"atlas"},
     {""},
     {"cli"},
     {"__main__"},
@@ -90,6 +130,7 @@ ASSETS = (
     "assets",
     "featviz/assets",
 )  # for people who read the repository; for the installed package
+LEFT_BY_READERS = {"index.sqlite", "index.sqlite-journal", "index.lock", "build.lock"}
 HEAVY = ("torch", "torchvision", "timm", "kornia", "streamlit", "ray")
 
 
@@ -211,7 +252,10 @@ def test_an_import_along_the_arrows_is_left_alone(module: str, source: str) -> N
 # ---- public names ------------------------------------------------------------------------------
 
 # Packages whose `__init__` offers nothing to import from Python, and why.
-NO_ALL = {"featviz.cli": "its interface is the command line; names in it are click commands"}
+NO_ALL = {
+    "featviz.cli": "its interface is the command line; names in it are click commands",
+    "featviz.cli.atlas": "the same",
+}
 
 
 def public_bindings(source: str, package: str) -> set[str]:
@@ -424,6 +468,22 @@ def large_files(repo: Path, tracked: Iterable[str]) -> list[str]:
     return [name for name in large if name not in listed_assets(repo)]
 
 
+def atlas_files(repo: Path, mark: str) -> dict[str, str]:
+    """Return the SHA-256 of the files of a shipped atlas, by path.
+
+    Its export.json has those of the logs, and they have those of the pictures.
+    """
+    home = Path(mark).parent
+    logs = json.loads((repo / mark).read_text("utf-8"))["logs"]
+    found = {(home / "records" / name).as_posix(): digest for name, digest in logs.items()}
+    for log in [repo / name for name in found if (repo / name).is_file()]:
+        for line in map(json.loads, log.read_text("utf-8").splitlines()):
+            if line["type"] == "image":
+                name = home / "images" / line["key"][:2] / f"{line['key']}.{line['kind']}"
+                found[name.as_posix()] = line["sha256"]
+    return found
+
+
 def wrong_assets(repo: Path) -> list[str]:
     """List assets that the manifest does not know, has without a field, or knows differently."""
     listed = listed_assets(repo)
@@ -431,16 +491,23 @@ def wrong_assets(repo: Path) -> list[str]:
         path.relative_to(repo).as_posix()
         for folder in ASSETS
         for path in (repo / folder).rglob("*")
-        if path.is_file() and path != repo / "assets" / "manifest.json"
+        if path.is_file()
+        and path != repo / "assets" / "manifest.json"
+        and path.name not in LEFT_BY_READERS
     }
-    wrong = [f"{name}: not in the manifest" for name in sorted(present - set(listed))]
+    wrong = []
     for name, entry in sorted(listed.items()):
         absent = {"sha256", "source", "licence", "command"} - set(entry)
         if absent:
             wrong.append(f"{name}: the manifest lacks {sorted(absent)}")
-        elif name not in present:
+    known = {name: entry.get("sha256", "") for name, entry in listed.items()}
+    for name in [n for n in listed if n.endswith("/export.json") and n in present]:
+        known |= atlas_files(repo, name)
+    wrong += [f"{name}: not in the manifest" for name in sorted(present - set(known))]
+    for name, digest in sorted(known.items()):
+        if name not in present:
             wrong.append(f"{name}: in the manifest, not in assets")
-        elif hashlib.sha256((repo / name).read_bytes()).hexdigest() != entry["sha256"]:
+        elif hashlib.sha256((repo / name).read_bytes()).hexdigest() != digest:
             wrong.append(f"{name}: has another sha256 than the manifest says")
     return wrong
 
@@ -476,3 +543,36 @@ def test_large_and_unlisted_files_are_found(tmp_path: Path) -> None:
     entry["sha256"] = hashlib.sha256(bytes(MAX_FILE_BYTES + 1)).hexdigest()
     (tmp_path / "assets" / "manifest.json").write_text(json.dumps([entry]))
     assert wrong_assets(tmp_path) == []
+
+
+def test_files_of_a_shipped_atlas_are_named_by_its_logs(tmp_path: Path) -> None:
+    home = tmp_path / "assets" / "atlas"
+    picture = home / "images" / "ab" / "abcd.webp"
+    log = home / "records" / "0000.jsonl"
+    for file in (picture, log):
+        file.parent.mkdir(parents=True)
+    picture.write_bytes(b"picture")
+    line = {"type": "image", "key": "abcd", "kind": "webp"}
+    line["sha256"] = hashlib.sha256(b"picture").hexdigest()
+    log.write_text(json.dumps({"type": "settings"}) + "\n" + json.dumps(line) + "\n")
+    mark = home / "export.json"
+    mark.write_text(json.dumps({"logs": {log.name: hashlib.sha256(log.read_bytes()).hexdigest()}}))
+    (home / "index.sqlite").touch()
+    entry = {"path": "assets/atlas/export.json", "source": "", "licence": "", "command": ""}
+    entry["sha256"] = hashlib.sha256(mark.read_bytes()).hexdigest()
+    (tmp_path / "assets" / "manifest.json").write_text(json.dumps([entry]))
+    assert wrong_assets(tmp_path) == []
+    other = picture.with_name("abce.webp")
+    other.touch()
+    picture.write_bytes(b"another")
+    assert wrong_assets(tmp_path) == [
+        "assets/atlas/images/ab/abce.webp: not in the manifest",
+        "assets/atlas/images/ab/abcd.webp: has another sha256 than the manifest says",
+    ]
+    other.unlink()
+    picture.unlink()
+    log.write_text(log.read_text() + "\n".join([json.dumps(line)]))
+    assert wrong_assets(tmp_path) == [
+        "assets/atlas/images/ab/abcd.webp: in the manifest, not in assets",
+        "assets/atlas/records/0000.jsonl: has another sha256 than the manifest says",
+    ]

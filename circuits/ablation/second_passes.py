@@ -27,7 +27,8 @@ from circuits.ablation.activation_hooks import (
 )
 from featviz.errors import CircuitError
 from featviz.models import Model
-from featviz.sites import Recorder, Site
+from featviz.recording import Recorder
+from featviz.sites import Site
 
 _MOST_PASSES = 32
 

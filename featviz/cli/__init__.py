@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import click
 
+from featviz.cli.atlas import atlas
 from featviz.cli.contrast import contrast
 from featviz.cli.demo import demo
 from featviz.cli.facet import facet
@@ -52,7 +53,20 @@ def app() -> None:
     """See what any unit of a vision CNN looks for."""
 
 
-_OWN = (contrast, demo, facet, gallery, metrics, models, photo, render, show, sites, spectrum)
+_OWN = (
+    atlas,
+    contrast,
+    demo,
+    facet,
+    gallery,
+    metrics,
+    models,
+    photo,
+    render,
+    show,
+    sites,
+    spectrum,
+)
 for _command in _OWN:
     app.add_command(_command)
 

@@ -183,7 +183,7 @@ def render(
     from featviz.rendering import render as render_images
     from featviz.result import check_free, output_paths
 
-    config = _read_config(options, file, ignore_environment=ignore_environment)
+    config = read_config(options, file, ignore_environment=ignore_environment)
     if print_config:
         return _print_config(config, as_json=as_json)
     config, own_thresholds = _with_frames(config, animate, resume=resume)
@@ -251,10 +251,19 @@ def _with_frames(
     return replace(config, thresholds=tuple(sorted(steps))), ()
 
 
-def _read_config(
+def read_config(
     options: dict[str, Any], file: Path | None, *, ignore_environment: bool
 ) -> "RenderConfig":
-    """Take the settings out of the options and return what they, variables and file say."""
+    """Take the settings out of the options and return what they, variables and file say.
+
+    Args:
+        options: Of the command; the settings among them are removed.
+        file: A TOML file; None for none.
+        ignore_environment: Whether FEATVIZ_RENDER_* variables do not count.
+
+    Raises:
+        ConfigError: If a setting is wrong.
+    """
     from featviz.config import RenderConfig
     from featviz.settings import read_settings
 

@@ -1,6 +1,6 @@
 """Folders of pictures, read one batch at a time: 100,000 photographs must not be in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,33 @@ class PictureFolder:
         for file in self.files:
             check_format(file)
 
+    def readable(
+        self, skipped: Callable[[Path, PictureError], None] | None = None
+    ) -> "PictureFolder":
+        """Return the folder without the pictures that cannot be read; each is read to its end.
+
+        Args:
+            skipped: Called with each that is left out, and why.
+
+        Raises:
+            PictureError: If fewer than two are left.
+        """
+        files = []
+        for file in self.files:
+            try:
+                open_photograph(file)
+            except PictureError as error:
+                if skipped is not None:
+                    skipped(file, error)
+            else:
+                files.append(file)
+        if len(files) < 2:
+            raise PictureError(
+                f"of {len(self)} pictures in {str(self.path)!r} {len(files)} can be read; give a "
+                "folder with two at least, better hundreds"
+            )
+        return PictureFolder(self.path, tuple(files))
+
     def batches(
         self, size: tuple[int, int], *, channels: int = 3, batch: int = 32
     ) -> Iterator[Float[Tensor, "b c h w"]]:
@@ -96,10 +123,21 @@ def read_picture(file: Path, size: tuple[int, int], *, channels: int = 3) -> Flo
         PictureError: If it cannot be read.
     """
     h, w = size
-    picture = open_photograph(file, channels=channels)
+    picture = centre_of(open_photograph(file, channels=channels), size)
+    array = np.asarray(picture, dtype=np.float32) / 255
+    return torch.from_numpy(array.reshape(h, w, channels)).permute(2, 0, 1)
+
+
+def centre_of(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return a picture resized to cover 8/7 of a size, its centre of that size cut out.
+
+    Args:
+        picture: RGB or grey.
+        size: Height and width in pixels.
+    """
+    h, w = size
     scale = max(h / picture.height, w / picture.width) * _MARGIN
     shown = max(w, round(picture.width * scale)), max(h, round(picture.height * scale))
     picture = picture.resize(shown, Image.Resampling.BILINEAR)
     left, top = (shown[0] - w) // 2, (shown[1] - h) // 2
-    array = np.asarray(picture.crop((left, top, left + w, top + h)), dtype=np.float32) / 255
-    return torch.from_numpy(array.reshape(h, w, channels)).permute(2, 0, 1)
+    return picture.crop((left, top, left + w, top + h))

@@ -10,7 +10,8 @@ from torch.nn.parameter import is_lazy
 from featviz.borrowing import borrowed, cpu_by_default
 from featviz.errors import ModelError, is_out_of_memory, too_large
 from featviz.models.spec import ModelSpec
-from featviz.sites import Recorder, Site, SiteTable
+from featviz.recording import Recorder
+from featviz.sites import Site, SiteTable
 from featviz.tracing import Trace, first_tensor, trace
 
 _TRACES_KEPT = 8

@@ -24,7 +24,7 @@ from featviz.objectives import (
     opacity,
 )
 from featviz.objectives.facets import logistic_probe
-from featviz.sites import Recorder
+from featviz.recording import Recorder
 from nets import seeded, small_model, small_net
 
 CPU = torch.device("cpu")

@@ -4,7 +4,8 @@ from torch import nn
 
 from featviz.errors import SiteError
 from featviz.models.spec import SiteAlias
-from featviz.sites import Recorder, SiteTable, pre_activation_name
+from featviz.recording import Recorder
+from featviz.sites import SiteTable, pre_activation_name
 from featviz.tracing import trace
 from nets import SmallNet, small_net
 
