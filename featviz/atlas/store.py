@@ -6,6 +6,7 @@ same names and `verify` finds; it never leaves a record without its files.
 
 import contextlib
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,15 @@ class Store:
     ) -> None:
         """Close the log."""
         self.close()
+
+
+def finite_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics that are finite numbers; a record holds no others."""
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    }
 
 
 def is_own_thumb(entry: ImageEntry) -> bool:

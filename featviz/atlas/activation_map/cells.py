@@ -23,7 +23,7 @@ from featviz.atlas.layout import Layout
 from featviz.atlas.lock_files import locked
 from featviz.atlas.pictures import thumb_bytes
 from featviz.atlas.reading import Atlas
-from featviz.atlas.store import NewImage, Store
+from featviz.atlas.store import NewImage, Store, finite_numbers
 from featviz.config import RenderConfig
 from featviz.errors import OutputError
 from featviz.images import png_bytes
@@ -251,7 +251,7 @@ def _keep(
             "score": float(result.score[row]),
             "dead": bool(result.dead[row]),
             "failed": False,
-            "metrics": _finite(about["metrics"]),
+            "metrics": finite_numbers(about["metrics"]),
             "kind": "png",
             "height": picture.height,
             "width": picture.width,
@@ -263,11 +263,3 @@ def _keep(
         store.add(new)
     if failures:
         store.note(failures)
-
-
-def _finite(metrics: dict[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in metrics.items()
-        if isinstance(value, int | float) and np.isfinite(value)
-    }

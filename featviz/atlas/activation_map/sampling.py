@@ -305,12 +305,8 @@ def _look(
     model, site = sampling.model, sampling.site
     names = [sampling.name_of(file) for file in files]
     places = check_positions(site, sampling.positions, model=model.name)
-    at = np.stack(
-        [
-            draw_places(name, places=places, count=sampling.positions, seed=sampling.seed)
-            for name in names
-        ]
-    )
+    count, seed = sampling.positions, sampling.seed
+    at = np.stack([draw_places(name, places=places, count=count, seed=seed) for name in names])
     where = torch.from_numpy(at).to(model.device)
     shown = images.to(model.device)
     with torch.no_grad():

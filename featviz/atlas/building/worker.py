@@ -17,7 +17,7 @@ from featviz.atlas.building.plan import Batch, Job
 from featviz.atlas.building.request import ModelSource
 from featviz.atlas.entries import MAX_ERROR, Failure
 from featviz.atlas.pictures import thumb_bytes, webp_bytes
-from featviz.atlas.store import NewImage
+from featviz.atlas.store import NewImage, finite_numbers
 from featviz.errors import RenderError
 from featviz.images import png_bytes
 from featviz.models.model import Model
@@ -160,7 +160,7 @@ class Worker:
             "score": own["score"],
             "dead": own["dead"],
             "failed": False,
-            "metrics": _numbers(own["metrics"]),
+            "metrics": finite_numbers(own["metrics"]),
             "kind": self._setup.kind,
             "height": picture.height,
             "width": picture.width,
@@ -197,15 +197,6 @@ def failure(job: Job, reason: str, *, model: str, weights: str) -> Failure:
     # Half a surrogate pair, from the name of a file or from elsewhere, can be recorded nowhere.
     text = reason.encode("utf-8", "backslashreplace").decode()[:MAX_ERROR] or "no reason was given"
     return Failure(job.key, model, weights, job.site, job.channel, job.variant, text)
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metrics that are finite numbers."""
-    return {
-        name: float(value)
-        for name, value in metrics.items()
-        if isinstance(value, int | float) and abs(value) < float("inf")
-    }
 
 
 def _portable(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

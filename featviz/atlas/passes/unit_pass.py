@@ -7,7 +7,7 @@ of a batch is worked out while the network runs the next one.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
 
 import numpy as np
@@ -186,12 +186,7 @@ def _batches(
     before: tuple[Future[None], int, _Skips] | None = None
     with (
         closing(read_ahead(read, map(int, order), threads=loaders, ahead=ahead)) as readers,
-        own_settings(),
-        kept_memory(),
-        torch.no_grad(),
-        InferenceCopy(
-            model, sites, trace=model.trace(size), dtype=torch.float32, reduce=reduce_map
-        ) as network,
+        _running(model, sites) as network,
         ThreadPoolExecutor(1, thread_name_prefix="featviz-accumulator") as keeper,
     ):
         for first in range(0, len(order), settings.batch):
@@ -211,6 +206,18 @@ def _batches(
         if before is not None:
             before[0].result()
             yield before[1:]
+
+
+@contextmanager
+def _running(model: Model, sites: Sequence[Site]) -> Iterator[InferenceCopy]:
+    trace = model.trace(model.spec.size)
+    with (
+        own_settings(),
+        kept_memory(),
+        torch.no_grad(),
+        InferenceCopy(model, sites, trace=trace, dtype=torch.float32, reduce=reduce_map) as network,
+    ):
+        yield network
 
 
 def _forward(
