@@ -117,7 +117,7 @@ IMAGES_THERE = """
     .every((image) => {
         if (!image.checkVisibility({ contentVisibilityAuto: true })) return true;
         const { top, bottom, width } = image.getBoundingClientRect();
-        return bottom <= 0 || top >= innerHeight || !width || image.complete;
+        return bottom <= 0 || top >= innerHeight || !width || image.naturalWidth > 0;
     })
 """
 """JavaScript that tells whether all pictures within the window are loaded."""
