@@ -30,7 +30,7 @@ from app.looking import (
     top_classes,
     top_units,
 )
-from app.networks import LOCK, list_here, network
+from app.networks import held, list_here, network, sites_of
 from app.photo_units import page_query, unit_tiles
 from app.rendering import owner, queue
 from app.uploads import MAX_BYTES, SUFFIXES, fit, png, read_upload
@@ -83,15 +83,13 @@ def _read_at(rows: int, columns: int) -> tuple[int, int] | None:
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _maps(name: str, site: str, picture: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
-    model = network(name)
-    with LOCK:
+    with held(name) as model:
         return site_maps(model, site, fit(picture, size, channels=model.spec.channels))
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _classes(name: str, picture: bytes, size: tuple[int, int]) -> list[ClassScore]:
-    model = network(name)
-    with LOCK:
+    with held(name) as model:
         return top_classes(model, fit(picture, size, channels=model.spec.channels), _CLASSES)
 
 
@@ -106,8 +104,7 @@ def _reasons(
     method: str,
 ) -> tuple[list[tuple[int, float]], float, float]:
     """Return the units that gave most, the value explained, and what did not come from them."""
-    model = network(name)
-    with LOCK:
+    with held(name) as model:
         seen = fit(picture, size, channels=model.spec.channels)
         found = explain(model, source, target, channel, seen, method)
     return found.top(_REASONS), found.value.item(), found.rest.item()
@@ -196,7 +193,7 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
     config = RenderConfig(steps=int(count), seed=int(number), size=size)
     if st.button("Accentuate", type="primary", icon=":material/auto_fix_high:"):
         try:
-            with LOCK:
+            with held(model.name):
                 seen = png(fit(picture, size, channels=model.spec.channels))
                 task = make_task(model, unit, config, photo=seen, keep=near)
             job = queue().submit(owner(), task, title=f"{unit} in your photograph")
@@ -292,8 +289,7 @@ with told_plainly():
         taken = _upload()
     named = which.selectbox("Network", here, here.index(usual), key="net", bind="query-params")
     model = network(named or usual)
-    with LOCK:
-        sites = [each for each in model.sites() if each.channels > 0]
+    sites = [each for each in sites_of(model.name) if each.channels > 0]
     names = [each.name for each in sites]
     begin = read_text("unit").rpartition(":")[0]
     first = begin if begin in names else names[len(names) // 2]
