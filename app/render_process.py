@@ -234,10 +234,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides
     pipe, alive = map(int, sys.argv[1:])
     threading.Thread(target=_end_with_server, args=(alive,), daemon=True).start()
+    tasks = Connection(pipe)
     # What a network prints is no message.
     with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(EOFError, OSError):
         _use_cores()
-        serve(Connection(pipe))
+        serve(tasks)
+    # At once: torch takes its time to go, and a task that came meanwhile would be lost.
+    tasks.close()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

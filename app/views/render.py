@@ -222,7 +222,9 @@ def _control(here: list[str], chosen: str, place: str) -> str:
     """Show the form, and start what it asks for; return what is wrong with it."""
     name = st.selectbox("Network", here, here.index(chosen), key="net", bind="query-params")
     model = network(name or chosen)
-    queue().warm(model.name)
+    if st.session_state.get("warmed") != model.name:
+        st.session_state["warmed"] = model.name
+        queue().warm(model.name)
     try:
         wish = _choose_wish([site.name for site in sites_of(model.name)])
         config = _choose_settings(wish)

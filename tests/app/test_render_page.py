@@ -130,6 +130,13 @@ def test_a_render_is_shown_when_done_and_others_are_listed(queue: JobQueue) -> N
     assert "Your other renders" in said(test)
 
 
+def test_a_session_warms_a_network_once(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[str] = []
+    monkeypatch.setattr(queue, "warm", warmed.append)
+    page("render", unit="fire4:1").run()
+    assert warmed == ["squeezenet1_1"]
+
+
 def test_what_is_wrong_with_a_render_is_told(queue: JobQueue) -> None:
     test = page("render", unit="fire99:1")
     test = press(test, "Render")
