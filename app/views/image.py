@@ -44,16 +44,18 @@ from featviz.units import parse_units
 _UNITS = 24
 _REASONS = 12
 _CLASSES = 5
-_PHOTO = "photo"
+_PHOTO = "own photograph"  # no key of a part, which would go with the page
 _DEFAULT_MODEL = "squeezenet1_1"
 
 
 def _upload() -> bytes | None:
-    """Let a photograph be chosen; it stays for the session, and is in no link."""
+    """Let a photograph be chosen, and taken back; it stays for the session, and is in no link."""
     given = st.file_uploader(
         "Photograph",
         type=list(SUFFIXES),
         max_upload_size=MAX_BYTES // 2**20,
+        key="upload",
+        on_change=_forget_if_taken_back,
         help="It stays on this machine, for this session, and is in no link.",
     )
     if given is not None:
@@ -66,7 +68,18 @@ def _upload() -> bytes | None:
                 st.session_state.pop(_PHOTO, None)
                 st.error(str(error), icon=":material/broken_image:")
     found = st.session_state.get(_PHOTO)
+    if found is not None and given is None:  # the box is empty after a visit to another page
+        st.button("Forget the photograph", icon=":material/delete:", on_click=_forget)
     return None if found is None else found[1]
+
+
+def _forget() -> None:
+    st.session_state.pop(_PHOTO, None)
+
+
+def _forget_if_taken_back() -> None:
+    if st.session_state.get("upload") is None:
+        _forget()
 
 
 def _read_at(rows: int, columns: int) -> tuple[int, int] | None:

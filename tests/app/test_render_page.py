@@ -206,6 +206,31 @@ def test_a_photograph_is_looked_at() -> None:
     assert "featviz photo accentuate" in said(test)
 
 
+@pytest.mark.usefixtures("queue")
+def test_a_photograph_is_taken_back() -> None:
+    test = page("image", site="fire4", unit="fire4:7")
+    (box,) = test.get("file_uploader")
+    box.set_value(("cat.png", picture(), "image/png")).run()
+    assert "**fire4:7** is" in said(test)
+    (box,) = test.get("file_uploader")
+    box.set_value(None).run()
+    assert not test.exception
+    assert "Give a photograph" in said(test)
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_photograph_of_before_a_visit_elsewhere_is_forgotten_when_told() -> None:
+    test = page("image", site="fire4", unit="fire4:7")
+    (box,) = test.get("file_uploader")
+    box.set_value(("cat.png", picture(), "image/png")).run()
+    test.switch_page("views/render.py").run()
+    test.switch_page("views/image.py").run()
+    assert "Give a photograph" not in said(test), "it stays for the session"
+    press(test, "Forget the photograph")
+    assert not test.exception
+    assert "Give a photograph" in said(test)
+
+
 @pytest.mark.parametrize(
     ("query", "text"),
     [
