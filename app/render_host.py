@@ -112,9 +112,10 @@ class RenderHost:
         if self._alive is not None:
             os.close(self._alive)
             self._alive = None
+        if process is None:
+            return
         try:
-            if process is not None:
-                process.wait(_GRACE_S)
+            process.wait(_GRACE_S)
         except subprocess.TimeoutExpired as error:
             raise RenderError(f"the process that renders, {process.pid}, does not end") from error
 
