@@ -11,7 +11,7 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
-from app.networks import LOCK, network
+from app.networks import held
 from circuits.ablation.chance import Chance, compare_with_chance
 from circuits.ablation.edits import Edit, parse_edit
 from circuits.ablation.effects import UnitEffect, unit_effects
@@ -53,8 +53,8 @@ def stimuli_for(model: str, site: str) -> HeldOut:
     Raises:
         CircuitError: If the network takes no RGB.
     """
-    with LOCK:
-        return hold_out(probe_images(network(model), site))
+    with held(model) as loaded:
+        return hold_out(probe_images(loaded, site))
 
 
 @st.cache_resource(max_entries=32, show_spinner="Building the circuit ...")
@@ -70,9 +70,9 @@ def circuit(model: str, unit: str, options: Options, families: str) -> CircuitGr
     Raises:
         FeatvizError: If there is none, or the families cannot be read.
     """
-    loaded = network(model)
-    with LOCK:
-        graph = _built(loaded, unit, options, stimuli_for(model, _site(unit)).choosing)
+    images = stimuli_for(model, _site(unit)).choosing
+    with held(model) as loaded:
+        graph = _built(loaded, unit, options, images)
         if families.strip():
             graph = with_families(graph, parse_families(families), model=loaded)
     return graph
@@ -153,14 +153,13 @@ def check(model: str, unit: str, options: Options) -> CircuitCheck:
     Raises:
         CircuitError: If it cannot be checked.
     """
-    loaded = network(model)
     halves = stimuli_for(model, _site(unit))
 
     def rebuild(other: Model, name: str) -> CircuitGraph:
         return _built(other, name, options, halves.choosing)
 
     graph = circuit(model, unit, options, "")
-    with LOCK:
+    with held(model) as loaded:
         return check_circuit(
             loaded,
             graph,
@@ -231,10 +230,9 @@ def silence(
     if not edits:
         return None
     site, channel = _site(unit), int(unit.rpartition(":")[2])
-    with LOCK:
-        ((effect, drawn),) = unit_effects(
-            network(model), edits, site, [channel], stimuli_for(model, site).checking, draws=draws
-        )
+    images = stimuli_for(model, site).checking
+    with held(model) as loaded:
+        ((effect, drawn),) = unit_effects(loaded, edits, site, [channel], images, draws=draws)
     chance = None
     if drawn:
         random = [other.mean_after for other in drawn]

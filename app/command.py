@@ -46,11 +46,15 @@ def app(
         raise ConfigError(
             f"the app needs {error.name}; install it with pip install 'featviz[app]'"
         ) from error
+    from app.cores import leave_a_core
     from app.keeping import data_folder
     from app.library import open_library
+    from app.networks import load_told
     from app.shipped import own_atlas
 
     renders = renders or data_folder() / "renders"
+    leave_a_core()
+    load_told(models)
     library = open_library(atlases or [own_atlas()], models=models, renders=renders)
     server = make_server(library, port=port)
     click.echo(f"http://{HOST}:{port}  (Ctrl-C ends it)")

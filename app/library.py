@@ -26,7 +26,7 @@ class Library:
 
     Attributes:
         roots: Folder of each atlas, in the order given.
-        models: Networks beyond the registered ones that may be loaded.
+        models: Networks beyond the registered ones that the launcher loaded.
         renders: Name and folder of the atlas that renders of the app go to, which need not be one
             yet; None: they are not kept.
     """

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.networks import LOCK, list_here, network
-from featviz.atlas.neighbours.kernels import incoming_kernels, kernel_cosines
+from app.networks import held, list_here, table_of
+from featviz.atlas.neighbours.kernels import cosines_with, incoming_kernels
 from featviz.atlas.neighbours.records import read_neighbours
 
 MAX_UNITS = 4096
@@ -43,20 +43,17 @@ def weights_likeness(model: str, site: str, channel: int) -> dict[int, float]:
     """
     if model not in list_here():
         return {}
-    cosines = _cosines(model, site)
-    if cosines is None or not 0 <= channel < len(cosines):
+    return _cosines(model, site, channel)
+
+
+@st.cache_data(max_entries=64, show_spinner="Comparing kernels ...")
+def _cosines(model: str, site: str, channel: int) -> dict[int, float]:
+    found = table_of(model).resolve(site)
+    if found.channels > MAX_UNITS or not 0 <= channel < found.channels:
         return {}
-    row = cosines[channel]
-    return {k: float(value) for k, value in enumerate(row) if np.isfinite(value)}
-
-
-@st.cache_resource(max_entries=4, show_spinner="Comparing kernels ...")
-def _cosines(model: str, site: str) -> np.ndarray | None:
-    """Return the cosines of all pairs of units of a site, `[u, u]`."""
-    with LOCK:
-        loaded = network(model)
-        found = loaded.site_table().resolve(site)
-        if found.channels > MAX_UNITS:
-            return None
+    with held(model) as loaded:
         kernels = incoming_kernels(loaded, found)
-    return None if kernels is None else kernel_cosines(kernels)[0].astype(np.float32)
+    if kernels is None:
+        return {}
+    row = cosines_with(kernels, channel)
+    return {k: float(value) for k, value in enumerate(row) if np.isfinite(value)}

@@ -1,5 +1,6 @@
 """The server's end of the process that renders: started when needed, killed when told."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ class RenderHost:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: connection.Connection | None = None
         self._alive: int | None = None
+        self._unheard: Task | None = None
 
     @property
     def pid(self) -> int | None:
@@ -41,9 +43,13 @@ class RenderHost:
     def begin(self, task: Task | Warm) -> None:
         """Hand a task over.
 
+        Args:
+            task: What to do.
+
         Raises:
             RenderError: If the process cannot start.
         """
+        self._unheard = task if isinstance(task, Task) else None
         if self._offer(task):
             return
         self.close()
@@ -57,21 +63,31 @@ class RenderHost:
         Raises:
             RenderError: If the process ended, or is silent for too long.
         """
-        pipe = self._pipe
         try:
-            if pipe is None:
-                raise EOFError
-            if not pipe.poll(self._silence_s):
-                self.kill()
-                raise RenderError(
-                    f"the render gave no sign for {self._silence_s:.0f} s, so it was ended; "
-                    "choose a smaller size or fewer images"
-                )
-            message = pipe.recv()
+            message = self._next()
         except (EOFError, OSError) as error:
-            fate = self._fate()
+            task, self._unheard = self._unheard, None
+            fate, idle = self._fate(), self._process is not None and self._process.poll() == 0
             self.close()
-            raise RenderError(f"the process that renders ended: {fate}") from error
+            if not idle or task is None:
+                raise RenderError(f"the process that renders ended: {fate}") from error
+            # It left for want of work just as the task came.
+            self.begin(task)
+            self._unheard = None
+            return self.receive()
+        self._unheard = None
+        return message
+
+    def _next(self) -> Message:
+        if self._pipe is None:
+            raise EOFError
+        if not self._pipe.poll(self._silence_s):
+            self.kill()
+            raise RenderError(
+                f"the render gave no sign for {self._silence_s:.0f} s, so it was ended; "
+                "choose a smaller size or fewer images"
+            )
+        message = self._pipe.recv()
         assert isinstance(message, Message)
         return message
 
@@ -82,18 +98,26 @@ class RenderHost:
                 self._process.kill()
 
     def close(self) -> None:
-        """End the process, and forget it."""
+        """End the process, and forget it.
+
+        Raises:
+            RenderError: If it does not end.
+        """
         self.kill()
         with self._lock:
-            if self._process is not None:
-                self._process.wait(_GRACE_S)
-                self._process = None
+            process, self._process = self._process, None
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
         if self._alive is not None:
             os.close(self._alive)
             self._alive = None
+        if process is None:
+            return
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired as error:
+            raise RenderError(f"the process that renders, {process.pid}, does not end") from error
 
     def _offer(self, task: Task | Warm) -> bool:
         """Send a task, and tell whether there was somebody."""
@@ -106,24 +130,24 @@ class RenderHost:
         return True
 
     def _start(self) -> None:
-        ours, theirs = connection.Pipe()
-        alive_read, self._alive = os.pipe()
-        self._pipe = ours
-        fds = (theirs.fileno(), alive_read)
         try:
-            # A session of its own, so that Ctrl-C in a terminal reaches the server alone.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, *map(str, fds)],
-                pass_fds=fds,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+            with contextlib.ExitStack() as stack:
+                self._pipe, theirs = connection.Pipe()
+                stack.callback(theirs.close)
+                alive_read, self._alive = os.pipe()
+                stack.callback(os.close, alive_read)
+                fds = (theirs.fileno(), alive_read)
+                # -P: the working directory is no place to import from. A session of its own, so
+                # that Ctrl-C in a terminal reaches the server alone.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", self._module, *map(str, fds)],
+                    pass_fds=fds,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                )
         except OSError as error:
             raise RenderError(f"no process can be started to render: {error.strerror}") from error
-        finally:
-            theirs.close()
-            os.close(alive_read)
 
     def _fate(self) -> str:
         """Say how the process ended."""

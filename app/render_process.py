@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.cores import leave_a_core
 from app.render_task import Finished, Message, Preview, Rendered, Task, Warm
 
 if TYPE_CHECKING:
@@ -223,10 +224,7 @@ def _end_with_server(alive: int) -> None:
 
 def _use_cores() -> None:
     """Leave one core, and the way, to the server."""
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(max(1, (cores or 2) - 1))
+    leave_a_core()
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
 
@@ -236,10 +234,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides
     pipe, alive = map(int, sys.argv[1:])
     threading.Thread(target=_end_with_server, args=(alive,), daemon=True).start()
+    tasks = Connection(pipe)
     # What a network prints is no message.
     with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(EOFError, OSError):
         _use_cores()
-        serve(Connection(pipe))
+        serve(tasks)
+    # At once: torch takes its time to go, and a task that came meanwhile would be lost.
+    tasks.close()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import secrets
 import threading
 
 import streamlit as st
+from streamlit.runtime import Runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.jobs import JobQueue
 from app.keeping import keep
@@ -18,7 +20,7 @@ def queue() -> JobQueue:
     """Return the queue, made on its first use; it ends with the server."""
     with _LOCK:
         if not _QUEUES:
-            made = JobQueue(RenderHost(), keep)
+            made = JobQueue(RenderHost(), keep, present=is_present)
             atexit.register(made.close)
             _QUEUES.append(made)
         return _QUEUES[0]
@@ -27,5 +29,17 @@ def queue() -> JobQueue:
 def owner() -> str:
     """Return what stands for this session in the queue; nobody else can guess it."""
     if "owner" not in st.session_state:
-        st.session_state["owner"] = secrets.token_urlsafe(16)
+        context = get_script_run_ctx(suppress_warning=True)
+        session = context.session_id if context is not None else ""
+        st.session_state["owner"] = f"{session} {secrets.token_urlsafe(16)}"
     return str(st.session_state["owner"])
+
+
+def is_present(owner: str) -> bool:
+    """Tell whether the page of a session is open; a reload makes another session.
+
+    Args:
+        owner: As `owner` gave it there.
+    """
+    session = owner.rpartition(" ")[0]
+    return not Runtime.exists() or Runtime.instance().is_active_session(session)

@@ -10,16 +10,19 @@ import threading
 import time
 import urllib.request
 import webbrowser
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 from streamlit import config
 from streamlit.starlette import App
 
@@ -32,6 +35,38 @@ PICTURES = ("images", "thumbs", "examples")
 _MAIN = Path(__file__).with_name("main.py")
 _PICTURE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(?:-[a-z0-9-]{1,40})?\.(?:webp|png)")
 _FOREVER = "public, max-age=31536000, immutable"
+
+
+class OwnOrigin:
+    """Refuses what pages of other servers ask for, before Streamlit sees it.
+
+    Streamlit would look up this machine's address outside to compare, and take all ports of this
+    machine for its own.
+
+    Args:
+        app: What is asked.
+        origins: Others that may ask, such as that of a proxy.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str] = ()) -> None:
+        self._app, self._origins = app, frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 403."""
+        if scope["type"] in ("http", "websocket"):
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            if origin is not None and not self._is_own(origin, headers.get("host", "")):
+                refusal: ASGIApp = PlainTextResponse("other origin", status_code=403)
+                if scope["type"] == "websocket":
+                    refusal = WebSocketClose(code=1008)
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        # By text, for what a browser sends is SCHEME://HOST and some others send is no URL.
+        return origin in self._origins or origin.partition("://")[2] == host
 
 
 class PictureFiles(StaticFiles):
@@ -80,7 +115,8 @@ def make_server(library: Library, *, port: int) -> uvicorn.Server:
     # Streamlit checks the name that the server is called by for its own connection only; the
     # pictures need it too. The App has read .streamlit/config.toml beside the script by now.
     hosts = list(config.get_option("server.allowedHosts")) or ["*"]
-    checked = TrustedHostMiddleware(app, allowed_hosts=hosts)
+    origins = config.get_option("server.corsAllowedOrigins")
+    checked = TrustedHostMiddleware(OwnOrigin(app, origins=origins), allowed_hosts=hosts)
     return uvicorn.Server(uvicorn.Config(checked, host=HOST, port=port, log_level="warning"))
 
 

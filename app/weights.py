@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 import torch
 
-from app.networks import LOCK, network
+from app.networks import held, table_of
 from circuits.expansion.expand import expand
 from circuits.expansion.weight_map import WeightMap
 from circuits.tracing.site_columns import site_columns
@@ -17,7 +17,6 @@ from featviz.errors import FeatvizError
 
 GATES = ("identity", "positive_top", "positive_paths")
 """Policies that need no images."""
-_AHEAD = 6
 
 
 @dataclass(frozen=True)
@@ -58,25 +57,32 @@ class Connections:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def neighbour_sites(model: str, site: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the sites that a site reads directly, and those that read it."""
-    with LOCK:
-        loaded = network(model)
-        table = loaded.site_table()
-        order = table.resolve(site).order
-        later = [name for name in table.names() if table.resolve(name).order > order]
+    """Return the sites that a site reads directly, and those that read it.
+
+    Args:
+        model: Name of the network.
+        site: One of its sites.
+
+    Raises:
+        FeatvizError: If there is no such network or site.
+    """
+    before = _read_by(model, site)
+    table = table_of(model)
+    order = table.resolve(site).order
+    later = [name for name in table.names() if table.resolve(name).order > order]
+    # All of them: a branch may end far behind. A network is asked once, whatever the site.
+    return before, tuple(name for name in later if site in _read_by(model, name))
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _read_by(model: str, site: str) -> tuple[str, ...]:
+    """Return the sites that a site reads directly."""
+    table_of(model).resolve(site)
+    with held(model) as loaded:
         try:
-            before = site_columns(loaded, site, depth=1)[0]
+            return tuple(site_columns(loaded, site, depth=1)[0])
         except FeatvizError:
-            before = []  # nothing that can be browsed lies before it
-        after = []
-        for name in later[:_AHEAD]:
-            try:
-                column = site_columns(loaded, name, depth=1)[0]
-            except FeatvizError:
-                continue  # it shares its channels with another site, or reads nothing
-            if site in column:
-                after.append(name)
-    return tuple(before), tuple(after)
+            return ()  # it shares its channels with another site, or nothing lies before it
 
 
 @st.cache_resource(max_entries=8, show_spinner="Expanding weights ...")
@@ -86,8 +92,8 @@ def weights_between(model: str, source: str, target: str, gates: str) -> WeightM
     Raises:
         CircuitError: If there are none, or too many.
     """
-    with LOCK:
-        return expand(network(model), source, target, gates=gates)
+    with held(model) as loaded:
+        return expand(loaded, source, target, gates=gates)
 
 
 def inputs_of(weights: WeightMap, channel: int, *, count: int) -> Connections:

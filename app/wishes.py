@@ -18,6 +18,7 @@ from featviz.objectives.values import without_files
 from featviz.params.base import FILE_SETTINGS
 from featviz.record import command
 from featviz.rendering import list_labels
+from featviz.sites import SiteTable
 from featviz.units import Unit, parse_units
 
 KINDS = ("unit", "sum", "direction", "path")
@@ -59,8 +60,12 @@ class Wish:
     last: str = ""
 
 
-def wish_to_text(wish: Wish, model: Model) -> str:
+def wish_to_text(wish: Wish, table: SiteTable) -> str:
     """Return the objective text of a wish.
+
+    Args:
+        wish: As the form has it.
+        table: The sites of the network.
 
     Raises:
         InputError: If a part of it cannot be understood, or is not in the model.
@@ -70,9 +75,9 @@ def wish_to_text(wish: Wish, model: Model) -> str:
             raise UnitError("write what to maximise, such as fire4:5 - 0.5*fire4:9")
         return wish.text.strip()
     if wish.kind == "direction":
-        return _direction(wish, model)
+        return _direction(wish, table)
     if wish.kind == "path":
-        first, last = _one_unit(wish.first, model), _one_unit(wish.last, model)
+        first, last = _one_unit(wish.first, table), _one_unit(wish.last, table)
         if first.site != last.site:
             raise UnitError(
                 f"both units must be of one site to go from one to the other; got {first.site!r} "
@@ -86,16 +91,16 @@ def wish_to_text(wish: Wish, model: Model) -> str:
     return f"-{unit}" if wish.goal == "negative" else unit
 
 
-def _one_unit(text: str, model: Model) -> Unit:
+def _one_unit(text: str, table: SiteTable) -> Unit:
     units = parse_units(text)
-    found = units.expand(model.site_table().resolve(units.site).channels)
+    found = units.expand(table.resolve(units.site).channels)
     if len(found) != 1:
         raise UnitError(f"{text!r} stands for {len(found)} units; name one")
     return found[0]
 
 
-def _direction(wish: Wish, model: Model) -> str:
-    count = model.site_table().resolve(wish.site).channels
+def _direction(wish: Wish, table: SiteTable) -> str:
+    count = table.resolve(wish.site).channels
     row = [0.0] * count
     for item in filter(None, (part.strip() for part in wish.weights.split(","))):
         match = _WEIGHT.fullmatch(item)

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from app.render_task import Finished, Preview, Refused, Rendered, Task, Warm
 
@@ -22,6 +23,11 @@ def finished(task: Task) -> Finished:
 
 
 def act(pipe: Connection, task: Task) -> None:
+    if task.text == "left" and not Path(task.config["mark"]).exists():
+        Path(task.config["mark"]).touch()
+        os._exit(0)
+    if task.text == "gone":
+        os._exit(0)
     pipe.send(preview(1))
     if task.text == "crash":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,7 @@ from app.lessons.charts import bar_chart, input_chart, pictures, tuning_chart
 from app.lessons.controls import slide, switch
 from app.lessons.lesson import Lesson, Number, Question, Reference, Step
 from app.lessons.shelf import numbers, read_strip
-from app.networks import LOCK, network
+from app.networks import held
 from circuits import expand, measure_tuning, parse_edit, tuning_effects
 from circuits.artificial.model import orientations_deg
 from featviz.models import Model
@@ -106,20 +106,20 @@ def list_inputs(model: Model, unit: str, source: str) -> list[tuple[int, float, 
 @st.cache_data(max_entries=64, show_spinner="Measuring with and without ...")
 def effect(name: str, unit: str) -> Effect:
     """Return `measure_effect` of a network that is here, measured once."""
-    with LOCK:
-        return measure_effect(network(name), unit)
+    with held(name) as model:
+        return measure_effect(model, unit)
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def _sums(channel: int) -> list[tuple[float, float, float]]:
-    with LOCK:
-        return sum_inputs(network(_BUILT), channel)
+    with held(_BUILT) as model:
+        return sum_inputs(model, channel)
 
 
 @st.cache_data(max_entries=1, show_spinner="Measuring all inputs ...")
 def _inputs() -> list[tuple[int, float, float]]:
-    with LOCK:
-        return list_inputs(network(_REAL), _UNIT, "fire4")
+    with held(_REAL) as model:
+        return list_inputs(model, _UNIT, "fire4")
 
 
 def _arc(default: int) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from PIL import Image
 from app.lessons.charts import pictures, tuning_chart
 from app.lessons.controls import choose, slide
 from app.lessons.lesson import Lesson, Number, Question, Reference, Step
-from app.networks import LOCK, network
+from app.networks import held
 from circuits import TuningConfig, measure_responses, measure_tuning
 from circuits.tuning.measuring import grid_for
 from featviz.images import to_picture
@@ -103,15 +103,15 @@ def describe_tuning(model: Model, unit: str) -> Tuned:
 
 @st.cache_data(max_entries=64, show_spinner="Drawing curves ...")
 def _answers(unit: str, radius_px: int) -> Answers:
-    with LOCK:
-        return answer_curves(network(_HOME[unit]), unit, radius_px)
+    with held(_HOME[unit]) as model:
+        return answer_curves(model, unit, radius_px)
 
 
 @st.cache_data(max_entries=16, show_spinner="Measuring ...")
 def tuned(unit: str) -> Tuned:
     """Return the tuning of one of the units of this lesson, measured once."""
-    with LOCK:
-        return describe_tuning(network(_HOME[unit]), unit)
+    with held(_HOME[unit]) as model:
+        return describe_tuning(model, unit)
 
 
 def _drawing(unit: str, *, curve_too: bool, radius_px: int, default: int) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from app.lessons.shelf import numbers, read_strip
-from app.networks import LOCK, network
+from app.networks import held
 from featviz.images import to_picture
 from featviz.models import Model
 
@@ -130,8 +130,7 @@ def nudge(name: str, levels: int) -> Nudged:
         levels: Largest change of a pixel, of 255.
     """
     image = to_image(photograph(name))
-    with LOCK:
-        model = network(_MODEL)
+    with held(_MODEL) as model:
         changed = add_noise(model, image, _TARGET, reach=levels / _LEVELS)
         with torch.no_grad():
             likely = model(changed).softmax(1)[0]
@@ -151,5 +150,6 @@ def nudge(name: str, levels: int) -> Nudged:
 @st.cache_data(max_entries=8, show_spinner="Running the network ...")
 def answer(name: str) -> Answer:
     """Return what the unit of this lesson says to a photograph of the course."""
-    with LOCK:
-        return answer_photograph(network(_MODEL), photograph(name), *UNIT)
+    picture = photograph(name)
+    with held(_MODEL) as model:
+        return answer_photograph(model, picture, *UNIT)

@@ -9,7 +9,7 @@ from app.lessons.charts import bar_chart, pictures
 from app.lessons.controls import choose, slide_over
 from app.lessons.lesson import Choice, Lesson, Option, Question, Reference, Step
 from app.lessons.shelf import numbers, read_strip
-from app.networks import LOCK, network
+from app.networks import held
 from circuits import raw_weights
 from featviz.errors import ModelError
 from featviz.models import Model
@@ -44,8 +44,8 @@ def list_votes(model: Model, unit: str, *, count: int = 6) -> list[tuple[str, fl
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _votes(unit: str) -> list[tuple[str, float]]:
-    with LOCK:
-        return list_votes(network(MODEL), unit)
+    with held(MODEL) as model:
+        return list_votes(model, unit)
 
 
 def _objective() -> None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.components.drawing import drawing
 from app.links import Place
-from app.networks import LOCK, list_here, network
+from app.networks import held, list_here
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.measuring import measure_tuning
 from circuits.tuning.page import polar_svg
@@ -15,8 +15,8 @@ _STIMULI = ("curve", "line")
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _tuning(model: str, site: str, channel: int, stimulus: str) -> TuningCurve:
-    with LOCK:
-        return measure_tuning(network(model), site, [channel], stimulus=stimulus)[0]
+    with held(model) as loaded:
+        return measure_tuning(loaded, site, [channel], stimulus=stimulus)[0]
 
 
 def show_tuning(place: Place) -> None:

@@ -30,7 +30,7 @@ from app.looking import (
     top_classes,
     top_units,
 )
-from app.networks import LOCK, list_here, network
+from app.networks import held, list_here, network, sites_of
 from app.photo_units import page_query, unit_tiles
 from app.rendering import owner, queue
 from app.uploads import MAX_BYTES, SUFFIXES, fit, png, read_upload
@@ -44,16 +44,18 @@ from featviz.units import parse_units
 _UNITS = 24
 _REASONS = 12
 _CLASSES = 5
-_PHOTO = "photo"
+_PHOTO = "own photograph"  # no key of a part, which would go with the page
 _DEFAULT_MODEL = "squeezenet1_1"
 
 
 def _upload() -> bytes | None:
-    """Let a photograph be chosen; it stays for the session, and is in no link."""
+    """Let a photograph be chosen, and taken back; it stays for the session, and is in no link."""
     given = st.file_uploader(
         "Photograph",
         type=list(SUFFIXES),
         max_upload_size=MAX_BYTES // 2**20,
+        key="upload",
+        on_change=_forget_if_taken_back,
         help="It stays on this machine, for this session, and is in no link.",
     )
     if given is not None:
@@ -66,7 +68,18 @@ def _upload() -> bytes | None:
                 st.session_state.pop(_PHOTO, None)
                 st.error(str(error), icon=":material/broken_image:")
     found = st.session_state.get(_PHOTO)
+    if found is not None and given is None:  # the box is empty after a visit to another page
+        st.button("Forget the photograph", icon=":material/delete:", on_click=_forget)
     return None if found is None else found[1]
+
+
+def _forget() -> None:
+    st.session_state.pop(_PHOTO, None)
+
+
+def _forget_if_taken_back() -> None:
+    if st.session_state.get("upload") is None:
+        _forget()
 
 
 def _read_at(rows: int, columns: int) -> tuple[int, int] | None:
@@ -83,15 +96,13 @@ def _read_at(rows: int, columns: int) -> tuple[int, int] | None:
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _maps(name: str, site: str, picture: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
-    model = network(name)
-    with LOCK:
+    with held(name) as model:
         return site_maps(model, site, fit(picture, size, channels=model.spec.channels))
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _classes(name: str, picture: bytes, size: tuple[int, int]) -> list[ClassScore]:
-    model = network(name)
-    with LOCK:
+    with held(name) as model:
         return top_classes(model, fit(picture, size, channels=model.spec.channels), _CLASSES)
 
 
@@ -106,8 +117,7 @@ def _reasons(
     method: str,
 ) -> tuple[list[tuple[int, float]], float, float]:
     """Return the units that gave most, the value explained, and what did not come from them."""
-    model = network(name)
-    with LOCK:
+    with held(name) as model:
         seen = fit(picture, size, channels=model.spec.channels)
         found = explain(model, source, target, channel, seen, method)
     return found.top(_REASONS), found.value.item(), found.rest.item()
@@ -196,7 +206,7 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
     config = RenderConfig(steps=int(count), seed=int(number), size=size)
     if st.button("Accentuate", type="primary", icon=":material/auto_fix_high:"):
         try:
-            with LOCK:
+            with held(model.name):
                 seen = png(fit(picture, size, channels=model.spec.channels))
                 task = make_task(model, unit, config, photo=seen, keep=near)
             job = queue().submit(owner(), task, title=f"{unit} in your photograph")
@@ -292,8 +302,7 @@ with told_plainly():
         taken = _upload()
     named = which.selectbox("Network", here, here.index(usual), key="net", bind="query-params")
     model = network(named or usual)
-    with LOCK:
-        sites = [each for each in model.sites() if each.channels > 0]
+    sites = [each for each in sites_of(model.name) if each.channels > 0]
     names = [each.name for each in sites]
     begin = read_text("unit").rpartition(":")[0]
     first = begin if begin in names else names[len(names) // 2]

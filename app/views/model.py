@@ -6,7 +6,7 @@ from app.components.diagram import SiteBox, diagram
 from app.frame import opened
 from app.library import picture_url
 from app.links import Place, address
-from app.networks import LOCK, list_here, network
+from app.networks import list_here, network, sites_of
 from featviz.atlas.reading import Atlas
 from featviz.models.model import Model
 from featviz.sites import Site
@@ -83,8 +83,5 @@ with opened() as (atlas, place):
     counts = atlas.counts(place.model)
     for column, (head, number) in zip(st.columns(3), counts.items(), strict=True):
         column.metric(head, f"{number:,}")
-    sites = None
-    if found is not None:
-        with LOCK:
-            sites = found.sites()
+    sites = sites_of(place.model) if found is not None else None
     diagram(_boxes(atlas, place, sites), key="sites")

@@ -11,7 +11,7 @@ from app.job_stage import job_stage, other_jobs
 from app.keeping import choose_atlas
 from app.library import LIBRARY
 from app.links import read_choice, read_number, read_text, told_plainly
-from app.networks import LOCK, list_here, network
+from app.networks import held, list_here, network, sites_of, table_of
 from app.rendering import owner, queue
 from app.wishes import (
     GOALS,
@@ -36,11 +36,6 @@ _STEPS, _SIDE_PX = 128, 128
 _MOST_SEED = min(LARGEST_SEED, 2**53 - 1)  # JavaScript knows no larger whole number exactly
 _FIRST_MODEL = "squeezenet1_1"
 _LONG = 300
-
-
-def _sites(model: Model) -> list[str]:
-    with LOCK:
-        return [site.name for site in model.sites()]
 
 
 def _check_link(here: list[str]) -> str:
@@ -195,7 +190,7 @@ def _start(model: Model, text: str, config: RenderConfig, place: str) -> None:
     Raises:
         FeatvizError: If something is wrong with it.
     """
-    with LOCK:
+    with held(model.name):
         task = make_task(model, text, config)
     job = queue().submit(owner(), task, title=text[:80], keep_in=choose_atlas(place))
     st.session_state["job"] = job.id
@@ -227,12 +222,13 @@ def _control(here: list[str], chosen: str, place: str) -> str:
     """Show the form, and start what it asks for; return what is wrong with it."""
     name = st.selectbox("Network", here, here.index(chosen), key="net", bind="query-params")
     model = network(name or chosen)
-    queue().warm(model.name)
+    if st.session_state.get("warmed") != model.name:
+        st.session_state["warmed"] = model.name
+        queue().warm(model.name)
     try:
-        wish = _choose_wish(_sites(model))
+        wish = _choose_wish([site.name for site in sites_of(model.name)])
         config = _choose_settings(wish)
-        with LOCK:
-            text = wish_to_text(wish, model)
+        text = wish_to_text(wish, table_of(model.name))
         pressed = st.button("Render", type="primary", icon=":material/play_arrow:", width="stretch")
         _show_texts(model, text, config)
         if pressed:

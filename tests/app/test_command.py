@@ -1,6 +1,7 @@
 """`featviz app` as far as the server: that one is in test_serving.py."""
 
 import builtins
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import app.cores
 import app.serving
 import app.shipped
 from app.command import app as command
 from app.library import Library
 from app.shipped import own_atlas
 from featviz.atlas.layout import create_layout
-from featviz.errors import ConfigError, RecordError
+from featviz.errors import ConfigError, ModelError, RecordError
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Library, int]]:
         return Server()
 
     monkeypatch.setattr(app.serving, "make_server", make)
+    monkeypatch.setattr(app.cores, "leave_a_core", lambda: None)  # these tests keep theirs
     return found
 
 
@@ -39,13 +42,42 @@ def test_it_serves_what_it_is_told_and_says_where(
     started: list[tuple[Library, int]], tmp_path: Path
 ) -> None:
     root = create_layout(tmp_path / "a").root
-    words = [str(root), "--port", "8765", "--no-browser", "--model", "m:f", "--renders", "r"]
+    words = [
+        str(root),
+        "--port",
+        "8765",
+        "--no-browser",
+        "--model",
+        "nets:small_net",
+        "--renders",
+        "r",
+    ]
     done = CliRunner().invoke(command, words)
     assert done.exit_code == 0, done.output
     assert done.output == "http://127.0.0.1:8765  (Ctrl-C ends it)\n"
     ((library, port),) = started
-    assert (list(library.roots), library.models, port) == (["a"], ("m:f",), 8765)
+    assert (list(library.roots), library.models, port) == (["a"], ("nets:small_net",), 8765)
     assert library.renders == ("renders", Path("r").resolve())
+
+
+def test_networks_that_it_is_told_are_loaded_before_the_server_starts(
+    started: list[tuple[Library, int]], tmp_path: Path
+) -> None:
+    root = create_layout(tmp_path / "a").root
+    words = [str(root), "--no-browser", "--model", "nets:no_such_net"]
+    done = CliRunner().invoke(command, words)
+    assert isinstance(done.exception, ModelError)
+    assert started == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system tells no cores")
+def test_the_server_leaves_a_core() -> None:
+    code = (
+        "import os, torch; torch.set_num_threads(64); "
+        "from app.cores import leave_a_core; leave_a_core(); "
+        "assert torch.get_num_threads() == max(1, len(os.sched_getaffinity(0)) - 1)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("folder", ["assets/atlas", "app/assets/atlas"])  # a checkout, a wheel

@@ -1,18 +1,23 @@
 """The queue of renders and its process, without Streamlit."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app import rendering
 from app.job import MOST_POINTS, Job, State, thinned
-from app.jobs import MOST_ENDED, MOST_WAITING, JobQueue
+from app.jobs import MOST_ACTIVE, MOST_ENDED, MOST_WAITING, JobQueue
 from app.render_host import RenderHost
 from app.render_process import render_task
-from app.render_task import Finished, Preview, Task
+from app.render_task import Finished, Preview, Task, Warm
 from featviz.config import RenderConfig
 from featviz.errors import ConfigError, OutputError, RenderError
 from nets import small_model
@@ -43,11 +48,11 @@ class Kept:
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
-        self.fails = False
+        self.fails: Exception | None = None
 
     def __call__(self, job: Job, result: Finished) -> tuple[str, ...]:
-        if self.fails:
-            raise OutputError("the disk is full")
+        if self.fails is not None:
+            raise self.fails
         self.jobs.append(job)
         return ("key",) * len(result.images)
 
@@ -178,12 +183,181 @@ def test_a_process_that_cannot_start_fails_the_job() -> None:
     made.close()
 
 
-def test_a_result_that_cannot_be_kept_is_shown_nevertheless(queue: JobQueue, kept: Kept) -> None:
-    kept.fails = True
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        (OutputError("the disk is full"), "the disk is full"),
+        (sqlite3.OperationalError("it is locked"), "OperationalError: it is locked"),
+    ],
+)
+def test_a_result_that_cannot_be_kept_is_shown_nevertheless(
+    queue: JobQueue, kept: Kept, fails: Exception, said: str
+) -> None:
+    kept.fails = fails
     job = queue.submit("me", task("ok"), title="a:0", keep_in="atlas")
     until(lambda: not job.active)
     assert job.state is State.DONE
-    assert job.note == "the result could not be kept: the disk is full"
+    assert job.finished is not None
+    assert job.note == f"the result could not be kept: {said}"
+
+
+def test_what_is_being_kept_can_no_longer_be_cancelled(host: RenderHost) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def keep(_job: Job, _result: Finished) -> tuple[str, ...]:
+        begun.set()
+        assert go_on.wait(20)
+        return ("key",)
+
+    queue = JobQueue(host, keep)
+    job = queue.submit("me", task("ok"), title="a:0", keep_in="atlas")
+    assert begun.wait(20)
+    queue.cancel("me", job.id)
+    go_on.set()
+    until(lambda: not job.active)
+    assert (job.state, job.kept) == (State.DONE, ("key",))
+    queue.close()
+
+
+def test_who_has_gone_is_waited_for_by_nobody(host: RenderHost) -> None:
+    here = {"me", "you"}
+    queue = JobQueue(
+        host, Kept(), present=lambda owner: owner in here, patience_s=0.3, look_every_s=0.05
+    )
+    running = queue.submit("you", task("endless"), title="1")
+    waiting = queue.submit("you", task("endless"), title="2")
+    mine = queue.submit("me", task("ok"), title="3")
+    until(lambda: bool(running.courses))
+    here.remove("you")
+    time.sleep(0.1)
+    here.add("you")  # back in time
+    time.sleep(0.5)
+    assert running.state is State.RUNNING
+    here.remove("you")
+    until(lambda: mine.state is State.DONE)
+    assert {running.state, waiting.state} == {State.CANCELLED}
+    assert queue.of("you") == []
+    assert queue.of("me") == [mine]
+    queue.close()
+
+
+def test_a_session_is_there_as_long_as_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sessions:
+        def is_active_session(self, session: str) -> bool:
+            return session == "open"
+
+    monkeypatch.setattr(rendering.Runtime, "_instance", Sessions())
+    assert rendering.is_present("open abc")
+    assert not rendering.is_present("closed abc")
+
+
+class Odd(RenderHost):
+    """Breaks where it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("fake_render_process")
+        self.begun: list[str] = []
+        self.warms, self.closes = True, True
+
+    def begin(self, task: Task | Warm) -> None:
+        self.begun.append(task.model)
+        if isinstance(task, Warm) and not self.warms:
+            raise OSError(24, "Too many open files")
+        super().begin(task)
+
+    def close(self) -> None:
+        super().close()
+        if not self.closes:
+            self.closes = True
+            raise subprocess.TimeoutExpired("render", 5.0)
+
+
+def test_the_queue_outlives_a_host_that_breaks() -> None:
+    host = Odd()
+    host.warms = False
+    queue = JobQueue(host, Kept())
+    queue.warm("net")
+    until(lambda: host.begun == ["net"])
+    first = queue.submit("me", task("endless"), title="1")
+    until(lambda: bool(first.courses))
+    host.closes = False
+    queue.cancel("me", first.id)
+    second = queue.submit("me", task("ok"), title="2")
+    until(lambda: not second.active)
+    assert second.state is State.DONE
+    assert host.closes, "it did break"
+    queue.close()
+
+
+def test_nothing_is_warmed_for_another_network_than_that_just_used() -> None:
+    host = Odd()
+    queue = JobQueue(host, Kept())
+    queue.warm("one")
+    until(lambda: host.begun == ["one"])
+    queue.warm("two")
+    queue.warm("one")
+    until(lambda: len(host.begun) > 1)
+    assert host.begun == ["one", "one"]
+    queue.close()
+
+
+def test_a_process_that_left_as_a_task_came_is_started_again(
+    queue: JobQueue, tmp_path: Path
+) -> None:
+    left = Task("net", "left", {"mark": str(tmp_path / "mark")}, "a")
+    job = queue.submit("me", left, title="a:0")
+    until(lambda: not job.active)
+    assert job.state is State.DONE
+    assert (tmp_path / "mark").exists(), "it did leave"
+
+
+def test_a_process_that_leaves_before_any_word_twice_has_failed(queue: JobQueue) -> None:
+    job = queue.submit("me", task("gone"), title="a:0")
+    until(lambda: not job.active)
+    assert job.state is State.FAILED
+    assert "exit code 0" in job.error
+
+
+def test_nothing_is_imported_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    host = RenderHost("fake_render_process")
+    host.begin(task("ok"))
+    assert isinstance(host.receive(), Preview)
+    host.close()
+
+
+def test_a_lack_of_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking() -> Any:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", lacking)
+    host = RenderHost("fake_render_process")
+    with pytest.raises(RenderError, match="no process can be started to render: Too many open"):
+        host.begin(task("ok"))
+    host.close()
+
+
+def test_a_process_that_does_not_end_is_told_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = RenderHost("fake_render_process")
+    host.begin(task("ok"))
+    process = host._process
+    assert process is not None
+
+    def stay(seconds: float) -> int:
+        raise subprocess.TimeoutExpired("render", seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "wait", stay)
+        with pytest.raises(RenderError, match=f"{process.pid}, does not end"):
+            host.close()
+    process.wait()
+    assert host.pid is None
+    host.begin(task("ok"))
+    assert isinstance(host.receive(), Preview)
+    host.close()
 
 
 def test_nobody_fills_the_queue_or_the_memory(queue: JobQueue) -> None:
@@ -197,6 +371,13 @@ def test_nobody_fills_the_queue_or_the_memory(queue: JobQueue) -> None:
         last = queue.submit("me", task("ok"), title="a:0")
         until(lambda job=last: not job.active)
     assert len(queue.of("me")) <= MOST_ENDED + 1
+
+
+def test_all_together_do_not_fill_the_queue(queue: JobQueue) -> None:
+    for number in range(MOST_ACTIVE):
+        queue.submit(f"session {number}", task("endless"), title="a:0")
+    with pytest.raises(ConfigError, match="renders of all who use this server are under way"):
+        queue.submit("me", task("ok"), title="a:0")
 
 
 def test_long_curves_are_thinned_and_keep_their_end() -> None:

@@ -1,9 +1,13 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
+from app import likeness
 from app.likeness import photographs_likeness, weights_likeness
 from app.networks import network
+from featviz.atlas.neighbours.kernels import Kernel
 from featviz.errors import RecordError
 
 NEAR = {
@@ -40,6 +44,20 @@ def test_likeness_in_weights_is_the_cosine_of_the_kernels() -> None:
     expected = torch.nn.functional.cosine_similarity(rows, rows[4:5]).numpy()
     assert list(found) == list(range(len(rows)))
     np.testing.assert_allclose(list(found.values()), expected, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_pairs_of_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 2000
+    kernels = [Kernel(np.full((1, 1, 1), k + 1.0), ()) for k in range(count)]
+    monkeypatch.setattr(likeness, "incoming_kernels", lambda *_: kernels)
+    network("artificial_curves")
+    tracemalloc.start()
+    try:
+        assert weights_likeness("artificial_curves", "lines", 5) == dict.fromkeys(range(count), 1.0)
+        assert tracemalloc.get_traced_memory()[1] < count * count
+    finally:
+        tracemalloc.stop()
+        likeness._cosines.clear()
 
 
 def test_there_is_none_without_the_network_or_the_unit() -> None:

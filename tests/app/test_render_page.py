@@ -130,6 +130,13 @@ def test_a_render_is_shown_when_done_and_others_are_listed(queue: JobQueue) -> N
     assert "Your other renders" in said(test)
 
 
+def test_a_session_warms_a_network_once(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[str] = []
+    monkeypatch.setattr(queue, "warm", warmed.append)
+    page("render", unit="fire4:1").run()
+    assert warmed == ["squeezenet1_1"]
+
+
 def test_what_is_wrong_with_a_render_is_told(queue: JobQueue) -> None:
     test = page("render", unit="fire99:1")
     test = press(test, "Render")
@@ -197,6 +204,31 @@ def test_a_photograph_is_looked_at() -> None:
     assert "at 2,3" in said(test)
     assert "Why" in said(test)
     assert "featviz photo accentuate" in said(test)
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_photograph_is_taken_back() -> None:
+    test = page("image", site="fire4", unit="fire4:7")
+    (box,) = test.get("file_uploader")
+    box.set_value(("cat.png", picture(), "image/png")).run()
+    assert "**fire4:7** is" in said(test)
+    (box,) = test.get("file_uploader")
+    box.set_value(None).run()
+    assert not test.exception
+    assert "Give a photograph" in said(test)
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_photograph_of_before_a_visit_elsewhere_is_forgotten_when_told() -> None:
+    test = page("image", site="fire4", unit="fire4:7")
+    (box,) = test.get("file_uploader")
+    box.set_value(("cat.png", picture(), "image/png")).run()
+    test.switch_page("views/render.py").run()
+    test.switch_page("views/image.py").run()
+    assert "Give a photograph" not in said(test), "it stays for the session"
+    press(test, "Forget the photograph")
+    assert not test.exception
+    assert "Give a photograph" in said(test)
 
 
 @pytest.mark.parametrize(

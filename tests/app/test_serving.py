@@ -1,5 +1,6 @@
 """The server over HTTP, in a process of its own: one App a process is what Streamlit allows."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from app.serving import OwnOrigin
 from atlases import picture_atlas
 
 APP = [sys.executable, "-m", "featviz", "app"]
@@ -92,6 +95,53 @@ def test_other_names_of_the_server_are_refused(served: tuple[str, Path]) -> None
     base, root = served
     assert get(f"{base}/atlasfiles/{picture(root)}", Host="evil.example")[0] == 400
     assert get(f"{base}/_stcore/health", Host="evil.example")[0] == 400
+
+
+ORIGINS = [
+    ("http://127.0.0.1:8501", True),
+    ("https://127.0.0.1:8501", True),  # a proxy that adds TLS
+    ("https://proxy.example", True),
+    (None, True),
+    ("http://127.0.0.1:3000", False),
+    ("http://localhost:8501", False),
+    ("http://evil.example", False),
+    ("http://[evil", False),
+    ("null", False),
+]
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(("origin", "own"), ORIGINS)
+def test_pages_of_other_servers_never_reach_streamlit(
+    kind: str, origin: str | None, *, own: bool
+) -> None:
+    reached, sent = [], []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive, send
+        reached.append(scope["type"])
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1:8501")]
+    headers += [(b"origin", origin.encode())] if origin is not None else []
+    checked = OwnOrigin(app, origins=["https://proxy.example"])
+    asyncio.run(checked({"type": kind, "headers": headers}, receive, send))
+    assert reached == ([kind] if own else [])
+    if not own:
+        refused = {"http": ("status", 403), "websocket": ("code", 1008)}[kind]
+        assert sent[0][refused[0]] == refused[1]
+
+
+def test_the_server_refuses_pages_of_other_servers(served: tuple[str, Path]) -> None:
+    base, _ = served
+    assert get(f"{base}/_stcore/health", Origin=base)[0] == 200
+    assert get(f"{base}/_stcore/health", Origin="http://evil.example")[0] == 403
+    assert get(f"{base}/_stcore/health", Origin="http://127.0.0.1:1")[0] == 403
 
 
 def test_it_listens_on_this_machine_alone(served: tuple[str, Path]) -> None:

@@ -1,7 +1,12 @@
+import pytest
 import torch
+from torch import Tensor, nn
 
-from app.weights import inputs_of, outputs_of
+from app import networks
+from app.library import LIBRARY
+from app.weights import inputs_of, neighbour_sites, outputs_of
 from circuits.expansion.weight_map import WeightMap
+from featviz.models.load import load
 
 
 def weights() -> WeightMap:
@@ -38,3 +43,25 @@ def test_outputs_are_the_units_that_read() -> None:
 
 def test_a_unit_without_weights_has_no_connections() -> None:
     assert outputs_of(weights(), 1, count=5).items == ()
+
+
+class Branched(nn.Module):
+    """Branches, and a layer that reads all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 2, 3, padding=1)
+        self.others = nn.ModuleList(nn.Conv2d(3, 1, 3, padding=1) for _ in range(8))
+        self.last = nn.Conv2d(10, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = [self.first(x), *(other(x) for other in self.others)]
+        return self.last(torch.cat(branches, 1))
+
+
+def test_a_reader_far_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(Branched().eval(), size=32)
+    monkeypatch.setattr(LIBRARY, "models", (model.name,))
+    found = networks._Loaded(model, model.site_table())
+    monkeypatch.setattr(networks, "_TOLD", {model.name: found})
+    assert neighbour_sites(model.name, "first") == ((), ("last", "logits"))

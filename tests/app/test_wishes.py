@@ -39,7 +39,7 @@ QUICK = RenderConfig(steps=2, size=32)
 )
 def test_a_wish_becomes_a_text_that_renders(wish: Wish, text: str) -> None:
     model = small_model()
-    assert wish_to_text(wish, model) == text
+    assert wish_to_text(wish, model.site_table()) == text
     config = dataclasses.replace(QUICK, images=2)
     task = make_task(model, text, config)
     assert (task.model, task.text, task.site) == (model.name, text, "block")
@@ -61,7 +61,7 @@ def test_a_wish_becomes_a_text_that_renders(wish: Wish, text: str) -> None:
 )
 def test_a_wrong_wish_is_told(wish: Wish, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
-        wish_to_text(wish, small_model())
+        wish_to_text(wish, small_model().site_table())
 
 
 @pytest.mark.parametrize(
