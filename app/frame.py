@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from app.components.jump import jump
+from app.components.menu import lead_menu
 from app.components.ways import Way, ways
 from app.library import LIBRARY
 from app.links import Place, address, read_choice, read_place, told_plainly
@@ -25,7 +26,22 @@ def opened() -> Iterator[tuple[Atlas, Place]]:
         with LIBRARY.atlas(name) as atlas:
             place = read_place(atlas, name)
             _show_way(place, atlas.sites(place.model))
+            lead_menu(_same_elsewhere(place), key="menu")
             yield atlas, place
+
+
+def _same_elsewhere(place: Place) -> dict[str, str]:
+    """Return where the menu leads from a place: to the same network, and unit if there is one."""
+    network = Place(place.atlas, place.model)
+    unit = network if place.channel is None else place
+    found = {
+        "model": address("model", network.query()),
+        "circuit": address("circuit", unit.query()),
+    }
+    if place.channel is not None:
+        found["compare"] = address("compare", {"items": f"{place.model}/{place.unit}"})
+        found["render"] = address("render", place.query())
+    return found
 
 
 def _show_way(place: Place, sites: list[str]) -> None:

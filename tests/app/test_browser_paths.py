@@ -236,3 +236,19 @@ def test_no_page_is_wider_than_a_projector(browser: Browser, base: str, scheme: 
         )
         assert wide <= 0, address
     context.close()
+
+
+def test_the_menu_keeps_the_unit(page: Page) -> None:
+    page.goto(f"{UNIT}3")
+    heading(page, "arcs:3")
+    menu = page.locator("[data-testid=stTopNavLink]")
+    menu.filter(has_text="Circuit").click()
+    heading(page, "What arcs:3 is built from")
+    menu.filter(has_text="Model").click()
+    heading(page, MODEL)
+    page.go_back()
+    heading(page, "What arcs:3 is built from")
+    menu.filter(has_text="Compare").click()
+    expect(page.get_by_role("textbox", name="Units")).to_have_value(f"{MODEL}/arcs:3")
+    menu.filter(has_text="Lessons").click()  # an entry that keeps nothing
+    page.wait_for_url("**/lessons**")
