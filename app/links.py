@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app.library import LIBRARY
+from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.errors import FeatvizError, RecordError, did_you_mean
 
@@ -177,6 +178,6 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except FeatvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(as_text(str(error)), icon=":material/error:")
         st.page_link("views/home.py", label="To the start", icon=":material/home:")
         st.stop()

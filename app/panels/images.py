@@ -6,6 +6,7 @@ from app.components.grid import Tile, grid
 from app.library import picture_url
 from app.links import Place
 from app.metric_words import MEANINGS
+from app.plain import as_text
 from featviz.atlas.entries import ImageEntry
 from featviz.atlas.reading import Atlas
 
@@ -49,7 +50,7 @@ def show_metrics(atlas: Atlas, entry: ImageEntry) -> None:
     if entry.score is not None:
         found = {"score": entry.score, **found}
     rows = [
-        {"metric": name, "value": f"{value:.4g}", "meaning": MEANINGS.get(name, "")}
+        {"metric": as_text(name), "value": f"{value:.4g}", "meaning": MEANINGS.get(name, "")}
         for name, value in found.items()
     ]
     st.table(rows, border="horizontal")

@@ -10,6 +10,7 @@ from app.components.lists import lists
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
 from app.links import Place, address, find_unit, read_choice, read_model, read_text, told_plainly
+from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
 
@@ -20,7 +21,7 @@ def _show_item(atlas: Atlas, place: Place) -> dict[str, str]:
     """Show the images of one unit, and return its numbers."""
     way = Way(place.unit, address("unit", place.query()))
     ways([way], key=f"way {place.atlas} {place.model} {place.unit}", label="unit")
-    st.caption(place.model)
+    st.caption(as_text(place.model))
     entries = atlas.images(place.model, place.site, channel=place.channel)
     if not entries:
         st.info("no image in this atlas")
@@ -96,12 +97,12 @@ with told_plainly():
                     try:
                         numbers[str(item)] = _show_item(*_find(stack, item, own))
                     except RecordError as error:
-                        st.error(str(error))
+                        st.error(as_text(str(error)))
         if any(numbers.values()):
             names = list(dict.fromkeys(key for row in numbers.values() for key in row))
             st.table(
                 [
-                    {"unit": unit, **{key: row.get(key, "") for key in names}}
+                    {"unit": as_text(unit), **{as_text(key): row.get(key, "") for key in names}}
                     for unit, row in numbers.items()
                 ],
                 border="horizontal",

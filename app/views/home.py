@@ -7,6 +7,7 @@ from app.components.jump import jump
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
 from app.links import Place, address, told_plainly
+from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
 
@@ -52,7 +53,7 @@ with told_plainly():
         try:
             with LIBRARY.atlas(name) as atlas:
                 models = atlas.models()
-                st.subheader(name, divider="gray")
+                st.subheader(as_text(name), divider="gray")
                 if not models:
                     st.info(
                         "This atlas has no images yet. 'featviz atlas status' tells what is due, "
@@ -62,4 +63,4 @@ with told_plainly():
                 for model in models:
                     _network(atlas, name, model)
         except RecordError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(as_text(str(error)), icon=":material/error:")

@@ -32,6 +32,7 @@ from app.looking import (
 )
 from app.networks import LOCK, list_here, network
 from app.photo_units import page_query, unit_tiles
+from app.plain import as_text
 from app.rendering import owner, queue
 from app.uploads import MAX_BYTES, SUFFIXES, fit, png, read_upload
 from app.wishes import accentuate_text, make_task
@@ -64,7 +65,7 @@ def _upload() -> bytes | None:
                 st.session_state[_PHOTO] = (digest, read_upload(given.name, given.getvalue()))
             except PictureError as error:
                 st.session_state.pop(_PHOTO, None)
-                st.error(str(error), icon=":material/broken_image:")
+                st.error(as_text(str(error)), icon=":material/broken_image:")
     found = st.session_state.get(_PHOTO)
     return None if found is None else found[1]
 
@@ -154,7 +155,7 @@ def _show_reasons(
     name, _, number = (target or unit).rpartition(":")
     before = earlier_sites(sites, name)
     if not before:
-        st.info(f"{name} is the first site: nothing comes before it but the image.")
+        st.info(f"{as_text(name)} is the first site: nothing comes before it but the image.")
         return
     source = columns[1].selectbox("By units of", before, key="source", bind="query-params")
     method = columns[2].selectbox(
@@ -170,11 +171,12 @@ def _show_reasons(
             model.name, picture, side, source or before[0], name, int(number), method or "gradient"
         )
     except FeatvizError as error:
-        st.warning(str(error), icon=":material/error:")
+        st.warning(as_text(str(error)), icon=":material/error:")
         return
     st.caption(
-        f"{targets[target or unit]} is {value:.4g} where it fires most, of which {rest:.4g} does "
-        f"not come from {source}. A unit's number is what it gave; minus means it held back."
+        f"{as_text(targets[target or unit])} is {value:.4g} where it fires most, of which "
+        f"{rest:.4g} does not come from {as_text(source or before[0])}. A unit's number is what it "
+        "gave; minus means it held back."
     )
     where = next(each for each in sites if each.name == (source or before[0]))
     maps = _maps(model.name, where.name, picture, side)
@@ -186,8 +188,8 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
     """Bring out in the photograph what a unit sees in it."""
     st.subheader("More of it", anchor=False)
     st.caption(
-        f"Changes the photograph a little, so that {unit} fires more. The result stays with you: "
-        "it is not kept in an atlas."
+        f"Changes the photograph a little, so that {as_text(unit)} fires more. The result stays "
+        "with you: it is not kept in an atlas."
     )
     steps, keep, seed = st.columns(3)
     count = steps.number_input("Steps", 1, 512, 48, key="accentuate steps")
@@ -202,7 +204,7 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
             job = queue().submit(owner(), task, title=f"{unit} in your photograph")
             st.session_state["photo job"] = job.id
         except FeatvizError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(as_text(str(error)), icon=":material/error:")
     job_now = queue().find(owner(), st.session_state.get("photo job", ""))
     if job_now is not None:
         job_stage(job_now, key="accentuated")
@@ -237,7 +239,8 @@ def _show_photo(
     )
     value = maps[channel].max() if at is None else maps[channel][at]
     st.caption(
-        f"**{unit}** is {value:.4g} {'at most' if at is None else f'at {at[0]},{at[1]}'}. The "
+        f"**{as_text(unit)}** is {value:.4g} "
+        f"{'at most' if at is None else f'at {at[0]},{at[1]}'}. The "
         f"network sees the middle of the photograph, {side[0]}x{side[1]} px."
     )
     if at is not None:
@@ -263,7 +266,7 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
     with right:
         head, order = st.columns([3, 2], vertical_alignment="bottom")
         there = f" at {at[0]},{at[1]}" if at is not None else ""
-        head.subheader(f"Units of {site.name} that fire most{there}", anchor=False)
+        head.subheader(f"Units of {as_text(site.name)} that fire most{there}", anchor=False)
         order.selectbox(
             "By their",
             ORDERS,

@@ -7,6 +7,7 @@ from app.frame import opened
 from app.library import picture_url
 from app.links import Place, address
 from app.networks import LOCK, list_here, network
+from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.models.model import Model
 from featviz.sites import Site
@@ -75,10 +76,10 @@ def _provenance(model: Model | None) -> None:
 
 
 with opened() as (atlas, place):
-    st.header(place.model)
+    st.header(as_text(place.model))
     found = network(place.model) if place.model in list_here() else None
     if found is not None and found.spec.summary:
-        st.write(found.spec.summary)
+        st.write(as_text(found.spec.summary))
     _provenance(found)
     counts = atlas.counts(place.model)
     for column, (head, number) in zip(st.columns(3), counts.items(), strict=True):

@@ -12,6 +12,7 @@ from app.frame import opened
 from app.library import thumb_url
 from app.likeness import photographs_likeness, weights_likeness
 from app.links import Place, address, read_choice, read_number, read_text
+from app.plain import as_text
 from app.sorting import LIKENESS, ORIENTATION, PHOTOGRAPHS, sorted_by
 from featviz.atlas import Atlas, ImageEntry
 from featviz.errors import ConfigError
@@ -87,7 +88,7 @@ def _entries(
     try:
         wanted = parse_filter(choice.text, metrics)
     except ConfigError as error:
-        st.warning(str(error), icon=":material/filter_alt:")
+        st.warning(as_text(str(error)), icon=":material/filter_alt:")
         wanted = parse_filter("", metrics)
     known = choice.sort not in (*LIKENESS, ORIENTATION)
     found = atlas.images(
@@ -160,7 +161,7 @@ def _kinds(atlas: Atlas, place: Place) -> Mapping[int, Kind]:
 with opened() as (atlas, place):
     site = place.site or atlas.sites(place.model)[0]
     place = Place(place.atlas, place.model, site, place.channel)
-    st.header(site)
+    st.header(as_text(site))
     kinds = _kinds(atlas, place)
     orders = ["channel", "score", "seconds", *atlas.metrics(), *LIKENESS]
     if kinds:

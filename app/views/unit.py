@@ -14,6 +14,7 @@ from app.panels.neighbours import show_neighbours
 from app.panels.record import show_record
 from app.panels.tuning import show_tuning
 from app.panels.weights import show_weights
+from app.plain import as_text
 from featviz.atlas import Atlas, ImageEntry
 
 _Part = Callable[[Atlas, Place, ImageEntry], None]
@@ -32,7 +33,7 @@ def _turn_pages(atlas: Atlas, place: Place) -> None:
     channels = atlas.channels(place.model, place.site)
     at = channels.index(place.channel or 0)
     name, pages = st.columns([3, 2], vertical_alignment="bottom")
-    name.header(place.unit)
+    name.header(as_text(place.unit))
     with pages:
         pager(_link(place, channels, at - 1), _link(place, channels, at + 1), key="pager")
 
@@ -49,7 +50,7 @@ with opened() as (atlas, place):
         site = place.site or atlas.sites(place.model)[0]
         place = Place(place.atlas, place.model, site, atlas.channels(place.model, site)[0])
     if place.channel not in atlas.channels(place.model, place.site):
-        st.header(place.unit)
+        st.header(as_text(place.unit))
         st.info("This unit has no image in this atlas.", icon=":material/image_not_supported:")
     else:
         _turn_pages(atlas, place)

@@ -15,6 +15,7 @@ from app.job import State
 from app.jobs import JobQueue
 from app.library import LIBRARY, open_library
 from app.render_host import RenderHost
+from app_pages import plain
 from featviz.atlas.layout import create_layout
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -47,7 +48,7 @@ def page(name: str, **query: str) -> AppTest:
 
 def said(test: AppTest) -> str:
     return " ".join(
-        str(getattr(element, "value", "") or getattr(element, "body", ""))
+        plain(str(getattr(element, "value", "") or getattr(element, "body", "")))
         for kind in ("error", "warning", "info", "caption", "subheader", "markdown", "text", "code")
         for element in test.get(kind)
     )
@@ -114,6 +115,15 @@ def test_a_bad_link_is_told_plainly(query: dict[str, str], text: str) -> None:
     test = page("render", **query)
     assert not test.exception
     assert text in said(test)
+
+
+def test_the_title_of_a_sum_keeps_its_asterisks(queue: JobQueue) -> None:
+    text = "0.5*fire4:5 + 0.5*fire4:9"
+    test = press(page("render", kind="sum", text=text, steps="2", px="32"), "Render")
+    (job,) = queue._jobs.values()
+    until(lambda: not job.active)
+    test.run()
+    assert "0.5\\*fire4\\:5 + 0.5\\*fire4\\:9" in [head.value for head in test.subheader]
 
 
 def test_a_render_is_shown_when_done_and_others_are_listed(queue: JobQueue) -> None:
