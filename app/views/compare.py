@@ -17,10 +17,10 @@ from featviz.errors import RecordError
 _WIDE = 4
 
 
-def _show_item(atlas: Atlas, place: Place) -> dict[str, str]:
-    """Show the images of one unit, and return its numbers."""
+def _show_item(atlas: Atlas, place: Place, number: int) -> dict[str, str]:
+    """Show the images of the unit at a position of the list, and return its numbers."""
     way = Way(place.unit, address("unit", place.query()))
-    ways([way], key=f"way {place.atlas} {place.model} {place.unit}", label="unit")
+    ways([way], key=f"way {number}", label="unit")
     st.caption(as_text(place.model))
     entries = atlas.images(place.model, place.site, channel=place.channel)
     if not entries:
@@ -39,7 +39,7 @@ def _show_item(atlas: Atlas, place: Place) -> dict[str, str]:
             )
             for entry in entries
         ],
-        key=f"item {place.atlas} {place.model} {place.unit}",
+        key=f"item {number}",
         density="huge",
     )
     numbers = atlas.measured(entries[0].key)
@@ -92,10 +92,11 @@ with told_plainly():
         numbers: dict[str, dict[str, str]] = {}
         for first in range(0, len(items), _WIDE):
             columns = st.columns(min(_WIDE, max(2, len(items))))
-            for column, item in zip(columns, items[first : first + _WIDE], strict=False):
+            row = enumerate(items[first : first + _WIDE], start=first)
+            for column, (number, item) in zip(columns, row, strict=False):
                 with column:
                     try:
-                        numbers[str(item)] = _show_item(*_find(stack, item, own))
+                        numbers[str(item)] = _show_item(*_find(stack, item, own), number)
                     except RecordError as error:
                         st.error(as_text(str(error)))
         if any(numbers.values()):
