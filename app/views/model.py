@@ -34,8 +34,9 @@ def _box(atlas: Atlas, place: Place, site: Site | None, there: bool) -> SiteBox:
     if not there:
         return SiteBox(place.site, "", (*facts, "not rendered"), 0.0, (), faint=True)
     facts.append(_count(counts["units"], "unit") + " rendered" + _dead(counts["dead"]))
+    variant = atlas.variants(place.model, place.site)[0]
     best = atlas.images(
-        place.model, place.site, variant="positive", sort="score", descending=True, limit=_STRIP
+        place.model, place.site, variant=variant, sort="score", descending=True, limit=_STRIP
     )
     return SiteBox(
         name=place.site,
