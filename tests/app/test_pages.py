@@ -227,6 +227,14 @@ def test_units_stand_side_by_side_with_their_numbers() -> None:
     assert components(test, "lists")[0]["address"].startswith("/compare?model=")
 
 
+@pytest.mark.parametrize("items", [f"arcs:0; {MODEL}/arcs:0", "arcs:1; arcs:01"])
+@pytest.mark.usefixtures("library")
+def test_a_unit_that_is_spelled_twice_stands_twice(items: str) -> None:
+    test = fine(open_page("compare", model=MODEL, items=items))
+    first, second = components(test, "grid")
+    assert first["tiles"] == second["tiles"] != []
+
+
 @pytest.mark.parametrize(
     ("items", "words"),
     [
@@ -384,10 +392,13 @@ def test_records_that_cannot_be_read_are_told(
     (log,) = (root / "records").glob("*.jsonl")
     size = log.stat().st_size
     log.write_bytes(b"\0" * size)
+    words = (
+        "a line has the type None; known are image, failure, metrics, evidence, settings, forget"
+    )
     for name in ("home", "site", "unit"):
         test = open_page(name, unit="arcs:0")
         assert not test.exception, name
-        assert test.error or test.info, name
+        assert [plain(error.value) for error in test.error] == [words], name
 
 
 def test_missing_pictures_leave_the_pages_whole(
