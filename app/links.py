@@ -21,7 +21,11 @@ from featviz.atlas.reading import Atlas
 from featviz.errors import FeatvizError, RecordError, did_you_mean
 
 MAX_TEXT = 300
-"""Characters of a query parameter that are believed."""
+"""Characters of a query parameter that are believed, unless it is one of `LISTS`."""
+MAX_LIST = 4000
+"""Characters of a list of units, nodes or edges; servers take addresses of some times as many."""
+LISTS = ("items", "families", "off", "pins")
+"""Parameters that are such lists."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,19 @@ def read_text(name: str, default: str = "") -> str:
         RecordError: If it is too long to mean anything.
     """
     found = str(st.query_params.get(name, default))
-    if len(found) > MAX_TEXT:
-        raise RecordError(f"{name} in the link has {len(found)} characters; {MAX_TEXT} is the most")
+    most = longest(name)
+    if len(found) > most:
+        raise RecordError(f"{name} in the link has {len(found)} characters; {most} is the most")
     return found
+
+
+def longest(name: str) -> int:
+    """Return how many characters a query parameter may have.
+
+    Args:
+        name: Of the parameter.
+    """
+    return MAX_LIST if name in LISTS else MAX_TEXT
 
 
 def read_choice(name: str, choices: Sequence[str], default: str) -> str:

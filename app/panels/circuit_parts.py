@@ -9,7 +9,7 @@ import streamlit as st
 from app.circuit_graphs import Options, silence
 from app.components.connections import Link, connections
 from app.components.ways import Way, ways
-from app.links import Place, address
+from app.links import Place, address, longest
 from app.plain import as_text
 from circuits.graphs.draw import graph_to_svg
 from circuits.graphs.draw_png import graph_picture
@@ -64,7 +64,10 @@ def _toggle(
     """Return the link of what puts a part into a list, or takes it out."""
     inside = focus in now
     names = [one for one in now if one != focus] if inside else [*now, focus]
-    changed = {**query, name: "|".join(names)}
+    text = "|".join(names)
+    if not inside and len(text) > longest(name):
+        return Way(f"{words}: no more fit into a link")
+    changed = {**query, name: text}
     query = {key: value for key, value in changed.items() if value}
     return Way(back if inside else words, address("circuit", query))
 

@@ -15,7 +15,7 @@ from app.circuit_graphs import (
 )
 from app.components.circuit import circuit_drawing
 from app.frame import opened
-from app.links import Place, read_choice, read_number, read_text
+from app.links import Place, longest, read_choice, read_number, read_text
 from app.networks import list_here
 from app.panels.circuit_parts import show_downloads, show_part, show_silenced
 from app.plain import as_text
@@ -49,8 +49,10 @@ def _choose() -> tuple[Options, float, str]:
         "Least edge, %", 0, 100, 0, key="least", bind="query-params",
         help="As a share of the strongest edge into the same unit.",
     )  # fmt: skip
+    read_text("families")
     families = st.text_input(
         "Families",
+        max_chars=longest("families"),
         key="families",
         bind="query-params",
         placeholder="NAME=SITE:CHANNELS; ...  units that are drawn and silenced as one",

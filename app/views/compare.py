@@ -9,7 +9,16 @@ from app.components.grid import Tile, grid
 from app.components.lists import lists
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
-from app.links import Place, address, find_unit, read_choice, read_model, read_text, told_plainly
+from app.links import (
+    Place,
+    address,
+    find_unit,
+    longest,
+    read_choice,
+    read_model,
+    read_text,
+    told_plainly,
+)
 from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
@@ -66,6 +75,7 @@ def _ask(own: Place) -> list[Item]:
         "Units",
         key="items",
         bind="query-params",
+        max_chars=longest("items"),
         placeholder="fire4:141; fire5:38; artificial_curves/arcs:6",
         help=f"Up to {MAX_ITEMS}, separated by semicolons: [MODEL/]SITE:CHANNEL[@ATLAS].",
     )

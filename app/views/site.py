@@ -11,7 +11,7 @@ from app.filters import parse_filter
 from app.frame import opened
 from app.library import thumb_url
 from app.likeness import photographs_likeness, weights_likeness
-from app.links import Place, address, image_address, read_choice, read_number, read_text
+from app.links import Place, address, image_address, longest, read_choice, read_number, read_text
 from app.plain import as_text
 from app.sorting import LIKENESS, ORIENTATION, PHOTOGRAPHS, sorted_by
 from featviz.atlas import Atlas, ImageEntry
@@ -60,6 +60,7 @@ def _choose(orders: list[str], variants: list[str], channels: list[int]) -> _Cho
             "Filter",
             key="filter",
             bind="query-params",
+            max_chars=longest("filter"),
             width=240,
             placeholder="100-140, score>20, curves",
             help="Channels, METRIC>NUMBER, words of the label or family; all must hold.",

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.library import Library, open_library
-from app.links import MAX_TEXT
+from app.links import MAX_LIST, MAX_TEXT
 from app.plain import as_text
 from app_atlases import HOSTILE, MODEL, curves_atlas
 from app_pages import components, open_page, plain, said, show_library, tiles
@@ -210,6 +210,22 @@ def test_a_circuit_is_drawn_thinned_and_cut_by_its_link() -> None:
 
 
 @pytest.mark.usefixtures("library")
+def test_as_much_is_silenced_and_compared_as_fits_into_a_link() -> None:
+    query = {**ABOUT, "depth": "1", "keep": "4", "focus": "early_curves:0"}
+    off = "|".join(f"early_curves:{k}>arcs:0" for k in range(24))
+    assert len(off) > MAX_TEXT
+    test = fine(open_page("circuit", **query, off=off))
+    links = dict(way[:2] for part in components(test, "ways") for way in part["links"])
+    assert links["Silence"].startswith("/circuit?")
+    full = fine(open_page("circuit", **query, off=f"{off}|{'x' * (MAX_LIST - len(off) - 9)}"))
+    links = dict(way[:2] for part in components(full, "ways") for way in part["links"])
+    assert links["Silence: no more fit into a link"] == ""
+    items = "; ".join(f"{MODEL}/early_curves:{k}" for k in range(24))
+    assert len(items) > MAX_TEXT
+    assert len(components(open_page("compare", items=items), "grid")) == 3
+
+
+@pytest.mark.usefixtures("library")
 def test_a_circuit_of_no_unit_and_one_without_that_part_say_so() -> None:
     assert "A circuit is that of a unit" in said(fine(open_page("circuit", model=MODEL)))
     test = open_page("circuit", **ABOUT, depth="1", keep="4", off="gabors:1", focus="nothing")
@@ -312,7 +328,12 @@ def test_what_a_link_says_is_shown_as_text(name: str, query: dict[str, str]) -> 
         ("circuit", {"unit": "arcs:0", "families": "f"}, "'f' names no family; write"),
         ("compare", {"items": "arcs:0; <b>x</b>"}, "is no unit; write [MODEL/]SITE:CHANNEL"),
         ("compare", {"items": ";".join(f"arcs:{k}" for k in range(25))}, "24 is the most"),
-        ("compare", {"items": "i" * (MAX_TEXT + 1)}, f"{MAX_TEXT} is the most"),
+        ("compare", {"items": "i" * (MAX_LIST + 1)}, f"{MAX_LIST} is the most"),
+        (
+            "circuit",
+            {"unit": "arcs:0", "families": "f" * (MAX_LIST + 1)},
+            f"{MAX_LIST} is the most",
+        ),
         ("compare", {"model": "none"}, "the link has model='none'"),
     ],
 )
