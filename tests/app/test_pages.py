@@ -141,7 +141,7 @@ def test_a_filter_that_is_wrong_is_told_and_lets_all_pass() -> None:
         ("Tuning", ["prefers", "width at half height"]),
         ("Nearest", ["correlation over 6 photographs; by chance at most 0.20"]),
         ("Record", [f"featviz render --size 32 --steps 2 -o out/ {MODEL} arcs:0",
-                    f'featviz.load("{MODEL}")', "steps=2"]),
+                    f"featviz.load('{MODEL}')", "steps=2"]),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("library")

@@ -74,7 +74,8 @@ def test_a_link_fills_the_form_and_starts_nothing() -> None:
     assert test.number_input(key="steps").value == 9
     assert "Nothing is rendered yet" in said(test)
     assert "--steps 9 --size 64 --seed 3" in said(test)
-    assert "featviz.render('squeezenet1_1', 'fire4:141'" in said(test)
+    assert "model = featviz.load('squeezenet1_1')" in said(test)
+    assert "featviz.render(model, 'fire4:141'" in said(test)
     assert rendering.queue().of(rendering.owner()) == []
 
 
