@@ -150,7 +150,11 @@ def _show_reasons(
             targets[f"{OUTPUT}:{found.index}"] = f"class {found.name or found.index}"
     columns = st.columns(3)
     target = columns[0].selectbox(
-        "Explain", list(targets), format_func=targets.__getitem__, key="explained"
+        "Explain",
+        list(targets),
+        format_func=targets.__getitem__,
+        key="explain",
+        bind="query-params",
     )
     name, _, number = (target or unit).rpartition(":")
     before = earlier_sites(sites, name)
@@ -192,9 +196,9 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
         "with you: it is not kept in an atlas."
     )
     steps, keep, seed = st.columns(3)
-    count = steps.number_input("Steps", 1, 512, 48, key="accentuate steps")
-    near = keep.number_input("Stay near", 0.0, 50.0, 2.0, 0.5, key="accentuate keep")
-    number = seed.number_input("Seed", 0, 2**31, 0, key="accentuate seed")
+    count = steps.number_input("Steps", 1, 512, 48, key="more_steps", bind="query-params")
+    near = keep.number_input("Stay near", 0.0, 50.0, 2.0, 0.5, key="more_keep", bind="query-params")
+    number = seed.number_input("Seed", 0, 2**31, 0, key="more_seed", bind="query-params")
     config = RenderConfig(steps=int(count), seed=int(number), size=size)
     if st.button("Accentuate", type="primary", icon=":material/auto_fix_high:"):
         try:

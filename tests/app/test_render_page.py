@@ -210,6 +210,25 @@ def test_a_photograph_is_looked_at() -> None:
     assert "featviz photo accentuate" in said(test)
 
 
+@pytest.mark.usefixtures("queue")
+def test_what_is_explained_and_how_it_is_accentuated_stands_in_the_link() -> None:
+    def looked_at(**query: str) -> AppTest:
+        test = page("image", site="fire4", unit="fire4:7", **query)
+        test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+        assert not test.exception
+        return test
+
+    plainly = looked_at()
+    last = plainly.selectbox(key="explain").options[-1]
+    assert last.startswith("class ")
+    test = looked_at(explain=last, more_steps="9", more_keep="1.5", more_seed="3")
+    assert f"{last} is" in said(test)
+    assert "--steps 9 --seed 3 --keep 1.5" in said(test)
+    odd = looked_at(explain="class of 1999", more_steps="1e9", more_keep="x", more_seed="-1")
+    assert "fire4:7 is" in said(odd)
+    assert "--steps 48 --seed 0 --keep 2 " in said(odd)
+
+
 @pytest.mark.parametrize(
     ("query", "text"),
     [
