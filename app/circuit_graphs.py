@@ -50,6 +50,10 @@ class Options:
 def stimuli_for(model: str, site: str) -> HeldOut:
     """Return arcs and lines at the scale of a site: one half builds circuits, the other checks.
 
+    Args:
+        model: Name of the network.
+        site: Name of the site.
+
     Raises:
         CircuitError: If the network takes no RGB.
     """

@@ -5,11 +5,14 @@
 An item is a unit, with a network where it is not the page's own, and an atlas likewise.
 """
 
+import re
 from dataclasses import dataclass
 
 from featviz.errors import RecordError
 
 MAX_ITEMS = 24
+_UNIT = re.compile(r"(.+?)((?:/\d*:\d*)?:\d+)")
+"""Network and site; channel. The slash of a slice of a site, `mixed3a/0:64:5`, ends no network."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,11 @@ def parse_items(text: str) -> list[Item]:
     found: dict[Item, None] = {}
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         rest, _, atlas = part.partition("@")
-        model, slash, unit = rest.rpartition("/")
-        if slash and ":" not in unit:  # a slice of a site, `mixed3a/0:64:5`, is no network
+        whole = _UNIT.fullmatch(rest.strip())
+        place, channel = (whole[1], whole[2]) if whole else (rest, "")
+        model, slash, site = place.rpartition("/")
+        unit = site + channel
+        if slash and ":" not in unit:
             raise RecordError(f"{part!r} is no unit; write [MODEL/]SITE:CHANNEL[@ATLAS]")
         found[Item(unit.strip(), model.strip(), atlas.strip())] = None
     if len(found) > MAX_ITEMS:

@@ -4,6 +4,7 @@ Terms are separated by commas and all must hold: channels or spans of channels (
 a metric against a number, or a word that the unit's label or family contains.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ class Filter:
 
     Attributes:
         spans: First and last channel of each span; empty: any channel.
-        bounds: Metric -> least and largest value, None for no bound.
+        bounds: Metric -> least and largest value, both included, None for no bound.
         words: Each must be in what is said about the unit, whatever the case.
     """
 
@@ -85,5 +86,10 @@ def _bound(
     try:
         value = float(number)
     except ValueError:
-        raise ConfigError(f"in the filter {term!r}, {number!r} is not a number") from None
-    return (name, value, None) if sign.startswith(">") else (name, None, value)
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigError(f"in the filter {term!r}, {number!r} is not a number")
+    away = math.inf if sign.startswith(">") else -math.inf
+    if not sign.endswith("="):  # the bounds of an atlas are inclusive
+        value = math.nextafter(value, away)
+    return (name, value, None) if away > 0 else (name, None, value)

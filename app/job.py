@@ -107,7 +107,11 @@ def take_in(job: Job, preview: Preview) -> None:
 def thinned(
     points: tuple[tuple[int, float | None], ...],
 ) -> tuple[tuple[int, float | None], ...]:
-    """Return every second point, as often as needed, and the last."""
+    """Return every second point, as often as needed, and the last.
+
+    Args:
+        points: Step and score, in order of steps.
+    """
     while len(points) > MOST_POINTS:
         points = (*points[:-1:2], points[-1])
     return points

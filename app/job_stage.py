@@ -11,6 +11,7 @@ from app.components.ways import Way, ways
 from app.job import Job, State
 from app.keeping import place_of
 from app.links import Place, address
+from app.plain import as_text
 from app.rendering import owner, queue
 from featviz.record import record_to_text
 
@@ -36,7 +37,8 @@ def job_stage(job: Job, *, key: str) -> None:
         key: Of the parts on their page.
     """
     head, side = st.columns([4, 1], vertical_alignment="center")
-    head.subheader(job.title if len(job.title) < 60 else f"{job.title[:57]}...", anchor=False)
+    title = job.title if len(job.title) < 60 else f"{job.title[:57]}..."
+    head.subheader(as_text(title), anchor=False)
     if job.active:
         side.button(
             "Cancel",
@@ -64,7 +66,7 @@ def _look(job_id: str, key: str) -> None:
 def _end(job: Job) -> None:
     """Show what came of a job."""
     if job.state is State.FAILED:
-        st.error(job.error, icon=":material/error:")
+        st.error(as_text(job.error), icon=":material/error:")
         return
     if job.state is State.CANCELLED:
         st.info("Cancelled; the image is as it was then and was not kept.", icon=":material/block:")
@@ -73,7 +75,7 @@ def _end(job: Job) -> None:
     if result is None:
         return
     if job.note:
-        st.warning(job.note, icon=":material/save:")
+        st.warning(as_text(job.note), icon=":material/save:")
     first = result.images[0].own
     columns = st.columns(len(_METRICS) + 1)
     columns[0].metric("Score", "-" if first["score"] is None else f"{first['score']:.4g}")

@@ -127,25 +127,43 @@ class JobQueue:
         self._changed.notify_all()
 
     def of(self, owner: str) -> list[Job]:
-        """Return the jobs of an owner, oldest first."""
+        """Return the jobs of an owner, oldest first.
+
+        Args:
+            owner: Who asked.
+        """
         with self._changed:
             return self._of(owner)
 
     def find(self, owner: str, job_id: str) -> Job | None:
-        """Return a job of an owner; None if there is none, or it is another's."""
+        """Return a job of an owner; None if there is none, or it is another's.
+
+        Args:
+            owner: Who asked.
+            job_id: Of the job.
+        """
         with self._changed:
             job = self._jobs.get(job_id)
             return job if job is not None and job.owner == owner else None
 
     def ahead(self, job: Job) -> int:
-        """Return how many jobs, of anybody, run or wait before one that waits."""
+        """Return how many jobs, of anybody, run or wait before one that waits.
+
+        Args:
+            job: One of this queue; of one that does not wait, it is 0.
+        """
         with self._changed:
             if job not in self._waiting:
                 return 0
             return self._waiting.index(job) + (self._running is not None)
 
     def cancel(self, owner: str, job_id: str) -> None:
-        """End a job of an owner, if it has not ended."""
+        """End a job of an owner, if it has not ended.
+
+        Args:
+            owner: Who asked.
+            job_id: Of the job.
+        """
         with self._changed:
             job = self._jobs.get(job_id)
             if job is not None and job.owner == owner:

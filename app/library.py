@@ -63,6 +63,9 @@ class Library:
     def atlas(self, name: str) -> Iterator[Atlas]:
         """Open an atlas for a while; each run of a page opens its own, for threads share none.
 
+        Args:
+            name: Of the atlas, as URLs have it.
+
         Raises:
             RecordError: If there is no such atlas, or it cannot be read.
         """

@@ -10,17 +10,22 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from app.library import LIBRARY
+from app.plain import as_text
+from featviz.atlas.entries import ImageEntry
 from featviz.atlas.reading import Atlas
 from featviz.errors import FeatvizError, RecordError, did_you_mean
 
 MAX_TEXT = 300
-"""Characters of a query parameter that are believed."""
+"""Characters of a query parameter that are believed, unless it is one of `LISTS`."""
+MAX_LIST = 4000
+"""Characters of a list of units, nodes or edges; servers take addresses of some times as many."""
+LISTS = ("items", "families", "off", "pins")
+"""Parameters that are such lists."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,19 @@ def read_text(name: str, default: str = "") -> str:
         RecordError: If it is too long to mean anything.
     """
     found = str(st.query_params.get(name, default))
-    if len(found) > MAX_TEXT:
-        raise RecordError(f"{name} in the link has {len(found)} characters; {MAX_TEXT} is the most")
+    most = longest(name)
+    if len(found) > most:
+        raise RecordError(f"{name} in the link has {len(found)} characters; {most} is the most")
     return found
+
+
+def longest(name: str) -> int:
+    """Return how many characters a query parameter may have.
+
+    Args:
+        name: Of the parameter.
+    """
+    return MAX_LIST if name in LISTS else MAX_TEXT
 
 
 def read_choice(name: str, choices: Sequence[str], default: str) -> str:
@@ -126,6 +141,12 @@ def read_place(atlas: Atlas, name: str) -> Place:
 def find_unit(atlas: Atlas, name: str, model: str, text: str) -> Place:
     """Return the place of `SITE:CHANNEL`, or of `SITE`, as somebody typed it.
 
+    Args:
+        atlas: Where it is looked for.
+        name: Of the atlas.
+        model: Name of the network.
+        text: What was typed.
+
     Raises:
         RecordError: If the atlas does not have it, or it cannot be understood.
     """
@@ -153,22 +174,25 @@ def beside(place: Place) -> str:
     return address("unit", place.query() | ({"part": part} if part and len(part) < 40 else {}))
 
 
-def go(page: str, place: Place | None = None, **settings: str) -> NoReturn:
-    """Leave for another page; the browser's back button returns.
+def address(page: str, query: Mapping[str, str]) -> str:
+    """Return the URL of a page on this server.
 
     Args:
         page: Name of a file of views/.
-        place: What it is to be about.
-        settings: Further parameters of its query.
+        query: Its parameters.
     """
-    query = ({} if place is None else place.query()) | settings
-    st.switch_page(f"views/{page}.py", query_params=query)
-    raise AssertionError  # switch_page ends the run
-
-
-def address(page: str, query: Mapping[str, str]) -> str:
-    """Return the URL of a page on this server, for links that open in a new tab."""
     return f"/{page}?{urlencode(query)}"
+
+
+def image_address(name: str, entry: ImageEntry) -> str:
+    """Return the URL of the page of an image: that of its unit, or its own if it is of no unit.
+
+    Args:
+        name: Of the atlas.
+        entry: Of the image.
+    """
+    query = Place(name, entry.model, entry.site, entry.channel).query()
+    return address("unit", query if entry.channel is not None else {**query, "image": entry.key})
 
 
 @contextmanager
@@ -177,6 +201,6 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except FeatvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(as_text(str(error)), icon=":material/error:")
         st.page_link("views/home.py", label="To the start", icon=":material/home:")
         st.stop()

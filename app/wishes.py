@@ -16,7 +16,7 @@ from featviz.objectives import text_to_objectives
 from featviz.objectives.spelling import argument, numbers, shortest
 from featviz.objectives.values import without_files
 from featviz.params.base import FILE_SETTINGS
-from featviz.record import command
+from featviz.record import Record, command, python_lines
 from featviz.rendering import list_labels
 from featviz.sites import SiteTable
 from featviz.units import Unit, parse_units
@@ -171,13 +171,21 @@ def make_task(
 
 def command_text(model: Model, text: str, config: RenderConfig) -> str | None:
     """Return the shell command of a render; None for a network that a shell cannot name."""
+    return command(_record(model, text, config))
+
+
+def python_text(model: Model, text: str, config: RenderConfig) -> str:
+    """Return Python that renders the same."""
+    return python_lines(_record(model, text, config))
+
+
+def _record(model: Model, text: str, config: RenderConfig) -> Record:
     arguments = None if model.arguments is None else list(model.arguments)
-    record = {
+    return {
         "request": {"arguments": arguments, "objectives": [text]},
         "config": config.to_json(),
         "ran": {},
     }
-    return command(record)
 
 
 def accentuate_text(model: Model, text: str, config: RenderConfig, keep: float) -> str | None:
@@ -188,15 +196,3 @@ def accentuate_text(model: Model, text: str, config: RenderConfig, keep: float) 
     words = ["featviz", "photo", "accentuate", *options]
     words += ["--steps", str(config.steps), "--seed", str(config.seed)]
     return shlex.join([*words, "--keep", shortest(keep), name, text, "photo.png"])
-
-
-def python_text(model: Model, text: str, config: RenderConfig) -> str:
-    """Return Python that renders the same."""
-    plain = RenderConfig().to_json()
-    given = {name: value for name, value in config.to_json().items() if value != plain[name]}
-    settings = "".join(f", {name}={value!r}" for name, value in given.items())
-    return (
-        "import featviz\n\n"
-        f"result = featviz.render({model.name!r}, {text!r}{settings})\n"
-        'result.save("out/")\n'
-    )

@@ -1,6 +1,7 @@
 """Pages of the app without a browser: opened at a link, and what they say."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,17 @@ def open_page(name: str, **query: str) -> AppTest:
 
 
 def said(test: AppTest) -> str:
-    """Return all that a page says, components left out."""
+    """Return all that a page says as people read it, components left out."""
     return "\n".join(
-        str(getattr(element, "value", "") or getattr(element, "body", ""))
+        plain(str(getattr(element, "value", "") or getattr(element, "body", "")))
         for kind in _TALK
         for element in test.get(kind)
     )
+
+
+def plain(markdown: str) -> str:
+    """Return Markdown without its backslashes, as it is read."""
+    return re.sub(r"\\([^A-Za-z0-9\s])", r"\1", markdown)
 
 
 def components(test: AppTest, name: str) -> list[dict[str, Any]]:

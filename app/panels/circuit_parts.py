@@ -9,7 +9,8 @@ import streamlit as st
 from app.circuit_graphs import Options, silence
 from app.components.connections import Link, connections
 from app.components.ways import Way, ways
-from app.links import Place, address
+from app.links import Place, address, longest
+from app.plain import as_text
 from circuits.graphs.draw import graph_to_svg
 from circuits.graphs.draw_png import graph_picture
 from circuits.graphs.graph import CircuitGraph, Edge
@@ -33,11 +34,11 @@ def show_part(
     edges = {f"{edge.source}>{edge.target}": edge for edge in graph.edges}
     if focus in edges:
         edge = edges[focus]
-        st.markdown(f"**{edge.source} → {edge.target}**")
+        st.markdown(f"**{as_text(edge.source)} → {as_text(edge.target)}**")
         _cards([(edge.source, edge)], query, "edge")
     elif focus in ids:
         node = graph.node(focus)
-        st.markdown(f"**{node.id}** {node.label}")
+        st.markdown(f"**{as_text(node.id)}** {as_text(node.label)}")
         if not node.is_family:
             where = Place(place.atlas, place.model, node.site, node.units[0])
             ways([Way("Its page", address("unit", where.query()))], key="its page", label="unit")
@@ -63,7 +64,10 @@ def _toggle(
     """Return the link of what puts a part into a list, or takes it out."""
     inside = focus in now
     names = [one for one in now if one != focus] if inside else [*now, focus]
-    changed = {**query, name: "|".join(names)}
+    text = "|".join(names)
+    if not inside and len(text) > longest(name):
+        return Way(f"{words}: no more fit into a link")
+    changed = {**query, name: text}
     query = {key: value for key, value in changed.items() if value}
     return Way(back if inside else words, address("circuit", query))
 
@@ -94,7 +98,7 @@ def show_silenced(
     if not off:
         return
     st.divider()
-    st.markdown(f"**Silenced**: {', '.join(off)}")
+    st.markdown(f"**Silenced**: {as_text(', '.join(off))}")
     compared = st.toggle("Compare with random edits", key="random", bind="query-params")
     try:
         with st.spinner("Running the network without them ..."):
@@ -102,13 +106,13 @@ def show_silenced(
                 place.model, place.unit, options, families, off, _DRAWS if compared else 0
             )
     except FeatvizError as error:
-        st.warning(str(error), icon=":material/volume_off:")
+        st.warning(as_text(str(error)), icon=":material/volume_off:")
         return
     if found is None:
         st.caption("None of them is in this circuit, so nothing changes.")
         return
     st.metric(
-        f"left of {place.unit}",
+        f"left of {as_text(place.unit)}",
         f"{found.left:.0%}",
         help="Mean activation over arcs and lines, as a share of that of the whole network.",
     )

@@ -4,8 +4,9 @@ import streamlit as st
 
 from app.components.grid import Tile, grid
 from app.library import picture_url
-from app.links import Place
+from app.links import Place, image_address
 from app.metric_words import MEANINGS
+from app.plain import as_text
 from featviz.atlas.entries import ImageEntry
 from featviz.atlas.reading import Atlas
 
@@ -16,18 +17,7 @@ def show_images(atlas: Atlas, place: Place) -> ImageEntry:
         atlas.images(place.model, place.site, channel=place.channel),
         key=lambda entry: (entry.variant != "positive", entry.variant, entry.image),
     )
-    tiles = [
-        Tile(
-            id=entry.key,
-            source=picture_url(place.atlas, atlas.image_path(entry)),
-            address="",
-            caption=_caption(entry),
-            text=f"{entry.variant} image of {entry.unit}",
-            faint=entry.dead,
-        )
-        for entry in entries
-    ]
-    grid(tiles, key="images", density="huge")
+    grid([_tile(atlas, place, entry) for entry in entries], key="images", density="huge")
     if any(entry.dead for entry in entries):
         st.warning(
             "The unit stayed silent on the faint images: they show nothing about it. It may be "
@@ -35,6 +25,28 @@ def show_images(atlas: Atlas, place: Place) -> ImageEntry:
             icon=":material/visibility_off:",
         )
     return entries[0]
+
+
+def show_render(atlas: Atlas, place: Place, entry: ImageEntry) -> None:
+    """Show an image that is of no single unit beside the others of its render, each a link."""
+    entries = [
+        other
+        for other in atlas.images(entry.model, entry.site, variant=entry.variant)
+        if other.job == entry.job
+    ]
+    tiles = [_tile(atlas, place, other, image_address(place.atlas, other)) for other in entries]
+    grid(tiles, key="images", density="huge", current=entry.key)
+
+
+def _tile(atlas: Atlas, place: Place, entry: ImageEntry, address: str = "") -> Tile:
+    return Tile(
+        id=entry.key,
+        source=picture_url(place.atlas, atlas.image_path(entry)),
+        address=address,
+        caption=_caption(entry),
+        text=f"{entry.variant} image of {entry.unit}",
+        faint=entry.dead,
+    )
 
 
 def _caption(entry: ImageEntry) -> str:
@@ -49,7 +61,7 @@ def show_metrics(atlas: Atlas, entry: ImageEntry) -> None:
     if entry.score is not None:
         found = {"score": entry.score, **found}
     rows = [
-        {"metric": name, "value": f"{value:.4g}", "meaning": MEANINGS.get(name, "")}
+        {"metric": as_text(name), "value": f"{value:.4g}", "meaning": MEANINGS.get(name, "")}
         for name, value in found.items()
     ]
     st.table(rows, border="horizontal")

@@ -1,13 +1,12 @@
 """How an image was made, and how to make it again: from a terminal or in Python."""
 
-import json
+import re
 
 import streamlit as st
 
 from featviz.atlas.entries import ImageEntry
 from featviz.atlas.reading import Atlas
-from featviz.config import RenderConfig
-from featviz.record import Record, command, record_to_text
+from featviz.record import command, python_lines, record_to_text
 
 
 def show_record(atlas: Atlas, entry: ImageEntry) -> None:
@@ -22,7 +21,7 @@ def show_record(atlas: Atlas, entry: ImageEntry) -> None:
     st.caption("In Python")
     st.code(python_lines(record), language="python", wrap_lines=True)
     path = atlas.image_path(entry)
-    name = entry.unit.replace(":", "_").replace("/", "_")
+    name = re.sub(r"[^\w.@+-]+", "_", entry.unit)[:80]
     with st.container(horizontal=True):
         if path.is_file():
             st.download_button(
@@ -32,22 +31,3 @@ def show_record(atlas: Atlas, entry: ImageEntry) -> None:
         st.download_button("Record (JSON)", text, f"{name}.json", on_click="ignore")
     with st.expander("The whole record"):
         st.json(record, expanded=1)
-
-
-def python_lines(record: Record) -> str:
-    """Return Python that makes the image of a record again.
-
-    Args:
-        record: With the request, as an atlas gives it.
-    """
-    request = record["request"]
-    name = json.dumps((request.get("arguments") or [str(record.get("model", ""))])[0])
-    defaults = RenderConfig().to_json()
-    options = {k: v for k, v in record["config"].items() if defaults.get(k, ...) != v}
-    objectives = list(request["objectives"])
-    asked = repr(objectives[0] if len(objectives) == 1 else objectives)
-    arguments = "".join(f", {key}={value!r}" for key, value in options.items())
-    return (
-        f"import featviz\n\nmodel = featviz.load({name})\n"
-        f'featviz.render(model, {asked}{arguments}).save("out/")'
-    )

@@ -5,6 +5,7 @@ import streamlit as st
 from app.components.drawing import drawing
 from app.links import Place
 from app.networks import held, list_here
+from app.plain import as_text
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.measuring import measure_tuning
 from circuits.tuning.page import polar_svg
@@ -34,7 +35,7 @@ def _show_plots(place: Place, channel: int) -> None:
             try:
                 curve = _tuning(place.model, place.site, channel, stimulus)
             except FeatvizError as error:
-                st.info(str(error))
+                st.info(as_text(str(error)))
                 continue
             st.markdown(f"**{stimulus}s**")
             drawing(polar_svg(curve), key=f"polar {stimulus}")

@@ -6,6 +6,7 @@ from app.components.connections import Link, connections
 from app.library import picture_url
 from app.links import Place, beside, read_choice
 from app.networks import list_here
+from app.plain import as_text
 from app.weights import GATES, Connections, inputs_of, neighbour_sites, outputs_of, weights_between
 from featviz.atlas.reading import Atlas
 from featviz.errors import CircuitError
@@ -30,12 +31,12 @@ def show_weights(atlas: Atlas, place: Place) -> None:
     before, after = neighbour_sites(place.model, place.site)
     for head, sites, inward in (("Reads", before, True), ("Is read by", after, False)):
         for site in sites:
-            st.markdown(f"**{head} {site}**")
+            st.markdown(f"**{head} {as_text(site)}**")
             ends = (site, place.site) if inward else (place.site, site)
             try:
                 weights = weights_between(place.model, *ends, gates or GATES[0])
             except CircuitError as error:
-                st.info(str(error))
+                st.info(as_text(str(error)))
                 continue
             pick = inputs_of if inward else outputs_of
             found = pick(weights, place.channel, count=_COUNT)
@@ -44,7 +45,7 @@ def show_weights(atlas: Atlas, place: Place) -> None:
                 continue
             connections(_links(atlas, place, found), key=f"{head} {site}")
             notes = "; ".join((f"strongest colour = {found.largest:.3g}", *found.notes))
-            st.caption(f"red excites, blue inhibits; {notes}")
+            st.caption(f"red excites, blue inhibits; {as_text(notes)}")
         if not sites:
             nothing = "It reads the image." if inward else "No site that is listed reads it."
             st.caption(nothing)

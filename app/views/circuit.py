@@ -15,9 +15,10 @@ from app.circuit_graphs import (
 )
 from app.components.circuit import circuit_drawing
 from app.frame import opened
-from app.links import Place, read_choice, read_number, read_text
+from app.links import Place, longest, read_choice, read_number, read_text
 from app.networks import list_here
 from app.panels.circuit_parts import show_downloads, show_part, show_silenced
+from app.plain import as_text
 from circuits.graphs import check_report as report
 from circuits.graphs.draw import graph_to_svg
 from circuits.graphs.graph import CircuitGraph
@@ -48,8 +49,10 @@ def _choose() -> tuple[Options, float, str]:
         "Least edge, %", 0, 100, 0, key="least", bind="query-params",
         help="As a share of the strongest edge into the same unit.",
     )  # fmt: skip
+    read_text("families")
     families = st.text_input(
         "Families",
+        max_chars=longest("families"),
         key="families",
         bind="query-params",
         placeholder="NAME=SITE:CHANNELS; ...  units that are drawn and silenced as one",
@@ -86,7 +89,7 @@ def _show_check(place: Place, options: Options) -> None:
     if not st.button("Verify", icon=":material/fact_check:", type="primary"):
         return
     found = check(place.model, place.unit, options)
-    st.markdown(f"**{report.check_headline(found)}**")
+    st.markdown(f"**{as_text(report.check_headline(found))}**")
     for heads, rows in (
         (report.HEADS, report.check_rows(found)),
         (report.SCORE_HEADS, report.score_rows(found)),
@@ -94,8 +97,8 @@ def _show_check(place: Place, options: Options) -> None:
         if rows:
             st.table([dict(zip(heads, row, strict=True)) for row in rows], border="horizontal")
     for line in report.check_verdicts(found):
-        st.markdown(f"- {line}")
-    st.caption(report.check_text(found))
+        st.markdown(f"- {as_text(line)}")
+    st.caption(as_text(report.check_text(found)))
     with st.expander("What the words mean"):
         for name, text in report.check_terms(found):
             st.markdown(f"**{name}**: {text}")
@@ -113,7 +116,7 @@ with opened() as (atlas, place):
         raise ModelError(
             f"the network {place.model!r} is not on this machine, so it has no circuits"
         )
-    st.header(f"What {place.unit} is built from")
+    st.header(f"What {as_text(place.unit)} is built from")
     options, least, families = _choose()
     whole = circuit(place.model, place.unit, options, families)
     focus, pins, off = read_text("focus"), _names("pins"), _names("off")
@@ -131,7 +134,7 @@ with opened() as (atlas, place):
             "silence. Drag: move. Ctrl and wheel: zoom."
         )
         for line in whole.meta.get("approximated", "").splitlines():
-            st.caption(line)
+            st.caption(as_text(line))
     with side:
         show_part(shown, place, focus, query, pins, off)
         show_silenced(place, options, families, off, query)

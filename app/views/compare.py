@@ -9,18 +9,28 @@ from app.components.grid import Tile, grid
 from app.components.lists import lists
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
-from app.links import Place, address, find_unit, read_choice, read_model, read_text, told_plainly
+from app.links import (
+    Place,
+    address,
+    find_unit,
+    longest,
+    read_choice,
+    read_model,
+    read_text,
+    told_plainly,
+)
+from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
 
 _WIDE = 4
 
 
-def _show_item(atlas: Atlas, place: Place) -> dict[str, str]:
-    """Show the images of one unit, and return its numbers."""
+def _show_item(atlas: Atlas, place: Place, number: int) -> dict[str, str]:
+    """Show the images of the unit at a position of the list, and return its numbers."""
     way = Way(place.unit, address("unit", place.query()))
-    ways([way], key=f"way {place.atlas} {place.model} {place.unit}", label="unit")
-    st.caption(place.model)
+    ways([way], key=f"way {number}", label="unit")
+    st.caption(as_text(place.model))
     entries = atlas.images(place.model, place.site, channel=place.channel)
     if not entries:
         st.info("no image in this atlas")
@@ -38,7 +48,7 @@ def _show_item(atlas: Atlas, place: Place) -> dict[str, str]:
             )
             for entry in entries
         ],
-        key=f"item {place.atlas} {place.model} {place.unit}",
+        key=f"item {number}",
         density="huge",
     )
     numbers = atlas.measured(entries[0].key)
@@ -65,6 +75,7 @@ def _ask(own: Place) -> list[Item]:
         "Units",
         key="items",
         bind="query-params",
+        max_chars=longest("items"),
         placeholder="fire4:141; fire5:38; artificial_curves/arcs:6",
         help=f"Up to {MAX_ITEMS}, separated by semicolons: [MODEL/]SITE:CHANNEL[@ATLAS].",
     )
@@ -91,17 +102,18 @@ with told_plainly():
         numbers: dict[str, dict[str, str]] = {}
         for first in range(0, len(items), _WIDE):
             columns = st.columns(min(_WIDE, max(2, len(items))))
-            for column, item in zip(columns, items[first : first + _WIDE], strict=False):
+            row = enumerate(items[first : first + _WIDE], start=first)
+            for column, (number, item) in zip(columns, row, strict=False):
                 with column:
                     try:
-                        numbers[str(item)] = _show_item(*_find(stack, item, own))
+                        numbers[str(item)] = _show_item(*_find(stack, item, own), number)
                     except RecordError as error:
-                        st.error(str(error))
+                        st.error(as_text(str(error)))
         if any(numbers.values()):
             names = list(dict.fromkeys(key for row in numbers.values() for key in row))
             st.table(
                 [
-                    {"unit": unit, **{key: row.get(key, "") for key in names}}
+                    {"unit": as_text(unit), **{as_text(key): row.get(key, "") for key in names}}
                     for unit, row in numbers.items()
                 ],
                 border="horizontal",

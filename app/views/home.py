@@ -6,7 +6,9 @@ from app.components.grid import Tile, grid
 from app.components.jump import jump
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
-from app.links import Place, address, told_plainly
+from app.links import Place, address, image_address, told_plainly
+from app.plain import as_text
+from featviz.atlas.entries import ImageEntry
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
 
@@ -17,6 +19,10 @@ st.write(
     "Each picture was made to excite one unit of a vision network as much as possible. Choose a "
     "network, then a site, then a unit; or begin with a lesson."
 )
+
+
+def _best(atlas: Atlas, model: str, variant: str) -> list[ImageEntry]:
+    return atlas.images(model, variant=variant, sort="score", descending=True, limit=_SHOWN)
 
 
 def _network(atlas: Atlas, name: str, model: str) -> None:
@@ -30,12 +36,14 @@ def _network(atlas: Atlas, name: str, model: str) -> None:
             f"{counts['units']:,} units of {len(atlas.sites(model))} sites, "
             f"{counts['images']:,} images, {counts['dead']:,} of them of units that never fired"
         )
-        best = atlas.images(model, variant="positive", sort="score", descending=True, limit=_SHOWN)
+        best = _best(atlas, model, "positive")
+        if not best:  # an atlas of renders of the app has other variants
+            best = _best(atlas, model, atlas.variants(model, atlas.sites(model)[0])[0])
         tiles = [
             Tile(
-                id=entry.unit,
+                id=entry.key,
                 source=picture_url(name, atlas.thumb_path(entry)),
-                address=address("unit", Place(name, model, entry.site, entry.channel).query()),
+                address=image_address(name, entry),
                 caption=entry.unit,
                 text=f"{entry.unit} of {model}",
             )
@@ -52,7 +60,7 @@ with told_plainly():
         try:
             with LIBRARY.atlas(name) as atlas:
                 models = atlas.models()
-                st.subheader(name, divider="gray")
+                st.subheader(as_text(name), divider="gray")
                 if not models:
                     st.info(
                         "This atlas has no images yet. 'featviz atlas status' tells what is due, "
@@ -62,4 +70,4 @@ with told_plainly():
                 for model in models:
                     _network(atlas, name, model)
         except RecordError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(as_text(str(error)), icon=":material/error:")

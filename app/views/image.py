@@ -32,6 +32,7 @@ from app.looking import (
 )
 from app.networks import held, list_here, network, sites_of
 from app.photo_units import page_query, unit_tiles
+from app.plain import as_text
 from app.rendering import owner, queue
 from app.uploads import MAX_BYTES, SUFFIXES, fit, png, read_upload
 from app.wishes import accentuate_text, make_task
@@ -66,7 +67,7 @@ def _upload() -> bytes | None:
                 st.session_state[_PHOTO] = (digest, read_upload(given.name, given.getvalue()))
             except PictureError as error:
                 st.session_state.pop(_PHOTO, None)
-                st.error(str(error), icon=":material/broken_image:")
+                st.error(as_text(str(error)), icon=":material/broken_image:")
     found = st.session_state.get(_PHOTO)
     if found is not None and given is None:  # the box is empty after a visit to another page
         st.button("Forget the photograph", icon=":material/delete:", on_click=_forget)
@@ -159,12 +160,16 @@ def _show_reasons(
             targets[f"{OUTPUT}:{found.index}"] = f"class {found.name or found.index}"
     columns = st.columns(3)
     target = columns[0].selectbox(
-        "Explain", list(targets), format_func=targets.__getitem__, key="explained"
+        "Explain",
+        list(targets),
+        format_func=targets.__getitem__,
+        key="explain",
+        bind="query-params",
     )
     name, _, number = (target or unit).rpartition(":")
     before = earlier_sites(sites, name)
     if not before:
-        st.info(f"{name} is the first site: nothing comes before it but the image.")
+        st.info(f"{as_text(name)} is the first site: nothing comes before it but the image.")
         return
     source = columns[1].selectbox("By units of", before, key="source", bind="query-params")
     method = columns[2].selectbox(
@@ -180,11 +185,12 @@ def _show_reasons(
             model.name, picture, side, source or before[0], name, int(number), method or "gradient"
         )
     except FeatvizError as error:
-        st.warning(str(error), icon=":material/error:")
+        st.warning(as_text(str(error)), icon=":material/error:")
         return
     st.caption(
-        f"{targets[target or unit]} is {value:.4g} where it fires most, of which {rest:.4g} does "
-        f"not come from {source}. A unit's number is what it gave; minus means it held back."
+        f"{as_text(targets[target or unit])} is {value:.4g} where it fires most, of which "
+        f"{rest:.4g} does not come from {as_text(source or before[0])}. A unit's number is what it "
+        "gave; minus means it held back."
     )
     where = next(each for each in sites if each.name == (source or before[0]))
     maps = _maps(model.name, where.name, picture, side)
@@ -196,13 +202,13 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
     """Bring out in the photograph what a unit sees in it."""
     st.subheader("More of it", anchor=False)
     st.caption(
-        f"Changes the photograph a little, so that {unit} fires more. The result stays with you: "
-        "it is not kept in an atlas."
+        f"Changes the photograph a little, so that {as_text(unit)} fires more. The result stays "
+        "with you: it is not kept in an atlas."
     )
     steps, keep, seed = st.columns(3)
-    count = steps.number_input("Steps", 1, 512, 48, key="accentuate steps")
-    near = keep.number_input("Stay near", 0.0, 50.0, 2.0, 0.5, key="accentuate keep")
-    number = seed.number_input("Seed", 0, 2**31, 0, key="accentuate seed")
+    count = steps.number_input("Steps", 1, 512, 48, key="more_steps", bind="query-params")
+    near = keep.number_input("Stay near", 0.0, 50.0, 2.0, 0.5, key="more_keep", bind="query-params")
+    number = seed.number_input("Seed", 0, 2**31, 0, key="more_seed", bind="query-params")
     config = RenderConfig(steps=int(count), seed=int(number), size=size)
     if st.button("Accentuate", type="primary", icon=":material/auto_fix_high:"):
         try:
@@ -212,7 +218,7 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
             job = queue().submit(owner(), task, title=f"{unit} in your photograph")
             st.session_state["photo job"] = job.id
         except FeatvizError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(as_text(str(error)), icon=":material/error:")
     job_now = queue().find(owner(), st.session_state.get("photo job", ""))
     if job_now is not None:
         job_stage(job_now, key="accentuated")
@@ -247,7 +253,8 @@ def _show_photo(
     )
     value = maps[channel].max() if at is None else maps[channel][at]
     st.caption(
-        f"**{unit}** is {value:.4g} {'at most' if at is None else f'at {at[0]},{at[1]}'}. The "
+        f"**{as_text(unit)}** is {value:.4g} "
+        f"{'at most' if at is None else f'at {at[0]},{at[1]}'}. The "
         f"network sees the middle of the photograph, {side[0]}x{side[1]} px."
     )
     if at is not None:
@@ -273,7 +280,7 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
     with right:
         head, order = st.columns([3, 2], vertical_alignment="bottom")
         there = f" at {at[0]},{at[1]}" if at is not None else ""
-        head.subheader(f"Units of {site.name} that fire most{there}", anchor=False)
+        head.subheader(f"Units of {as_text(site.name)} that fire most{there}", anchor=False)
         order.selectbox(
             "By their",
             ORDERS,

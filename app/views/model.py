@@ -7,6 +7,7 @@ from app.frame import opened
 from app.library import picture_url
 from app.links import Place, address
 from app.networks import list_here, network, sites_of
+from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.models.model import Model
 from featviz.sites import Site
@@ -33,8 +34,9 @@ def _box(atlas: Atlas, place: Place, site: Site | None, there: bool) -> SiteBox:
     if not there:
         return SiteBox(place.site, "", (*facts, "not rendered"), 0.0, (), faint=True)
     facts.append(_count(counts["units"], "unit") + " rendered" + _dead(counts["dead"]))
+    variant = atlas.variants(place.model, place.site)[0]
     best = atlas.images(
-        place.model, place.site, variant="positive", sort="score", descending=True, limit=_STRIP
+        place.model, place.site, variant=variant, sort="score", descending=True, limit=_STRIP
     )
     return SiteBox(
         name=place.site,
@@ -75,10 +77,10 @@ def _provenance(model: Model | None) -> None:
 
 
 with opened() as (atlas, place):
-    st.header(place.model)
+    st.header(as_text(place.model))
     found = network(place.model) if place.model in list_here() else None
     if found is not None and found.spec.summary:
-        st.write(found.spec.summary)
+        st.write(as_text(found.spec.summary))
     _provenance(found)
     counts = atlas.counts(place.model)
     for column, (head, number) in zip(st.columns(3), counts.items(), strict=True):

@@ -12,6 +12,7 @@ from app.keeping import choose_atlas
 from app.library import LIBRARY
 from app.links import read_choice, read_number, read_text, told_plainly
 from app.networks import held, list_here, network, sites_of, table_of
+from app.plain import as_text
 from app.rendering import owner, queue
 from app.wishes import (
     GOALS,
@@ -95,7 +96,7 @@ def _choose_wish(sites: list[str]) -> Wish:
         help="All of the unit's map, one position of it (the middle, or that after the @), or as "
         "little as possible.",
     )
-    st.caption(f"Sites: {', '.join(sites[:24])}{' ...' if len(sites) > 24 else ''}")
+    st.caption(f"Sites: {as_text(', '.join(sites[:24]))}{' ...' if len(sites) > 24 else ''}")
     return Wish("unit", unit=unit, goal=goal or "channel")
 
 
@@ -248,7 +249,7 @@ with told_plainly():
         problem = _control(here, chosen, place)
     with stage:
         if problem:
-            st.error(problem, icon=":material/error:")
+            st.error(as_text(problem), icon=":material/error:")
         mine = queue().of(owner())
         current = queue().find(owner(), st.session_state.get("job", ""))
         current = current or (mine[-1] if mine else None)

@@ -11,7 +11,8 @@ from app.filters import parse_filter
 from app.frame import opened
 from app.library import thumb_url
 from app.likeness import photographs_likeness, weights_likeness
-from app.links import Place, address, read_choice, read_number, read_text
+from app.links import Place, address, image_address, longest, read_choice, read_number, read_text
+from app.plain import as_text
 from app.sorting import LIKENESS, ORIENTATION, PHOTOGRAPHS, sorted_by
 from featviz.atlas import Atlas, ImageEntry
 from featviz.errors import ConfigError
@@ -59,6 +60,7 @@ def _choose(orders: list[str], variants: list[str], channels: list[int]) -> _Cho
             "Filter",
             key="filter",
             bind="query-params",
+            max_chars=longest("filter"),
             width=240,
             placeholder="100-140, score>20, curves",
             help="Channels, METRIC>NUMBER, words of the label or family; all must hold.",
@@ -67,13 +69,14 @@ def _choose(orders: list[str], variants: list[str], channels: list[int]) -> _Cho
 
 
 def _tile(source: str, entry: ImageEntry, way: str, value: str, family: str) -> Tile:
-    """Return the tile of a unit; `way` is the URL of units of the site up to their channel."""
+    """Return the tile of an image; `way` is where it leads to."""
+    name = entry.unit if entry.channel is None else str(entry.channel)
     about = (entry.unit, entry.variant, family, "never fired" if entry.dead else "")
     return Tile(
-        id=entry.unit,
+        id=entry.key if entry.channel is None else entry.unit,
         source=source,
-        address=f"{way}{entry.channel}",
-        caption=f"{entry.channel}{value and ' · '}{value}",
+        address=way,
+        caption=f"{name}{value and ' · '}{value}",
         text=", ".join(filter(None, about)),
         faint=entry.dead,
     )
@@ -82,12 +85,15 @@ def _tile(source: str, entry: ImageEntry, way: str, value: str, family: str) -> 
 def _entries(
     atlas: Atlas, place: Place, choice: _Choice, kinds: Mapping[int, Kind]
 ) -> list[ImageEntry]:
-    """Return the images that pass the filter; a filter that is wrong is told and lets all pass."""
+    """Return the images that pass the filter; a filter that is wrong is told and lets all pass.
+
+    A unit has one image here, and all of them on its page; what is of no unit has no such page.
+    """
     metrics = ["score", *atlas.metrics()]
     try:
         wanted = parse_filter(choice.text, metrics)
     except ConfigError as error:
-        st.warning(str(error), icon=":material/filter_alt:")
+        st.warning(as_text(str(error)), icon=":material/filter_alt:")
         wanted = parse_filter("", metrics)
     known = choice.sort not in (*LIKENESS, ORIENTATION)
     found = atlas.images(
@@ -101,7 +107,7 @@ def _entries(
     return [
         entry
         for entry in found
-        if entry.image == 0
+        if (entry.image == 0 or entry.channel is None)
         and wanted.accepts(entry.channel, f"{entry.label} {_family(kinds, entry)}")
     ]
 
@@ -149,6 +155,14 @@ def _value(entry: ImageEntry, sort: str, numbers: Mapping[int, float]) -> str:
     return "" if found is None else f"{found:.3g}"
 
 
+def _how_many(entries: list[ImageEntry], channels: list[int]) -> str:
+    units = sum(entry.channel is not None for entry in entries)
+    parts = [f"{units:,} of {len(channels):,} units"] if channels else []
+    if len(entries) > units:
+        parts.append(f"{len(entries) - units:,} images of sums, directions or paths")
+    return ", ".join(parts)
+
+
 def _kinds(atlas: Atlas, place: Place) -> Mapping[int, Kind]:
     """Return what is known of the site's units, if it is of the weights of the atlas."""
     first = atlas.images(place.model, place.site, limit=1)
@@ -160,7 +174,7 @@ def _kinds(atlas: Atlas, place: Place) -> Mapping[int, Kind]:
 with opened() as (atlas, place):
     site = place.site or atlas.sites(place.model)[0]
     place = Place(place.atlas, place.model, site, place.channel)
-    st.header(site)
+    st.header(as_text(site))
     kinds = _kinds(atlas, place)
     orders = ["channel", "score", "seconds", *atlas.metrics(), *LIKENESS]
     if kinds:
@@ -173,7 +187,7 @@ with opened() as (atlas, place):
         numbers = _numbers(atlas, place, choice, kinds)
         down = choice.down or choice.sort in LIKENESS
         entries = sorted_by(entries, numbers, descending=down)
-    st.caption(f"{len(entries):,} of {len(channels):,} units")
+    st.caption(_how_many(entries, channels))
     if entries:
         unit = Place(place.atlas, place.model, site, 0)
         way = address("unit", unit.query()).removesuffix("0")
@@ -181,7 +195,9 @@ with opened() as (atlas, place):
             _tile(
                 thumb_url(place.atlas, atlas, entry),
                 entry,
-                way,
+                image_address(place.atlas, entry)
+                if entry.channel is None
+                else way + str(entry.channel),
                 _value(entry, choice.sort, numbers),
                 _family(kinds, entry),
             )

@@ -15,6 +15,18 @@ def test_items_survive_the_url() -> None:
     assert items_text(items) == text
 
 
+def test_a_slice_of_a_site_is_no_network() -> None:
+    text = "mixed3a/0:64:5; inceptionv1/mixed3a/0:64:5; mixed3a/:64:7@other; torchvision:net/0:5"
+    items = parse_items(text)
+    assert items == [
+        Item("mixed3a/0:64:5"),
+        Item("mixed3a/0:64:5", "inceptionv1"),
+        Item("mixed3a/:64:7", "", "other"),
+        Item("0:5", "torchvision:net"),
+    ]
+    assert items_text(items) == text
+
+
 def test_an_item_counts_once_and_empty_ones_do_not() -> None:
     assert parse_items(" ; a:1;;a:1 ;") == [Item("a:1")]
 

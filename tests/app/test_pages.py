@@ -7,9 +7,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.library import Library, open_library
-from app.links import MAX_TEXT
+from app.links import MAX_LIST, MAX_TEXT
+from app.plain import as_text
 from app_atlases import HOSTILE, MODEL, curves_atlas
-from app_pages import components, open_page, said, show_library, tiles
+from app_pages import components, open_page, plain, said, show_library, tiles
 from atlases import picture_atlas
 from featviz.atlas.layout import create_layout
 
@@ -36,7 +37,7 @@ def told(test: AppTest) -> str:
     assert len(test.error) == 1
     assert test.error[0].value
     assert "To the start" in [link.proto.label for link in test.get("page_link")]
-    return str(test.error[0].value)
+    return plain(str(test.error[0].value))
 
 
 def fine(test: AppTest) -> AppTest:
@@ -128,7 +129,7 @@ def test_units_stand_by_the_kernels_that_they_share() -> None:
 @pytest.mark.usefixtures("library")
 def test_a_filter_that_is_wrong_is_told_and_lets_all_pass() -> None:
     test = fine(open_page("site", model=MODEL, site="arcs", filter="scores>3"))
-    assert "names no metric of this atlas; did you mean 'score'?" in test.warning[0].value
+    assert "names no metric of this atlas; did you mean 'score'?" in plain(test.warning[0].value)
     assert len(tiles(test)) == 4
 
 
@@ -140,7 +141,7 @@ def test_a_filter_that_is_wrong_is_told_and_lets_all_pass() -> None:
         ("Tuning", ["prefers", "width at half height"]),
         ("Nearest", ["correlation over 6 photographs; by chance at most 0.20"]),
         ("Record", [f"featviz render --size 32 --steps 2 -o out/ {MODEL} arcs:0",
-                    f'featviz.load("{MODEL}")', "steps=2"]),
+                    f"featviz.load('{MODEL}')", "steps=2"]),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("library")
@@ -203,9 +204,25 @@ def test_a_circuit_is_drawn_thinned_and_cut_by_its_link() -> None:
     source = "early_curves:0"
     cut = fine(open_page("circuit", **query, off=source, focus=source, least="50"))
     assert f"**Silenced**: {source}" in said(cut)
-    assert cut.metric[0].label == "left of arcs:0"
+    assert plain(cut.metric[0].label) == "left of arcs:0"
     assert float(cut.metric[0].value.rstrip("%")) < 100
     assert "Sound again" in [way[0] for part in components(cut, "ways") for way in part["links"]]
+
+
+@pytest.mark.usefixtures("library")
+def test_as_much_is_silenced_and_compared_as_fits_into_a_link() -> None:
+    query = {**ABOUT, "depth": "1", "keep": "4", "focus": "early_curves:0"}
+    off = "|".join(f"early_curves:{k}>arcs:0" for k in range(24))
+    assert len(off) > MAX_TEXT
+    test = fine(open_page("circuit", **query, off=off))
+    links = dict(way[:2] for part in components(test, "ways") for way in part["links"])
+    assert links["Silence"].startswith("/circuit?")
+    full = fine(open_page("circuit", **query, off=f"{off}|{'x' * (MAX_LIST - len(off) - 9)}"))
+    links = dict(way[:2] for part in components(full, "ways") for way in part["links"])
+    assert links["Silence: no more fit into a link"] == ""
+    items = "; ".join(f"{MODEL}/early_curves:{k}" for k in range(24))
+    assert len(items) > MAX_TEXT
+    assert len(components(open_page("compare", items=items), "grid")) == 3
 
 
 @pytest.mark.usefixtures("library")
@@ -221,8 +238,17 @@ def test_units_stand_side_by_side_with_their_numbers() -> None:
     assert "Write some units above" in said(fine(open_page("compare", model=MODEL)))
     test = fine(open_page("compare", model=MODEL, items=f"arcs:0; {MODEL}/lines:1"))
     assert [tile["id"] is not None for tile in tiles(test)] == [True] * 3
-    assert list(test.table[0].value["unit"]) == ["arcs:0", f"{MODEL}/lines:1"]
+    units = [plain(unit) for unit in test.table[0].value["unit"]]
+    assert units == ["arcs:0", f"{MODEL}/lines:1"]
     assert components(test, "lists")[0]["address"].startswith("/compare?model=")
+
+
+@pytest.mark.parametrize("items", [f"arcs:0; {MODEL}/arcs:0", "arcs:1; arcs:01"])
+@pytest.mark.usefixtures("library")
+def test_a_unit_that_is_spelled_twice_stands_twice(items: str) -> None:
+    test = fine(open_page("compare", model=MODEL, items=items))
+    first, second = components(test, "grid")
+    assert first["tiles"] == second["tiles"] != []
 
 
 @pytest.mark.parametrize(
@@ -238,9 +264,40 @@ def test_units_stand_side_by_side_with_their_numbers() -> None:
 def test_one_item_that_is_wrong_leaves_the_others(items: str, words: str) -> None:
     test = open_page("compare", model=MODEL, items=items)
     assert not test.exception
-    assert words in test.error[0].value
+    assert words in plain(test.error[0].value)
     assert len(test.error) == 1
     assert tiles(test)[0]["caption"] == "positive"
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("unit", {"unit": "EVIL"}),
+        ("site", {"site": "arcs", "filter": "EVIL>1"}),
+        ("site", {"site": "EVIL"}),
+        ("circuit", {"unit": "arcs:0", "depth": "1", "keep": "4", "off": "EVIL"}),
+        ("circuit", {"unit": "arcs:0", "depth": "1", "families": "EVIL"}),
+        ("circuit", {"unit": "arcs:0", "depth": "1", "families": "EVIL=early_curves:0",
+                     "focus": "EVIL"}),
+        ("compare", {"items": "arcs:0; EVIL:1"}),
+        ("compare", {"items": "arcs:0@EVIL"}),
+        ("render", {"of": "EVIL"}),
+        ("render", {"transforms": "EVIL"}),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("library")
+def test_what_a_link_says_is_shown_as_text(name: str, query: dict[str, str]) -> None:
+    for evil in ("![x](//e.org)", ":red[x]", "*x*", "$x$"):
+        test = open_page(
+            name, model=MODEL, **{k: v.replace("EVIL", evil) for k, v in query.items()}
+        )
+        assert not test.exception
+        shown = [
+            str(getattr(element, "value", "")) for kind in ("error", "warning", "markdown")
+            for element in test.get(kind)
+        ]  # fmt: skip
+        assert any(as_text(evil) in words for words in shown), (evil, shown)
+        assert not any(evil in words for words in shown), (evil, shown)
 
 
 # ---- odd links ---------------------------------------------------------------------------------
@@ -271,7 +328,12 @@ def test_one_item_that_is_wrong_leaves_the_others(items: str, words: str) -> Non
         ("circuit", {"unit": "arcs:0", "families": "f"}, "'f' names no family; write"),
         ("compare", {"items": "arcs:0; <b>x</b>"}, "is no unit; write [MODEL/]SITE:CHANNEL"),
         ("compare", {"items": ";".join(f"arcs:{k}" for k in range(25))}, "24 is the most"),
-        ("compare", {"items": "i" * (MAX_TEXT + 1)}, f"{MAX_TEXT} is the most"),
+        ("compare", {"items": "i" * (MAX_LIST + 1)}, f"{MAX_LIST} is the most"),
+        (
+            "circuit",
+            {"unit": "arcs:0", "families": "f" * (MAX_LIST + 1)},
+            f"{MAX_LIST} is the most",
+        ),
         ("compare", {"model": "none"}, "the link has model='none'"),
     ],
 )
@@ -336,7 +398,7 @@ def test_an_atlas_that_breaks_while_it_is_open_is_told(
     damage(broken)
     home = open_page("home")
     assert not home.exception
-    assert words in home.error[0].value
+    assert words in plain(home.error[0].value)
     assert tiles(home), "the other atlas is shown all the same"
     for name in PAGES[1:]:
         assert words in told(open_page(name, unit="arcs:0")), name
@@ -351,10 +413,13 @@ def test_records_that_cannot_be_read_are_told(
     (log,) = (root / "records").glob("*.jsonl")
     size = log.stat().st_size
     log.write_bytes(b"\0" * size)
+    words = (
+        "a line has the type None; known are image, failure, metrics, evidence, settings, forget"
+    )
     for name in ("home", "site", "unit"):
         test = open_page(name, unit="arcs:0")
         assert not test.exception, name
-        assert test.error or test.info, name
+        assert [plain(error.value) for error in test.error] == [words], name
 
 
 def test_missing_pictures_leave_the_pages_whole(

@@ -15,6 +15,7 @@ from app.job import State
 from app.jobs import JobQueue
 from app.library import LIBRARY, open_library
 from app.render_host import RenderHost
+from app_pages import plain
 from featviz.atlas.layout import create_layout
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -47,7 +48,7 @@ def page(name: str, **query: str) -> AppTest:
 
 def said(test: AppTest) -> str:
     return " ".join(
-        str(getattr(element, "value", "") or getattr(element, "body", ""))
+        plain(str(getattr(element, "value", "") or getattr(element, "body", "")))
         for kind in ("error", "warning", "info", "caption", "subheader", "markdown", "text", "code")
         for element in test.get(kind)
     )
@@ -73,7 +74,8 @@ def test_a_link_fills_the_form_and_starts_nothing() -> None:
     assert test.number_input(key="steps").value == 9
     assert "Nothing is rendered yet" in said(test)
     assert "--steps 9 --size 64 --seed 3" in said(test)
-    assert "featviz.render('squeezenet1_1', 'fire4:141'" in said(test)
+    assert "model = featviz.load('squeezenet1_1')" in said(test)
+    assert "featviz.render(model, 'fire4:141'" in said(test)
     assert rendering.queue().of(rendering.owner()) == []
 
 
@@ -114,6 +116,15 @@ def test_a_bad_link_is_told_plainly(query: dict[str, str], text: str) -> None:
     test = page("render", **query)
     assert not test.exception
     assert text in said(test)
+
+
+def test_the_title_of_a_sum_keeps_its_asterisks(queue: JobQueue) -> None:
+    text = "0.5*fire4:5 + 0.5*fire4:9"
+    test = press(page("render", kind="sum", text=text, steps="2", px="32"), "Render")
+    (job,) = queue._jobs.values()
+    until(lambda: not job.active)
+    test.run()
+    assert "0.5\\*fire4\\:5 + 0.5\\*fire4\\:9" in [head.value for head in test.subheader]
 
 
 def test_a_render_is_shown_when_done_and_others_are_listed(queue: JobQueue) -> None:
@@ -229,6 +240,25 @@ def test_a_photograph_of_before_a_visit_elsewhere_is_forgotten_when_told() -> No
     press(test, "Forget the photograph")
     assert not test.exception
     assert "Give a photograph" in said(test)
+
+
+@pytest.mark.usefixtures("queue")
+def test_what_is_explained_and_how_it_is_accentuated_stands_in_the_link() -> None:
+    def looked_at(**query: str) -> AppTest:
+        test = page("image", site="fire4", unit="fire4:7", **query)
+        test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+        assert not test.exception
+        return test
+
+    plainly = looked_at()
+    last = plainly.selectbox(key="explain").options[-1]
+    assert last.startswith("class ")
+    test = looked_at(explain=last, more_steps="9", more_keep="1.5", more_seed="3")
+    assert f"{last} is" in said(test)
+    assert "--steps 9 --seed 3 --keep 1.5" in said(test)
+    odd = looked_at(explain="class of 1999", more_steps="1e9", more_keep="x", more_seed="-1")
+    assert "fire4:7 is" in said(odd)
+    assert "--steps 48 --seed 0 --keep 2 " in said(odd)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_the_command_and_python_say_the_same() -> None:
     assert words[-3:] == ["--", "small", "-block:1"]
     assert words[words.index("--steps") + 1] == "2"
     text = python_text(model, "block:1", QUICK)
-    assert "featviz.render('small', 'block:1', steps=2, size=32)" in text
+    assert "featviz.load('small')\nfeatviz.render(model, 'block:1', steps=2, size=32)" in text
     compile(text, "text", "exec")
     words = shlex.split(accentuate_text(model, "block:1", QUICK, 2.5) or "")
     assert words[:3] == ["featviz", "photo", "accentuate"]

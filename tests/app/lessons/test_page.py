@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.lessons.course import COURSE, find_lesson, list_keys
 from app.lessons.lesson import Choice, Lesson
+from app_pages import plain
 
 MAIN = Path(__file__).parents[3] / "app" / "main.py"
 REPO = MAIN.parents[1]
@@ -114,7 +115,7 @@ def test_a_bad_link_is_told(query: dict[str, str], said: str) -> None:
     page = opened(**query)
     assert not page.exception
     assert len(page.error) == 1
-    assert said in page.error[0].value
+    assert said in plain(page.error[0].value)
 
 
 def test_without_a_lesson_the_course_begins() -> None:
