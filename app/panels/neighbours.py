@@ -53,7 +53,7 @@ def _tile(atlas: Atlas, place: Place, site: str, channel: int, value: float) -> 
     return Tile(
         id=where.unit,
         source=picture_url(place.atlas, atlas.thumb_path(entries[0])) if entries else "",
-        address=beside(where) if entries else "",
+        address=beside(where),
         caption=f"{channel} · {value:.2f}",
         text=f"{where.unit}, {value:.3f}",
     )

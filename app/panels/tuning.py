@@ -11,7 +11,10 @@ from circuits.tuning.measuring import measure_tuning
 from circuits.tuning.page import polar_svg
 from featviz.errors import FeatvizError
 
-_STIMULI = ("curve", "line")
+_STIMULI = {
+    "curve": "Each direction is where the bulge points: 0° like `)`, clockwise, 90° a smile.",
+    "line": "Each direction lies along the line: 0° level, counter-clockwise, 90° upright.",
+}
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -30,7 +33,8 @@ def show_tuning(place: Place) -> None:
 
 
 def _show_plots(place: Place, channel: int) -> None:
-    for column, stimulus in zip(st.columns(len(_STIMULI)), _STIMULI, strict=True):
+    columns = st.columns(len(_STIMULI))
+    for column, (stimulus, convention) in zip(columns, _STIMULI.items(), strict=True):
         with column:
             try:
                 curve = _tuning(place.model, place.site, channel, stimulus)
@@ -39,7 +43,7 @@ def _show_plots(place: Place, channel: int) -> None:
                 continue
             st.markdown(f"**{stimulus}s**")
             drawing(polar_svg(curve), key=f"polar {stimulus}")
-            st.caption(_words(curve))
+            st.caption(f"{_words(curve)}  \n{convention}")
 
 
 def _words(curve: TuningCurve) -> str:

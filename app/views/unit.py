@@ -1,6 +1,6 @@
 """Unit: everything that is known of one unit, and ways on to others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -8,6 +8,7 @@ from app.components.pager import pager
 from app.components.ways import Way, ways
 from app.frame import opened
 from app.links import Place, address, beside, read_text
+from app.networks import list_here, sites_of
 from app.panels.examples import show_examples
 from app.panels.images import show_images, show_metrics, show_render
 from app.panels.neighbours import show_neighbours
@@ -18,15 +19,16 @@ from app.plain import as_text
 from featviz.atlas import Atlas, ImageEntry
 from featviz.errors import RecordError
 
-_Part = Callable[[Atlas, Place, ImageEntry], None]
-_PARTS: tuple[tuple[str, _Part], ...] = (
-    ("Photographs", lambda atlas, place, _: show_examples(atlas, place)),
-    ("Weights", lambda atlas, place, _: show_weights(atlas, place)),
-    ("Tuning", lambda _, place, __: show_tuning(place)),
-    ("Nearest", lambda atlas, place, _: show_neighbours(atlas, place)),
-    ("Numbers", lambda atlas, _, entry: show_metrics(atlas, entry)),
-    ("Record", lambda atlas, _, entry: show_record(atlas, entry)),
-)
+_PARTS: Mapping[str, Callable[[Atlas, Place], None]] = {
+    "Photographs": show_examples,
+    "Weights": show_weights,
+    "Tuning": lambda _, place: show_tuning(place),
+    "Nearest": show_neighbours,
+}
+_PARTS_OF_AN_IMAGE: Mapping[str, Callable[[Atlas, ImageEntry], None]] = {
+    "Numbers": show_metrics,
+    "Record": show_record,
+}
 
 
 def _turn_pages(atlas: Atlas, place: Place) -> None:
@@ -67,6 +69,48 @@ def _show_no_unit(site: Place) -> None:
     ways([Way("What there is of it", address("site", site.query()))], key="on", label="ways on")
 
 
+def _check_channel(place: Place, channel: int) -> None:
+    """Refuse a channel that the network does not have, as far as that is known here.
+
+    Raises:
+        RecordError: If it does not.
+    """
+    if place.model not in list_here():
+        return
+    sites = {site.name: site.channels for site in sites_of(place.model)}
+    count = sites.get(place.site, channel + 1)
+    if channel >= count:
+        raise RecordError(
+            f"{place.site} of {place.model} has the channels 0 to {count - 1}, no {channel}"
+        )
+
+
+def _show_unit(atlas: Atlas, place: Place, channel: int) -> None:
+    """Show what is known of a unit, with an image of it or without."""
+    entry = None
+    if channel in atlas.channels(place.model, place.site):
+        _turn_pages(atlas, place)
+        entry = show_images(atlas, place)
+    else:
+        _check_channel(place, channel)
+        st.header(as_text(place.unit))
+        st.info("This unit has no image in this atlas.", icon=":material/image_not_supported:")
+    on = [
+        Way("What it is built from", address("circuit", place.query())),
+        Way("Render it anew" if entry else "Render it", address("render", place.query())),
+    ]
+    ways(on, key="on", label="ways on")
+    names = [*_PARTS, *(_PARTS_OF_AN_IMAGE if entry else ())]
+    for name, tab in zip(names, st.tabs(names, key="part", bind="query-params"), strict=True):
+        if not tab.open:
+            continue
+        with tab:
+            if name in _PARTS:
+                _PARTS[name](atlas, place)
+            elif entry:
+                _PARTS_OF_AN_IMAGE[name](atlas, entry)
+
+
 with opened() as (atlas, place):
     key = read_text("image")
     if place.channel is None and not key:
@@ -78,21 +122,5 @@ with opened() as (atlas, place):
         _show_alone(atlas, place, key)
     elif place.channel is None:
         _show_no_unit(place)
-    elif place.channel not in atlas.channels(place.model, place.site):
-        st.header(as_text(place.unit))
-        st.info("This unit has no image in this atlas.", icon=":material/image_not_supported:")
     else:
-        _turn_pages(atlas, place)
-        entry = show_images(atlas, place)
-        on = [
-            Way("What it is built from", address("circuit", place.query())),
-            Way("Render it anew", address("render", place.query())),
-        ]
-        ways(on, key="on", label="ways on")
-        names = [name for name, _ in _PARTS]
-        for tab, (_, show) in zip(
-            st.tabs(names, key="part", bind="query-params"), _PARTS, strict=True
-        ):
-            if tab.open:
-                with tab:
-                    show(atlas, place, entry)
+        _show_unit(atlas, place, place.channel)

@@ -346,7 +346,10 @@ def test_a_link_to_nothing_is_told_with_a_way_on(
 
 @pytest.mark.usefixtures("library")
 def test_a_unit_without_an_image_and_a_part_that_is_not_there_are_no_errors() -> None:
-    assert "no image in this atlas" in said(fine(open_page("unit", unit="arcs:23")))
+    alone = fine(open_page("unit", unit="arcs:23", part="Weights"))
+    assert "no image in this atlas" in said(alone)
+    assert components(alone, "connections"), "its weights are known all the same"
+    assert "has the channels 0 to 23, no 24" in said(open_page("unit", unit="arcs:24"))
     assert tiles(fine(open_page("unit", unit="arcs:0", part="Secrets")))
 
 
