@@ -165,6 +165,37 @@ def test_parts_of_a_circuit_are_chosen_and_silenced(page: Page) -> None:
     expect(page.get_by_text("left of arcs:0")).to_be_visible()
 
 
+def test_the_keyboard_goes_on_where_it_was_in_a_circuit(page: Page) -> None:
+    page.goto(CIRCUIT)
+    node = page.locator(".node[data-node^='early_curves']").first
+    name = str(node.get_attribute("data-node"))
+    page.get_by_role("button", name="zoom out").click()
+    zoomed = page.locator("svg.circuit").get_attribute("viewBox")
+    node.click()
+    page.wait_for_url("**focus=**")
+    expect(node).to_have_class("node chosen")
+    page.keyboard.press("Delete")
+    expect(node).to_have_class("node chosen off")
+    page.keyboard.press("p")
+    expect(node).to_have_class("node chosen off pinned")
+    assert (query(page)["off"], query(page)["pins"]) == (name, name)
+    expect(page.get_by_text("left of arcs:0")).to_be_visible()
+    assert page.locator("svg.circuit").get_attribute("viewBox") == zoomed
+    page.locator(f".hit[data-source='{name}']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**focus=*%3E*")
+    assert query(page)["focus"] == f"{name}>arcs:0"
+    weak = str(page.locator(".node[data-node^='early_curves']").last.get_attribute("data-node"))
+    page.goto(f"{CIRCUIT}&least=100&pins={weak}")
+    wires = page.locator(".hit")
+    expect(wires).to_have_count(1)
+    target = page.locator(".node[data-node='arcs:0']")
+    target.focus()
+    page.keyboard.press("p")
+    expect(wires).to_have_count(2)  # another drawing
+    expect(target).to_be_focused()
+
+
 def test_a_link_shows_the_same_to_somebody_else(page: Page, browser: Browser, base: str) -> None:
     page.goto(ARCS)
     page.get_by_role("textbox", name="Filter").fill("3-9")
