@@ -16,7 +16,7 @@ from app.components.grid import grid
 from app.components.photo import Places, photo
 from app.components.ways import Way, ways
 from app.job_stage import job_stage
-from app.links import address, read_choice, read_text, told_plainly
+from app.links import address, forget, read_box, read_choice, read_text, told_plainly
 from app.looking import (
     METHODS,
     ORDERS,
@@ -290,7 +290,10 @@ with told_plainly():
     upload, which, where_ = st.columns([3, 1, 1], vertical_alignment="bottom")
     with upload:
         taken = _upload()
-    named = which.selectbox("Network", here, here.index(usual), key="net", bind="query-params")
+    named = which.selectbox(
+        "Network", here, here.index(usual), key="net", bind="query-params",
+        on_change=forget, args=("site", "unit", "at"),
+    )  # fmt: skip
     model = network(named or usual)
     with LOCK:
         sites = [each for each in model.sites() if each.channels > 0]
@@ -298,7 +301,7 @@ with told_plainly():
     begin = read_text("unit").rpartition(":")[0]
     first = begin if begin in names else names[len(names) // 2]
     first = read_choice("site", names, first)
-    read_choice("in", names, first)
+    read_box("in", names, first)
     chosen = where_.selectbox("Site", names, names.index(first), key="in", bind="query-params")
     if taken is None:
         st.info(

@@ -203,6 +203,7 @@ def test_a_photograph_is_looked_at() -> None:
     ("query", "text"),
     [
         ({"site": "fire99"}, "the link has site='fire99'"),
+        ({"site": "fire4", "in": "fire99"}, "the link has in='fire99'"),
         ({"site": "fire4", "unit": "fire4:9999"}, "channel 9999 is out of range"),
         ({"site": "fire4", "unit": "fire4:1-3"}, "which is not one unit"),
         ({"site": "fire4", "at": "middle"}, "a position is Y,X, such as 7,9"),
@@ -218,6 +219,34 @@ def test_a_bad_link_to_a_photograph_is_told(query: dict[str, str], text: str) ->
         uploaders[0].set_value(("cat.png", picture(), "image/png")).run()
     assert not test.exception
     assert text in said(test)
+
+
+@pytest.mark.usefixtures("queue")
+def test_another_network_is_looked_at_where_it_has_sites() -> None:
+    test = page("image", model="squeezenet1_1", site="fire4", unit="fire4:7", at="2,3")
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    test.selectbox(key="in").set_value("fire5").run()
+    test.selectbox(key="source").set_value("fire3").run()
+    for network, site in (("artificial_curves", "arcs"), ("squeezenet1_1", "fire9")):
+        test.selectbox(key="net").set_value(network).run()
+        assert not test.exception
+        assert not test.error, test.error[0].value
+        assert f"--keep 2 {network} {test.selectbox(key='in').value}:" in said(test)
+        test.selectbox(key="in").set_value(site).run()
+        assert not test.error
+        assert f"Units of {site} that fire most" in said(test)
+    assert "site" not in test.query_params
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_direction_in_another_network_begins_anew() -> None:
+    test = page("render", model="squeezenet1_1", site="fire4", kind="direction")
+    test.selectbox(key="in").set_value("fire5").run()
+    test.selectbox(key="net").set_value("artificial_curves").run()
+    assert not test.exception
+    assert not test.error, test.error[0].value
+    assert test.selectbox(key="in").value in test.selectbox(key="in").options
+    assert f"direction({test.selectbox(key='in').value}, [1" in said(test)
 
 
 @pytest.mark.usefixtures("queue")
