@@ -159,8 +159,10 @@ def test_each_part_of_a_unit_is_a_link(part: str, words: list[str]) -> None:
 def test_numbers_come_with_their_meaning() -> None:
     test = fine(open_page("unit", **ABOUT, part="Numbers"))
     rows = test.table[0].value
-    assert list(rows["metric"]) == ["score", "sharpness"]
+    assert list(rows["metric"]) == ["score", "sharpness", "firing_rate"]
     assert "how strongly the unit answers" in rows["meaning"][0]
+    assert rows["value"][2] == "0.5"
+    assert "Share of the photographs" in rows["meaning"][2]
 
 
 @pytest.mark.usefixtures("library")
