@@ -82,26 +82,6 @@ def read_choice(name: str, choices: Sequence[str], default: str) -> str:
     return found
 
 
-def read_box(name: str, choices: Sequence[str], default: str) -> str:
-    """Return what the URL says of a box whose choices depend on another box.
-
-    A box that is on the page already may hold, and the URL with it, what was a choice before the
-    other box changed: that counts as none.
-
-    Args:
-        name: Key of the box, which is bound to the parameter of that name.
-        choices: Of the box as it is now.
-        default: For none.
-
-    Raises:
-        RecordError: If the page is opened at something else than one of the choices.
-    """
-    if name in st.session_state:
-        found = read_text(name, default)
-        return found if found in choices else default
-    return read_choice(name, choices, default)
-
-
 def forget(*names: str) -> None:
     """Take parameters out of the URL that no box is bound to."""
     for name in names:

@@ -16,7 +16,7 @@ from app.components.grid import grid
 from app.components.photo import Places, photo
 from app.components.ways import Way, ways
 from app.job_stage import job_stage
-from app.links import address, forget, read_box, read_choice, read_text, told_plainly
+from app.links import address, forget, read_choice, read_text, told_plainly
 from app.looking import (
     METHODS,
     ORDERS,
@@ -301,7 +301,7 @@ with told_plainly():
     begin = read_text("unit").rpartition(":")[0]
     first = begin if begin in names else names[len(names) // 2]
     first = read_choice("site", names, first)
-    read_box("in", names, first)
+    # `in` may still be of the network before, and then counts as none.
     chosen = where_.selectbox("Site", names, names.index(first), key="in", bind="query-params")
     if taken is None:
         st.info(

@@ -10,7 +10,7 @@ from app.job import Job
 from app.job_stage import job_stage, other_jobs
 from app.keeping import choose_atlas
 from app.library import LIBRARY
-from app.links import forget, read_box, read_choice, read_number, read_text, told_plainly
+from app.links import forget, read_choice, read_number, read_text, told_plainly
 from app.networks import LOCK, list_here, network
 from app.rendering import owner, queue
 from app.wishes import (
@@ -106,7 +106,7 @@ def _choose_wish(sites: list[str]) -> Wish:
 
 def _choose_direction(sites: list[str], middle: str) -> Wish:
     """Show what a direction consists of."""
-    read_box("in", sites, read_choice("site", sites, middle))
+    read_choice("site", sites, middle)  # `in` may still be of the network before: it counts as none
     site = st.selectbox("Site", sites, sites.index(middle), key="in", bind="query-params")
     weights = _text("Weights", "weights", "0:1, 1:1", "CHANNEL:WEIGHT; all others have 0.")
     power = st.slider(

@@ -203,7 +203,6 @@ def test_a_photograph_is_looked_at() -> None:
     ("query", "text"),
     [
         ({"site": "fire99"}, "the link has site='fire99'"),
-        ({"site": "fire4", "in": "fire99"}, "the link has in='fire99'"),
         ({"site": "fire4", "unit": "fire4:9999"}, "channel 9999 is out of range"),
         ({"site": "fire4", "unit": "fire4:1-3"}, "which is not one unit"),
         ({"site": "fire4", "at": "middle"}, "a position is Y,X, such as 7,9"),
@@ -236,6 +235,16 @@ def test_another_network_is_looked_at_where_it_has_sites() -> None:
         assert not test.error
         assert f"Units of {site} that fire most" in said(test)
     assert "site" not in test.query_params
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_link_with_a_site_of_the_network_before_opens() -> None:
+    test = page("image", model="squeezenet1_1", net="artificial_curves", **{"in": "fire5"})
+    assert not test.error
+    assert test.selectbox(key="in").value == "early_curves"
+    test = page("render", net="artificial_curves", kind="direction", **{"in": "fire5"})
+    assert not test.error
+    assert test.selectbox(key="in").value == "early_curves"
 
 
 @pytest.mark.usefixtures("queue")
