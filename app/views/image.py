@@ -4,7 +4,6 @@ A link names `model`, `site` and `unit` as on other pages; what is changed in th
 in `net` and `in`, because leaving a page takes from the URL what its boxes are bound to.
 """
 
-import hashlib
 import re
 
 import numpy as np
@@ -31,12 +30,13 @@ from app.looking import (
     top_units,
 )
 from app.networks import LOCK, list_here, network
+from app.panels.photograph import take_photograph
 from app.photo_units import page_query, unit_tiles
 from app.rendering import owner, queue
-from app.uploads import MAX_BYTES, SUFFIXES, fit, png, read_upload
+from app.uploads import fit, png
 from app.wishes import accentuate_text, make_task
 from featviz.config import RenderConfig
-from featviz.errors import FeatvizError, PictureError, RecordError, UnitError
+from featviz.errors import FeatvizError, RecordError, UnitError
 from featviz.models import Model
 from featviz.sites import OUTPUT, Site
 from featviz.units import parse_units
@@ -44,29 +44,7 @@ from featviz.units import parse_units
 _UNITS = 24
 _REASONS = 12
 _CLASSES = 5
-_PHOTO = "photo"
 _DEFAULT_MODEL = "squeezenet1_1"
-
-
-def _upload() -> bytes | None:
-    """Let a photograph be chosen; it stays for the session, and is in no link."""
-    given = st.file_uploader(
-        "Photograph",
-        type=list(SUFFIXES),
-        max_upload_size=MAX_BYTES // 2**20,
-        help="It stays on this machine, for this session, and is in no link.",
-    )
-    if given is not None:
-        digest = hashlib.sha256(given.getbuffer()).hexdigest()
-        kept = st.session_state.get(_PHOTO)
-        if kept is None or kept[0] != digest:
-            try:
-                st.session_state[_PHOTO] = (digest, read_upload(given.name, given.getvalue()))
-            except PictureError as error:
-                st.session_state.pop(_PHOTO, None)
-                st.error(str(error), icon=":material/broken_image:")
-    found = st.session_state.get(_PHOTO)
-    return None if found is None else found[1]
 
 
 def _read_at(rows: int, columns: int) -> tuple[int, int] | None:
@@ -134,7 +112,7 @@ def _show_classes(classes: list[ClassScore]) -> None:
     for found in classes:
         words, bar = st.columns([3, 2], vertical_alignment="center")
         words.text(f"{found.name or found.index}")
-        bar.progress(found.share, text=f"{found.share:.1%}")
+        bar.progress(found.share, text=f"{found.share:.1%}, logit {found.logit:.4g}")
 
 
 def _show_reasons(
@@ -289,7 +267,7 @@ with told_plainly():
     st.header("Your image", anchor=False)
     upload, which, where_ = st.columns([3, 1, 1], vertical_alignment="bottom")
     with upload:
-        taken = _upload()
+        taken = take_photograph()
     named = which.selectbox(
         "Network", here, here.index(usual), key="net", bind="query-params",
         on_change=forget, args=("site", "unit", "at"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -14,7 +15,10 @@ from app import rendering
 from app.job import State
 from app.jobs import JobQueue
 from app.library import LIBRARY, open_library
+from app.looking import as_batch
+from app.networks import network
 from app.render_host import RenderHost
+from app.uploads import fit
 from featviz.atlas.layout import create_layout
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -218,6 +222,37 @@ def test_a_bad_link_to_a_photograph_is_told(query: dict[str, str], text: str) ->
         uploaders[0].set_value(("cat.png", picture(), "image/png")).run()
     assert not test.exception
     assert text in said(test)
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_photograph_is_taken_back_by_its_cross_and_after_another_page() -> None:
+    test = page("image", site="fire4")
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    assert "Units of fire4 that fire most" in said(test)
+    assert "Forget the photograph" not in [button.label for button in test.button]
+    test.get("file_uploader")[0].set_value(None).run()
+    assert "Give a photograph" in said(test)
+    assert "photograph taken" not in test.session_state
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    test.switch_page("views/lessons.py").run()
+    test.switch_page("views/image.py").run()
+    assert "that fire most" in said(test), "it stays when the page is left"
+    press(test, "Forget the photograph")
+    assert not test.exception
+    assert "Give a photograph" in said(test)
+    assert "photograph taken" not in test.session_state
+
+
+@pytest.mark.usefixtures("queue")
+def test_classes_have_their_logit_and_share() -> None:
+    test = page("image", site="fire4")
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    bars = [bar.proto.text for bar in test.get("progress")]
+    assert len(bars) == 5
+    model = network("squeezenet1_1")
+    with torch.no_grad():
+        logits = model(as_batch(fit(picture(), model.spec.size, channels=3)))[0]
+    assert bars[0] == f"{logits.softmax(0).max():.1%}, logit {logits.max():.4g}"
 
 
 @pytest.mark.usefixtures("queue")
