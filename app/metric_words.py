@@ -12,8 +12,8 @@ MEANINGS = {
     "self_z": "Standard deviations by which its own image excites the unit more than photographs "
     "do on average.",
     "self_photographs": "Photographs that the rank and the deviations are counted by.",
-    "robustness": "Mean score when the image is moved and blurred, over that of the image itself.",
-    "percentile": "Percent of the photographs, 0 to 100, that excite the unit less than this image.",
+    "robustness": "Mean score of the image moved and blurred, over that of the image itself.",
+    "percentile": "Percent of the photographs, 0 to 100, that excite the unit less than the image.",
     "firing_rate": "Share of the photographs on which the unit is above zero anywhere.",
 }
 """By the name that records and atlases have."""

@@ -227,7 +227,7 @@ def test_a_check_is_of_the_whole_circuit_and_stays_until_that_is_another(
 ) -> None:
     asked = []
 
-    def check(model: str, unit: str, options: Options) -> CircuitCheck:
+    def check(_: str, unit: str, options: Options) -> CircuitCheck:
         asked.append(options.keep)
         row = CheckRow(("early_curves",), 4, 24, 0.9, (0.1,) * 19, (), ())
         return CircuitCheck(unit, "arcs and lines", "zero", (row,), None)

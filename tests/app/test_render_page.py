@@ -261,11 +261,11 @@ def test_another_network_is_looked_at_where_it_has_sites() -> None:
     test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
     test.selectbox(key="in").set_value("fire5").run()
     test.selectbox(key="source").set_value("fire3").run()
-    for network, site in (("artificial_curves", "arcs"), ("squeezenet1_1", "fire9")):
-        test.selectbox(key="net").set_value(network).run()
+    for name, site in (("artificial_curves", "arcs"), ("squeezenet1_1", "fire9")):
+        test.selectbox(key="net").set_value(name).run()
         assert not test.exception
         assert not test.error, test.error[0].value
-        assert f"--keep 2 {network} {test.selectbox(key='in').value}:" in said(test)
+        assert f"--keep 2 {name} {test.selectbox(key='in').value}:" in said(test)
         test.selectbox(key="in").set_value(site).run()
         assert not test.error
         assert f"Units of {site} that fire most" in said(test)
