@@ -11,21 +11,18 @@ from app.components.ways import Way, ways
 from app.job import Job, State
 from app.keeping import place_of
 from app.links import Place, address
+from app.metric_words import MEANINGS
 from app.plain import as_text
 from app.rendering import owner, queue
 from featviz.record import record_to_text
 
 _EVERY_S = 0.5
 _METRICS = {
-    # Name in records: heading, form of the number, meaning.
-    "slope": (
-        "Slope",
-        ".2f",
-        "Of the amplitude spectrum; most photographs have -1.1 to -1.7, noise 0.",
-    ),
-    "high": ("High freq.", ".1%", "Share of the power above a quarter of a cycle a pixel."),
-    "clipped": ("Clipped", ".1%", "Share of pixels at an end of the range."),
-    "saturation": ("Saturation", ".1%", "Mean over pixels; grey has none."),
+    # Name in records: heading, form of the number.
+    "slope": ("Slope", ".2f"),
+    "high": ("High freq.", ".1%"),
+    "clipped": ("Clipped", ".1%"),
+    "saturation": ("Saturation", ".1%"),
 }
 
 
@@ -79,9 +76,9 @@ def _end(job: Job) -> None:
     first = result.images[0].own
     columns = st.columns(len(_METRICS) + 1)
     columns[0].metric("Score", "-" if first["score"] is None else f"{first['score']:.4g}")
-    for column, (name, (head, form, said)) in zip(columns[1:], _METRICS.items(), strict=True):
+    for column, (name, (head, form)) in zip(columns[1:], _METRICS.items(), strict=True):
         value = first["metrics"].get(name)
-        column.metric(head, "-" if value is None else format(value, form), help=said)
+        column.metric(head, "-" if value is None else format(value, form), help=MEANINGS[name])
     if any(image.own["dead"] for image in result.images):
         st.warning(
             "An image does not fire its unit, so it shows nothing about it; try another seed.",

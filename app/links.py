@@ -97,6 +97,12 @@ def read_choice(name: str, choices: Sequence[str], default: str) -> str:
     return found
 
 
+def forget(*names: str) -> None:
+    """Take parameters out of the URL that no box is bound to."""
+    for name in names:
+        st.query_params.pop(name, None)
+
+
 def read_number(name: str, least: int, most: int, default: int) -> int:
     """Return a query parameter that must be a whole number within bounds.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from atlases import new, noise
+from atlases import WEIGHTS, new, noise
 from featviz import RenderConfig
 from featviz.atlas import NewImage, Store
 from featviz.atlas.canonical import content_key
@@ -51,9 +51,11 @@ def curves_atlas(root: Path, *, arcs: int = 4) -> Layout:
 
 
 def _evidence(name: str, value: dict[str, Any]) -> Evidence:
+    metrics = {key: value[key] for key in ("firing_rate",) if key in value}  # as the pass notes it
     return Evidence(
-        model=MODEL, weights="0" * 64, site="arcs", channel=0, name=name, value=value, metrics={}
-    )
+        model=MODEL, weights=WEIGHTS, site="arcs", channel=0, name=name, value=value,
+        metrics=metrics,
+    )  # fmt: skip
 
 
 def _found() -> dict[str, dict[str, Any]]:

@@ -8,47 +8,77 @@ function parse(svg) {
   return document.importNode(found, true);
 }
 
+const edgeName = (wire) => `${wire.dataset.source}>${wire.dataset.target}`;
+
+// A part gets the focus and the name that those hear who do not see it.
+function reachable(part, title) {
+  part.setAttribute("tabindex", "0");
+  part.setAttribute("role", "button");
+  part.setAttribute("aria-label", title?.textContent ?? "");
+}
+
 function draw(stage, data) {
   const svg = parse(data.svg);
   stage.replaceChildren(svg);
-  const groups = new Map();
-  for (const group of svg.querySelectorAll(".node")) {
-    groups.set(group.dataset.node, group);
-    group.setAttribute("tabindex", "0");
-    group.setAttribute("role", "button");
-    group.setAttribute("aria-label", group.querySelector(":scope > title")?.textContent ?? "");
-    group.classList.toggle("chosen", group.dataset.node === data.focus);
-    group.classList.toggle("pinned", data.pins.includes(group.dataset.node));
-    group.classList.toggle("off", data.off.includes(group.dataset.node));
-  }
-  for (const wire of svg.querySelectorAll(".wires .wire")) {
-    const name = `${wire.dataset.source}>${wire.dataset.target}`;
-    wire.classList.toggle("chosen", name === data.focus);
-    wire.classList.toggle("silent", data.off.includes(name));
-    const hit = wire.cloneNode(false);
-    hit.setAttribute("class", "hit");
-    hit.setAttribute("stroke-width", "12");
-    hit.append(wire.querySelector("title")?.cloneNode(true) ?? "");
-    wire.after(hit);
-  }
+  const wires = [...svg.querySelectorAll(".wires .wire")];
   const light = (name) => {
-    for (const wire of svg.querySelectorAll(".wires .wire")) {
+    for (const wire of wires) {
       const mine = !name || wire.dataset.source === name || wire.dataset.target === name;
       wire.classList.toggle("pale", !mine);
     }
   };
-  for (const [name, group] of groups) {
-    group.onmouseenter = () => light(name);
-    group.onmouseleave = () => light("");
-    group.onfocus = () => light(name);
-    group.onblur = () => light("");
+  for (const group of svg.querySelectorAll(".node")) {
+    reachable(group, group.querySelector(":scope > title"));
+    group.onmouseenter = group.onfocus = () => light(group.dataset.node);
+    group.onmouseleave = group.onblur = () => light("");
+  }
+  for (const wire of wires) {
+    const hit = wire.cloneNode(false);
+    const title = wire.querySelector("title");
+    hit.setAttribute("class", "hit");
+    hit.setAttribute("stroke-width", "12");
+    hit.append(title?.cloneNode(true) ?? "");
+    reachable(hit, title);
+    wire.after(hit);
   }
   return svg;
 }
 
-function zoomable(stage, svg) {
+// What is chosen, pinned and silenced; the drawing stays, and with it the focus.
+function mark(svg, data) {
+  for (const group of svg.querySelectorAll(".node")) {
+    const name = group.dataset.node;
+    group.classList.toggle("chosen", name === data.focus);
+    group.classList.toggle("pinned", data.pins.includes(name));
+    group.classList.toggle("off", data.off.includes(name));
+  }
+  for (const wire of svg.querySelectorAll(".wires .wire")) {
+    const name = edgeName(wire);
+    wire.classList.toggle("chosen", name === data.focus);
+    wire.classList.toggle("silent", data.off.includes(name));
+  }
+}
+
+function named(target) {
+  const node = target?.closest?.(".node");
+  if (node) return node.dataset.node;
+  const wire = target?.closest?.(".hit, .wires .wire");
+  return wire ? edgeName(wire) : "";
+}
+
+// Draw anew where the drawing is another one; the part that had the focus has it again.
+function renew(stage, data) {
+  if (stage.drawn === data.svg) return;
+  const before = named(stage.getRootNode().activeElement);
+  stage.drawn = data.svg;
+  stage.view = zoomable(stage, draw(stage, data), stage.view);
+  const parts = before ? [...stage.querySelectorAll(".node, .hit")] : [];
+  parts.find((part) => named(part) === before)?.focus({ preventScroll: true });
+}
+
+function zoomable(stage, svg, before) {
   const { width, height } = svg.viewBox.baseVal;
-  const view = { x: 0, y: 0, scale: 1 };
+  const view = before?.place ?? { x: 0, y: 0, scale: 1 };
   const show = () => {
     const box = svg.viewBox.baseVal;
     box.width = width / view.scale;
@@ -63,6 +93,7 @@ function zoomable(stage, svg) {
     view.scale = next;
     show();
   };
+  show();
   let from = null;
   stage.onpointerdown = (event) => {
     if (event.button === 0) from = { x: event.clientX, y: event.clientY, moved: false };
@@ -84,6 +115,7 @@ function zoomable(stage, svg) {
     zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2);
   };
   return {
+    place: view,
     in: () => zoom(1.3),
     out: () => zoom(1 / 1.3),
     whole: () => {
@@ -101,10 +133,9 @@ function zoomable(stage, svg) {
 
 export default function ({ data, parentElement }) {
   const stage = parentElement.querySelector(".stage");
-  const state = JSON.stringify(data);
-  if (stage.shown === state) return;
-  stage.shown = state;
-  const view = zoomable(stage, draw(stage, data));
+  renew(stage, data);
+  mark(stage.querySelector("svg"), data);
+  const view = stage.view;
   const go = (change) => {
     const query = new URLSearchParams({ ...data.query, ...change });
     for (const [name, value] of [...query]) if (!value) query.delete(name);
@@ -112,12 +143,6 @@ export default function ({ data, parentElement }) {
   };
   const toggled = (list, name) =>
     (list.includes(name) ? list.filter((one) => one !== name) : [...list, name]).join("|");
-  const named = (target) => {
-    const node = target.closest?.(".node");
-    if (node) return node.dataset.node;
-    const wire = target.closest?.(".hit, .wires .wire");
-    return wire ? `${wire.dataset.source}>${wire.dataset.target}` : "";
-  };
   stage.onclick = (event) => {
     if (view.dragged()) return;
     const name = named(event.target);
@@ -128,8 +153,9 @@ export default function ({ data, parentElement }) {
     const name = named(event.target);
     if (event.key === "Escape") go({ focus: "" });
     if (!name) return;
-    if (event.key === "Enter" || event.key === " ") go({ focus: name });
-    else if (event.key === "p" || event.key === "P") go({ pins: toggled(data.pins, name) });
+    if (event.key === "Enter" || event.key === " ") {
+      if (name !== data.focus) go({ focus: name });
+    } else if (/^p$/i.test(event.key) && !name.includes(">")) go({ pins: toggled(data.pins, name) });
     else if (event.key === "Delete") go({ off: toggled(data.off, name) });
     else return;
     event.preventDefault();

@@ -54,11 +54,5 @@ function card(link, anchors) {
 export default function ({ data, parentElement }) {
   const home = parentElement.querySelector(".connections");
   home.replaceChildren(...data.links.map((link) => card(link, data.anchors)));
-  home.onclick = (event) => {
-    const link = event.target.closest("a.link");
-    const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
-    if (!link || elsewhere || event.button !== 0) return;
-    event.preventDefault();
-    visit(link.getAttribute("href"));
-  };
+  followLinks(home, "a.link");
 }

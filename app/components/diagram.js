@@ -36,11 +36,5 @@ function box(site) {
 export default function ({ data, parentElement }) {
   const list = parentElement.querySelector(".sites");
   list.replaceChildren(...data.boxes.map(box));
-  list.onclick = (event) => {
-    const link = event.target.closest("a.site");
-    const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
-    if (!link || elsewhere || event.button !== 0) return;
-    event.preventDefault();
-    visit(link.getAttribute("href"));
-  };
+  followLinks(list, "a.site");
 }

@@ -1,5 +1,5 @@
-// A grid of links with pictures that load when they come into view. A plain click or Enter goes
-// there within the app; a click with a modifier opens a new tab, as for any link. Arrow keys walk.
+// A list of links with pictures that load when they come into view. It is one stop of the Tab key:
+// the arrow keys walk within it.
 
 const FIRST = 120; // tiles made at once; the rest follow when nothing else is to be done
 const SLICE = 40;
@@ -11,8 +11,12 @@ function makeTile([id, source, address, caption, text, faint], current) {
   tile.className = faint ? "tile faint" : "tile";
   if (address) tile.href = address;
   tile.dataset.id = id;
-  tile.setAttribute("role", "option");
-  tile.setAttribute("aria-selected", String(id === current));
+  tile.tabIndex = -1;
+  if (id === current) tile.setAttribute("aria-current", "true");
+  if (!address) {
+    tile.setAttribute("role", "group");
+    tile.setAttribute("aria-label", text);
+  }
   tile.title = text;
   const image = document.createElement("img");
   image.loading = "lazy";
@@ -23,18 +27,31 @@ function makeTile([id, source, address, caption, text, faint], current) {
   words.className = "caption";
   words.textContent = caption;
   tile.append(image, words);
-  return tile;
+  const item = document.createElement("div");
+  item.setAttribute("role", "listitem");
+  item.append(tile);
+  return item;
+}
+
+function stopAt(grid, tile) {
+  if (grid.stop) grid.stop.tabIndex = -1;
+  grid.stop = tile;
+  tile.tabIndex = 0;
 }
 
 function fill(grid, tiles, current) {
   const made = {}; // lets a newer filling end an older one
   grid.filling = made;
   grid.replaceChildren();
+  grid.stop = null;
   let next = 0;
   const add = (count) => {
     const slice = tiles.slice(next, next + count).map((tile) => makeTile(tile, current));
     grid.append(...slice);
     next += count;
+    const marked = slice.find((item) => item.firstChild.hasAttribute("aria-current"));
+    const stop = marked ?? (grid.stop ? null : slice[0]);
+    if (stop) stopAt(grid, stop.firstChild);
   };
   const goOn = (deadline) => {
     if (grid.filling !== made) return;
@@ -47,7 +64,7 @@ function fill(grid, tiles, current) {
 }
 
 function walk(grid, event) {
-  const tiles = [...grid.children];
+  const tiles = [...grid.querySelectorAll(".tile")];
   const at = tiles.indexOf(event.target.closest(".tile"));
   if (at < 0) return;
   const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
@@ -55,7 +72,9 @@ function walk(grid, event) {
   if (step === undefined) return;
   event.preventDefault();
   event.stopPropagation();
-  tiles[Math.min(tiles.length - 1, Math.max(0, at + step))].focus();
+  const tile = tiles[Math.min(tiles.length - 1, Math.max(0, at + step))];
+  stopAt(grid, tile);
+  tile.focus();
 }
 
 export default function ({ data, parentElement }) {
@@ -66,12 +85,6 @@ export default function ({ data, parentElement }) {
     grid.shown = state;
     fill(grid, data.tiles, data.current);
   }
-  grid.onclick = (event) => {
-    const tile = event.target.closest(".tile");
-    const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
-    if (!tile?.href || elsewhere || event.button !== 0) return;
-    event.preventDefault();
-    visit(tile.getAttribute("href"));
-  };
+  followLinks(grid, "a.tile");
   grid.onkeydown = (event) => walk(grid, event);
 }

@@ -9,7 +9,7 @@ from app.components import read_source
 
 _GRID = st.components.v2.component(
     "featviz.grid",
-    html='<div class="grid" role="listbox" aria-label="units"></div>',
+    html='<div class="grid" role="list" aria-label="pictures"></div>',
     css=read_source("grid.css"),
     js=read_source("visit.js", "grid.js"),
 )

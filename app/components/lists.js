@@ -13,14 +13,26 @@ function read() {
   }
 }
 
+// A browser may forbid its storage to all pages, and it may be full.
 function write(lists) {
-  localStorage.setItem(PLACE, JSON.stringify(lists));
+  try {
+    localStorage.setItem(PLACE, JSON.stringify(lists));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export default function ({ data, parentElement }) {
   const form = parentElement.querySelector("form");
   const home = parentElement.querySelector("ul");
   const box = form.querySelector("input");
+  const problem = parentElement.querySelector("p");
+  const keep = (lists) => {
+    const kept = write(lists);
+    problem.hidden = kept;
+    return kept;
+  };
   const show = () => {
     home.replaceChildren(
       ...read().map(({ name, address }) => {
@@ -28,30 +40,26 @@ export default function ({ data, parentElement }) {
         const link = document.createElement("a");
         link.href = address;
         link.textContent = name;
-        link.onclick = (event) => {
-          if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
-          event.preventDefault();
-          visit(address);
-        };
         const drop = document.createElement("button");
         drop.type = "button";
         drop.textContent = "\u00d7";
         drop.setAttribute("aria-label", `forget ${name}`);
         drop.onclick = () => {
-          write(read().filter((one) => one.name !== name));
-          show();
+          if (keep(read().filter((one) => one.name !== name))) show();
         };
         item.append(link, drop);
         return item;
       }),
     );
   };
+  followLinks(home, "a");
   form.hidden = !data.address;
   form.onsubmit = (event) => {
     event.preventDefault();
     const name = box.value.trim();
     if (!name) return box.focus();
-    write([...read().filter((one) => one.name !== name), { name, address: data.address }]);
+    const others = read().filter((one) => one.name !== name);
+    if (!keep([...others, { name, address: data.address }])) return;
     box.value = "";
     show();
   };

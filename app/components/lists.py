@@ -7,7 +7,9 @@ from app.components import read_source
 _LISTS = st.components.v2.component(
     "featviz.lists",
     html='<form><input type="text" maxlength="60" aria-label="name of the list" '
-    'placeholder="Name"><button type="submit">Save this list</button></form><ul></ul>',
+    'placeholder="Name"><button type="submit">Save this list</button></form>'
+    '<p role="alert" hidden>This browser lets pages keep nothing; copy the link instead.</p>'
+    "<ul></ul>",
     css=read_source("lists.css"),
     js=read_source("visit.js", "lists.js"),
 )

@@ -10,12 +10,9 @@ export default function ({ data, parentElement }) {
     link.textContent = name === "next" ? words + arrow : arrow + words;
     link.hidden = !address;
     if (address) link.href = address;
-    link.onclick = (event) => {
-      if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
-      event.preventDefault();
-      visit(address);
-    };
+    else link.removeAttribute("href");
   }
+  followLinks(parentElement.querySelector("nav"), "a");
   const key = (event) => {
     if (!(event.key in links) || event.defaultPrevented) return;
     if (event.metaKey || event.ctrlKey || event.altKey || event.shiftKey) return;

@@ -20,11 +20,5 @@ export default function ({ data, parentElement }) {
     nav.shown = shown;
     nav.replaceChildren(...data.links.map(makeLink));
   }
-  nav.onclick = (event) => {
-    const link = event.target.closest("a.way");
-    const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
-    if (!link || elsewhere || event.button !== 0) return;
-    event.preventDefault();
-    visit(link.getAttribute("href"));
-  };
+  followLinks(nav, "a.way");
 }

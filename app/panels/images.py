@@ -56,8 +56,10 @@ def _caption(entry: ImageEntry) -> str:
 
 
 def show_metrics(atlas: Atlas, entry: ImageEntry) -> None:
-    """Show what was measured of an image, with what each number means."""
+    """Show what was measured of an image and of its unit, with what each number means."""
     found = atlas.measured(entry.key)
+    if entry.channel is not None:
+        found |= atlas.measured_unit(entry.model, entry.site, entry.channel, weights=entry.weights)
     if entry.score is not None:
         found = {"score": entry.score, **found}
     rows = [

@@ -15,7 +15,7 @@ from app.circuit_graphs import (
 )
 from app.components.circuit import circuit_drawing
 from app.frame import opened
-from app.links import Place, longest, read_choice, read_number, read_text
+from app.links import Place, forget, longest, read_choice, read_number, read_text
 from app.networks import list_here
 from app.panels.circuit_parts import show_downloads, show_part, show_silenced
 from app.plain import as_text
@@ -26,7 +26,8 @@ from featviz.atlas.reading import Atlas
 from featviz.errors import ModelError
 
 _DEFAULTS = Options()
-_KEPT = ("depth", "keep", "width", "score", "gates", "least", "families", "focus", "pins", "off")
+_KEPT = ("depth", "keep", "width", "score", "gates", "least", "families", "focus", "pins", "off",
+         "random", "verify")  # fmt: skip
 _RANGES = {"depth": (1, 5), "keep": (1, 20), "width": (1, 40)}
 
 
@@ -35,15 +36,17 @@ def _choose() -> tuple[Options, float, str]:
     read_choice("score", SCORES, SCORES[0])
     read_choice("gates", GATES, GATES[0])
     numbers: dict[str, Any] = {}
+    # A check takes long: of another circuit it waits until it is asked for.
+    anew: dict[str, Any] = {"on_change": forget, "args": ("verify",)}
     columns = st.columns([2, 2, 2, 3, 3, 3], vertical_alignment="bottom")
     for column, (name, (least, most)) in zip(columns, _RANGES.items(), strict=False):
         default = getattr(_DEFAULTS, name)
         read_number(name, least, most, default)
         numbers[name] = column.number_input(
-            name.capitalize(), least, most, default, key=name, bind="query-params"
+            name.capitalize(), least, most, default, key=name, bind="query-params", **anew
         )
-    score = columns[3].selectbox("Score", SCORES, key="score", bind="query-params")
-    gates = columns[4].selectbox("Gates", GATES, key="gates", bind="query-params")
+    score = columns[3].selectbox("Score", SCORES, key="score", bind="query-params", **anew)
+    gates = columns[4].selectbox("Gates", GATES, key="gates", bind="query-params", **anew)
     read_number("least", 0, 100, 0)
     least = columns[5].slider(
         "Least edge, %", 0, 100, 0, key="least", bind="query-params",
@@ -80,13 +83,23 @@ def _pictures(atlas: Atlas, place: Place, graph: CircuitGraph) -> dict[str, byte
 
 
 def _show_check(place: Place, options: Options) -> None:
-    """Offer the check of the whole circuit, and show what it says."""
+    """Offer the check of the whole circuit, and show what it says while the link asks for it."""
     st.subheader(report.TITLE)
+    nodes = len(circuit(place.model, place.unit, options, "").nodes)
     st.caption(
         "Silences all other units of these sites and says how far the unit stays itself, beside as "
-        "many units at random and circuits of networks without learnt order."
+        "many units at random and circuits of networks without learnt order. Checked is the whole "
+        f"circuit of {nodes} nodes, whatever Least edge, pins and families leave of it above: "
+        "chance is another circuit that was built in the same way."
     )
-    if not st.button("Verify", icon=":material/fact_check:", type="primary"):
+    if read_text("verify") != "1":
+        st.button(
+            "Verify",
+            icon=":material/fact_check:",
+            type="primary",
+            on_click=st.query_params.update,
+            kwargs={"verify": "1"},
+        )
         return
     found = check(place.model, place.unit, options)
     st.markdown(f"**{as_text(report.check_headline(found))}**")

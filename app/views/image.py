@@ -4,7 +4,6 @@ A link names `model`, `site` and `unit` as on other pages; what is changed in th
 in `net` and `in`, because leaving a page takes from the URL what its boxes are bound to.
 """
 
-import hashlib
 import re
 
 import numpy as np
@@ -16,7 +15,7 @@ from app.components.grid import grid
 from app.components.photo import Places, photo
 from app.components.ways import Way, ways
 from app.job_stage import job_stage
-from app.links import address, read_choice, read_text, told_plainly
+from app.links import address, forget, read_choice, read_text, told_plainly
 from app.looking import (
     METHODS,
     ORDERS,
@@ -31,13 +30,14 @@ from app.looking import (
     top_units,
 )
 from app.networks import held, list_here, network, sites_of
+from app.panels.photograph import take_photograph
 from app.photo_units import page_query, unit_tiles
 from app.plain import as_text
 from app.rendering import owner, queue
-from app.uploads import MAX_BYTES, SUFFIXES, fit, png, read_upload
+from app.uploads import fit, png
 from app.wishes import accentuate_text, make_task
 from featviz.config import RenderConfig
-from featviz.errors import FeatvizError, PictureError, RecordError, UnitError
+from featviz.errors import FeatvizError, RecordError, UnitError
 from featviz.models import Model
 from featviz.sites import OUTPUT, Site
 from featviz.units import parse_units
@@ -45,42 +45,7 @@ from featviz.units import parse_units
 _UNITS = 24
 _REASONS = 12
 _CLASSES = 5
-_PHOTO = "own photograph"  # no key of a part, which would go with the page
 _DEFAULT_MODEL = "squeezenet1_1"
-
-
-def _upload() -> bytes | None:
-    """Let a photograph be chosen, and taken back; it stays for the session, and is in no link."""
-    given = st.file_uploader(
-        "Photograph",
-        type=list(SUFFIXES),
-        max_upload_size=MAX_BYTES // 2**20,
-        key="upload",
-        on_change=_forget_if_taken_back,
-        help="It stays on this machine, for this session, and is in no link.",
-    )
-    if given is not None:
-        digest = hashlib.sha256(given.getbuffer()).hexdigest()
-        kept = st.session_state.get(_PHOTO)
-        if kept is None or kept[0] != digest:
-            try:
-                st.session_state[_PHOTO] = (digest, read_upload(given.name, given.getvalue()))
-            except PictureError as error:
-                st.session_state.pop(_PHOTO, None)
-                st.error(as_text(str(error)), icon=":material/broken_image:")
-    found = st.session_state.get(_PHOTO)
-    if found is not None and given is None:  # the box is empty after a visit to another page
-        st.button("Forget the photograph", icon=":material/delete:", on_click=_forget)
-    return None if found is None else found[1]
-
-
-def _forget() -> None:
-    st.session_state.pop(_PHOTO, None)
-
-
-def _forget_if_taken_back() -> None:
-    if st.session_state.get("upload") is None:
-        _forget()
 
 
 def _read_at(rows: int, columns: int) -> tuple[int, int] | None:
@@ -145,7 +110,7 @@ def _show_classes(classes: list[ClassScore]) -> None:
     for found in classes:
         words, bar = st.columns([3, 2], vertical_alignment="center")
         words.text(f"{found.name or found.index}")
-        bar.progress(found.share, text=f"{found.share:.1%}")
+        bar.progress(found.share, text=f"{found.share:.1%}, logit {found.logit:.4g}")
 
 
 def _show_reasons(
@@ -306,15 +271,18 @@ with told_plainly():
     st.header("Your image", anchor=False)
     upload, which, where_ = st.columns([3, 1, 1], vertical_alignment="bottom")
     with upload:
-        taken = _upload()
-    named = which.selectbox("Network", here, here.index(usual), key="net", bind="query-params")
+        taken = take_photograph()
+    named = which.selectbox(
+        "Network", here, here.index(usual), key="net", bind="query-params",
+        on_change=forget, args=("site", "unit", "at"),
+    )  # fmt: skip
     model = network(named or usual)
     sites = [each for each in sites_of(model.name) if each.channels > 0]
     names = [each.name for each in sites]
     begin = read_text("unit").rpartition(":")[0]
     first = begin if begin in names else names[len(names) // 2]
     first = read_choice("site", names, first)
-    read_choice("in", names, first)
+    # `in` may still be of the network before, and then counts as none.
     chosen = where_.selectbox("Site", names, names.index(first), key="in", bind="query-params")
     if taken is None:
         st.info(

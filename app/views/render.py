@@ -10,7 +10,7 @@ from app.job import Job
 from app.job_stage import job_stage, other_jobs
 from app.keeping import choose_atlas
 from app.library import LIBRARY
-from app.links import read_choice, read_number, read_text, told_plainly
+from app.links import forget, read_choice, read_number, read_text, told_plainly
 from app.networks import held, list_here, network, sites_of, table_of
 from app.plain import as_text
 from app.rendering import owner, queue
@@ -102,7 +102,7 @@ def _choose_wish(sites: list[str]) -> Wish:
 
 def _choose_direction(sites: list[str], middle: str) -> Wish:
     """Show what a direction consists of."""
-    read_choice("in", sites, read_choice("site", sites, middle))
+    read_choice("site", sites, middle)  # `in` may still be of the network before: it counts as none
     site = st.selectbox("Site", sites, sites.index(middle), key="in", bind="query-params")
     weights = _text("Weights", "weights", "0:1, 1:1", "CHANNEL:WEIGHT; all others have 0.")
     power = st.slider(
@@ -221,7 +221,10 @@ def _show_texts(model: Model, text: str, config: RenderConfig) -> None:
 
 def _control(here: list[str], chosen: str, place: str) -> str:
     """Show the form, and start what it asks for; return what is wrong with it."""
-    name = st.selectbox("Network", here, here.index(chosen), key="net", bind="query-params")
+    name = st.selectbox(
+        "Network", here, here.index(chosen), key="net", bind="query-params",
+        on_change=forget, args=("site", "unit"),
+    )  # fmt: skip
     model = network(name or chosen)
     if st.session_state.get("warmed") != model.name:
         st.session_state["warmed"] = model.name

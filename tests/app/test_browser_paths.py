@@ -79,7 +79,7 @@ def active(page: Page) -> str:
 
 def test_from_the_start_to_a_unit_and_back(page: Page) -> None:
     page.goto("/")
-    page.get_by_role("link", name=MODEL).last.click()
+    page.locator("a.way", has_text=MODEL).last.click()
     page.locator("a.site", has_text="arcs").click()
     tile = page.locator("a.tile[data-id='arcs:5']")
     expect(tile.locator("img")).to_have_js_property("complete", True)
@@ -104,6 +104,8 @@ def test_the_keyboard_walks_the_grid_and_the_units(page: Page) -> None:
     page.keyboard.press("ArrowDown")
     below = active(page)
     assert int(below.partition(":")[2]) > 2, "a row further"
+    assert page.locator(".tile[tabindex='0']").count() == 1, "a grid is one stop of the Tab key"
+    expect(page.get_by_role("listitem").get_by_role("link", name=below)).to_be_focused()
     page.keyboard.press("Enter")
     heading(page, below)
     page.goto(UNIT + "1&part=Numbers")
@@ -116,6 +118,11 @@ def test_the_keyboard_walks_the_grid_and_the_units(page: Page) -> None:
     page.keyboard.press("ArrowLeft")  # nothing is before the first one
     page.go_back()
     heading(page, "arcs:1")
+    page.goto(UNIT + "0&part=Photographs")
+    photographs = page.locator(".grid", has=page.locator("[data-id^='Excite it most']"))
+    photographs.locator("[tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    assert active(page) == "Excite it most 1"
 
 
 def test_the_box_jumps_and_says_what_is_wrong(page: Page) -> None:
@@ -165,6 +172,37 @@ def test_parts_of_a_circuit_are_chosen_and_silenced(page: Page) -> None:
     expect(page.get_by_text("left of arcs:0")).to_be_visible()
 
 
+def test_the_keyboard_goes_on_where_it_was_in_a_circuit(page: Page) -> None:
+    page.goto(CIRCUIT)
+    node = page.locator(".node[data-node^='early_curves']").first
+    name = str(node.get_attribute("data-node"))
+    page.get_by_role("button", name="zoom out").click()
+    zoomed = page.locator("svg.circuit").get_attribute("viewBox")
+    node.click()
+    page.wait_for_url("**focus=**")
+    expect(node).to_have_class("node chosen")
+    page.keyboard.press("Delete")
+    expect(node).to_have_class("node chosen off")
+    page.keyboard.press("p")
+    expect(node).to_have_class("node chosen off pinned")
+    assert (query(page)["off"], query(page)["pins"]) == (name, name)
+    expect(page.get_by_text("left of arcs:0")).to_be_visible()
+    assert page.locator("svg.circuit").get_attribute("viewBox") == zoomed
+    page.locator(f".hit[data-source='{name}']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**focus=*%3E*")
+    assert query(page)["focus"] == f"{name}>arcs:0"
+    weak = str(page.locator(".node[data-node^='early_curves']").last.get_attribute("data-node"))
+    page.goto(f"{CIRCUIT}&least=100&pins={weak}")
+    wires = page.locator(".hit")
+    expect(wires).to_have_count(1)
+    target = page.locator(".node[data-node='arcs:0']")
+    target.focus()
+    page.keyboard.press("p")
+    expect(wires).to_have_count(2)  # another drawing
+    expect(target).to_be_focused()
+
+
 def test_a_link_shows_the_same_to_somebody_else(page: Page, browser: Browser, base: str) -> None:
     page.goto(ARCS)
     page.get_by_role("textbox", name="Filter").fill("3-9")
@@ -195,6 +233,11 @@ def test_a_comparison_is_kept_in_this_browser_alone(
     expect(page.locator(".tile")).to_have_count(3)
     page.get_by_label("name of the list").fill("<i>mine</i>")
     page.get_by_role("button", name="Save this list").click()
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
+    page.get_by_label("name of the list").fill("second")
+    page.get_by_role("button", name="Save this list").click()
+    expect(page.get_by_text("This browser lets pages keep nothing")).to_be_visible()
+    expect(page.get_by_role("link", name="second")).to_have_count(0)
     page.goto(f"/compare?model={MODEL}")
     expect(page.locator(".tile")).to_have_count(0)
     page.get_by_role("link", name="<i>mine</i>").click()

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import circuit_graphs
+from app.circuit_graphs import Options
 from app.library import Library, open_library
 from app.links import MAX_LIST, MAX_TEXT
 from app.plain import as_text
 from app_atlases import HOSTILE, MODEL, curves_atlas
 from app_pages import components, open_page, plain, said, show_library, tiles
 from atlases import picture_atlas
+from circuits.graphs.check import CheckRow, CircuitCheck
 from featviz.atlas.layout import create_layout
 
 PAGES = ("home", "model", "site", "unit", "circuit", "compare")
@@ -160,8 +163,10 @@ def test_each_part_of_a_unit_is_a_link(part: str, words: list[str]) -> None:
 def test_numbers_come_with_their_meaning() -> None:
     test = fine(open_page("unit", **ABOUT, part="Numbers"))
     rows = test.table[0].value
-    assert list(rows["metric"]) == ["score", "sharpness"]
+    assert [plain(name) for name in rows["metric"]] == ["score", "sharpness", "firing_rate"]
     assert "how strongly the unit answers" in rows["meaning"][0]
+    assert rows["value"][2] == "0.5"
+    assert "Share of the photographs" in rows["meaning"][2]
 
 
 @pytest.mark.usefixtures("library")
@@ -231,6 +236,49 @@ def test_a_circuit_of_no_unit_and_one_without_that_part_say_so() -> None:
     test = open_page("circuit", **ABOUT, depth="1", keep="4", off="gabors:1", focus="nothing")
     assert "None of them is in this circuit" in said(fine(test))
     assert "Choose a unit or an edge" in said(test)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_check_is_of_the_whole_circuit_and_stays_until_that_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def check(_: str, unit: str, options: Options) -> CircuitCheck:
+        asked.append(options.keep)
+        row = CheckRow(("early_curves",), 4, 24, 0.9, (0.1,) * 19, (), ())
+        return CircuitCheck(unit, "arcs and lines", "zero", (row,), None)
+
+    monkeypatch.setattr(circuit_graphs, "check", check)
+    query = {**ABOUT, "depth": "1", "keep": "4", "least": "100"}
+    test = fine(open_page("circuit", **query))
+    assert "2 of 5 nodes" in said(test)
+    assert "the whole circuit of 5 nodes, whatever Least edge, pins and families" in said(test)
+    assert not asked
+    (button,) = [button for button in test.button if button.label == "Verify"]
+    fine(button.click().run())
+    assert "".join(test.query_params["verify"]) == "1"
+    headline = "arcs and lines"
+    assert headline in said(test)
+    fine(test.run())
+    assert headline in said(test)
+    assert components(test, "circuit")[0]["query"]["verify"] == "1"
+    assert headline in said(fine(open_page("circuit", **query, verify="1")))
+    fine(test.slider(key="least").set_value(0).run())
+    assert headline in said(test)
+    assert asked == [4] * 4
+    fine(test.number_input(key="keep").set_value(3).run())
+    assert headline not in said(test)
+    assert asked == [4] * 4
+
+
+@pytest.mark.usefixtures("library")
+def test_the_comparison_with_random_edits_outlives_the_next_click() -> None:
+    query = {**ABOUT, "depth": "1", "keep": "4", "off": "early_curves:0", "random": "true"}
+    test = fine(open_page("circuit", **query))
+    (toggle,) = test.toggle
+    assert toggle.value
+    assert components(test, "circuit")[0]["query"]["random"] == "true"
 
 
 @pytest.mark.usefixtures("library")

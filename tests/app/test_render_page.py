@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -14,7 +15,10 @@ from app import rendering
 from app.job import State
 from app.jobs import JobQueue
 from app.library import LIBRARY, open_library
+from app.looking import as_batch
+from app.networks import network
 from app.render_host import RenderHost
+from app.uploads import fit
 from app_pages import plain
 from featviz.atlas.layout import create_layout
 
@@ -218,31 +222,6 @@ def test_a_photograph_is_looked_at() -> None:
 
 
 @pytest.mark.usefixtures("queue")
-def test_a_photograph_is_taken_back() -> None:
-    test = page("image", site="fire4", unit="fire4:7")
-    (box,) = test.get("file_uploader")
-    box.set_value(("cat.png", picture(), "image/png")).run()
-    assert "**fire4:7** is" in said(test)
-    (box,) = test.get("file_uploader")
-    box.set_value(None).run()
-    assert not test.exception
-    assert "Give a photograph" in said(test)
-
-
-@pytest.mark.usefixtures("queue")
-def test_a_photograph_of_before_a_visit_elsewhere_is_forgotten_when_told() -> None:
-    test = page("image", site="fire4", unit="fire4:7")
-    (box,) = test.get("file_uploader")
-    box.set_value(("cat.png", picture(), "image/png")).run()
-    test.switch_page("views/render.py").run()
-    test.switch_page("views/image.py").run()
-    assert "Give a photograph" not in said(test), "it stays for the session"
-    press(test, "Forget the photograph")
-    assert not test.exception
-    assert "Give a photograph" in said(test)
-
-
-@pytest.mark.usefixtures("queue")
 def test_what_is_explained_and_how_it_is_accentuated_stands_in_the_link() -> None:
     def looked_at(**query: str) -> AppTest:
         test = page("image", site="fire4", unit="fire4:7", **query)
@@ -280,6 +259,75 @@ def test_a_bad_link_to_a_photograph_is_told(query: dict[str, str], text: str) ->
         uploaders[0].set_value(("cat.png", picture(), "image/png")).run()
     assert not test.exception
     assert text in said(test)
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_photograph_is_taken_back_by_its_cross_and_after_another_page() -> None:
+    test = page("image", site="fire4")
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    assert "Units of fire4 that fire most" in said(test)
+    assert "Forget the photograph" not in [button.label for button in test.button]
+    test.get("file_uploader")[0].set_value(None).run()
+    assert "Give a photograph" in said(test)
+    assert "photograph taken" not in test.session_state
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    test.switch_page("views/lessons.py").run()
+    test.switch_page("views/image.py").run()
+    assert "that fire most" in said(test), "it stays when the page is left"
+    press(test, "Forget the photograph")
+    assert not test.exception
+    assert "Give a photograph" in said(test)
+    assert "photograph taken" not in test.session_state
+
+
+@pytest.mark.usefixtures("queue")
+def test_classes_have_their_logit_and_share() -> None:
+    test = page("image", site="fire4")
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    bars = [bar.proto.text for bar in test.get("progress")]
+    assert len(bars) == 5
+    model = network("squeezenet1_1")
+    with torch.no_grad():
+        logits = model(as_batch(fit(picture(), model.spec.size, channels=3)))[0]
+    assert bars[0] == f"{logits.softmax(0).max():.1%}, logit {logits.max():.4g}"
+
+
+@pytest.mark.usefixtures("queue")
+def test_another_network_is_looked_at_where_it_has_sites() -> None:
+    test = page("image", model="squeezenet1_1", site="fire4", unit="fire4:7", at="2,3")
+    test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
+    test.selectbox(key="in").set_value("fire5").run()
+    test.selectbox(key="source").set_value("fire3").run()
+    for name, site in (("artificial_curves", "arcs"), ("squeezenet1_1", "fire9")):
+        test.selectbox(key="net").set_value(name).run()
+        assert not test.exception
+        assert not test.error, test.error[0].value
+        assert f"--keep 2 {name} {test.selectbox(key='in').value}:" in said(test)
+        test.selectbox(key="in").set_value(site).run()
+        assert not test.error
+        assert f"Units of {site} that fire most" in said(test)
+    assert "site" not in test.query_params
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_link_with_a_site_of_the_network_before_opens() -> None:
+    test = page("image", model="squeezenet1_1", net="artificial_curves", **{"in": "fire5"})
+    assert not test.error
+    assert test.selectbox(key="in").value == "early_curves"
+    test = page("render", net="artificial_curves", kind="direction", **{"in": "fire5"})
+    assert not test.error
+    assert test.selectbox(key="in").value == "early_curves"
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_direction_in_another_network_begins_anew() -> None:
+    test = page("render", model="squeezenet1_1", site="fire4", kind="direction")
+    test.selectbox(key="in").set_value("fire5").run()
+    test.selectbox(key="net").set_value("artificial_curves").run()
+    assert not test.exception
+    assert not test.error, test.error[0].value
+    assert test.selectbox(key="in").value in test.selectbox(key="in").options
+    assert f"direction({test.selectbox(key='in').value}, [1" in said(test)
 
 
 @pytest.mark.usefixtures("queue")
