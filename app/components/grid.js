@@ -6,6 +6,23 @@ const SLICE = 40;
 const SPARE_MS = 4;
 const whenIdle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 30, { timeRemaining: () => 0 }));
 
+function makeGap(words) {
+  const gap = document.createElement("span");
+  gap.className = "gap";
+  gap.textContent = words;
+  return gap;
+}
+
+function makePicture(source, text) {
+  const image = document.createElement("img");
+  image.loading = "lazy";
+  image.decoding = "async";
+  image.alt = text;
+  image.onerror = () => image.replaceWith(makeGap("picture missing"));
+  image.src = source;
+  return image;
+}
+
 function makeTile([id, source, address, caption, text, faint], current) {
   const tile = document.createElement(address ? "a" : "div");
   tile.className = faint ? "tile faint" : "tile";
@@ -18,15 +35,11 @@ function makeTile([id, source, address, caption, text, faint], current) {
     tile.setAttribute("aria-label", text);
   }
   tile.title = text;
-  const image = document.createElement("img");
-  image.loading = "lazy";
-  image.decoding = "async";
-  image.alt = text;
-  image.src = source;
+  const picture = source ? makePicture(source, text) : makeGap("no image");
   const words = document.createElement("span");
   words.className = "caption";
   words.textContent = caption;
-  tile.append(image, words);
+  tile.append(picture, words);
   const item = document.createElement("div");
   item.setAttribute("role", "listitem");
   item.append(tile);

@@ -76,7 +76,7 @@ def _ask(own: Place) -> list[Item]:
         key="items",
         bind="query-params",
         max_chars=longest("items"),
-        placeholder="fire4:141; fire5:38; artificial_curves/arcs:6",
+        placeholder="squeezenet1_1/fire4:141; squeezenet1_1/fire5:38; artificial_curves/arcs:6",
         help=f"Up to {MAX_ITEMS}, separated by semicolons: [MODEL/]SITE:CHANNEL[@ATLAS].",
     )
     items = parse_items(text)

@@ -294,3 +294,13 @@ def test_the_menu_keeps_the_unit(page: Page) -> None:
     expect(page.get_by_role("textbox", name="Units")).to_have_value(f"{MODEL}/arcs:3")
     menu.filter(has_text="Lessons").click()  # an entry that keeps nothing
     page.wait_for_url("**/lessons**")
+
+
+def test_a_picture_that_is_gone_is_told(page: Page) -> None:
+    page.route("**/atlasfiles/**", lambda route: route.fulfill(status=404))
+    page.goto(ARCS)
+    tile = page.locator("a.tile[data-id='arcs:5']")
+    expect(tile.get_by_text("picture missing")).to_be_visible()
+    assert tile.locator("img").count() == 0
+    tile.click()
+    heading(page, "arcs:5")
