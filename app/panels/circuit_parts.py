@@ -1,5 +1,6 @@
 """Beside a circuit: the chosen node or edge, what is silenced, and the files."""
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,7 +117,12 @@ def show_silenced(
         f"{found.left:.0%}",
         help="Mean activation over arcs and lines, as a share of that of the whole network.",
     )
-    st.caption(f"correlation with the whole network {found.effect.correlation:.2f}")
+    alike = found.effect.correlation
+    st.caption(
+        "It answers alike to all of them, so there is no correlation."
+        if math.isnan(alike)
+        else f"correlation with the whole network {alike:.2f}"
+    )
     if found.chance is not None:
         before = found.effect.mean_before or 1.0
         st.caption(

@@ -212,6 +212,9 @@ def test_a_circuit_is_drawn_thinned_and_cut_by_its_link() -> None:
     assert plain(cut.metric[0].label) == "left of arcs:0"
     assert float(cut.metric[0].value.rstrip("%")) < 100
     assert "Sound again" in [way[0] for part in components(cut, "ways") for way in part["links"]]
+    silent = said(fine(open_page("circuit", **query, off="arcs:0")))
+    assert "so there is no correlation" in silent
+    assert "nan" not in silent
 
 
 @pytest.mark.usefixtures("library")
