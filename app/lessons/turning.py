@@ -133,11 +133,8 @@ def _family() -> None:
 
 def _family_words() -> str:
     built, real, none = (score(name, 90) for name in _NETWORKS)
-    eighth, half, found = (
-        score("trained", 45),
-        score("trained", 180),
-        numbers("symmetry")["trained"],
-    )
+    eighth, half = (score("trained", turn) for turn in (45, 180))
+    found = numbers("symmetry")["trained"]
     return (
         "One pair may agree by luck. So turn all kernels of two families at once, and take the "
         "mean correlation, beside ways to do it wrong.\n\n"
