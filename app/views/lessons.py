@@ -97,14 +97,16 @@ def _read_answer(question: Question, key: str) -> str | float | None:
         return st.radio(
             "Answer", texts, index=None, key=f"answer {key}", label_visibility="collapsed"
         )
+    # Both ends and the step say together whether the box is for whole numbers.
     whole = float(question.step).is_integer()
+    kind: type[int] | type[float] = int if whole else float
     return st.number_input(
         "Answer",
-        min_value=float(question.least),
-        max_value=float(question.most),
+        min_value=kind(question.least),
+        max_value=kind(question.most),
         value=None,
-        step=float(question.step),
-        format="%d" if whole else "%.2f",
+        step=kind(question.step),
+        format=None if whole else "%.2f",
         key=f"answer {key}",
         label_visibility="collapsed",
         placeholder="A number",
