@@ -284,7 +284,7 @@ COMPOSING = Lesson(
     references=(
         Reference(
             "Cammarata, Goh, Carter, Voss, Schubert, Olah 2021, Curve Circuits, Distill",
-            "Overview of the Curve Detector Algorithm; Artificial Artificial Neural Network",
+            "The Components of Curve Detectors; An Artificial Artificial Neural Network",
             "https://distill.pub/2020/circuits/curve-circuits",
         ),
     ),
