@@ -1,7 +1,8 @@
 """How curves compose: the network wired by hand, its echo, and a curve detector that was trained.
 
-Kernels come from circuits.expand, tuning without weights from circuits.tuning_effects, live. Only
-the pictures of the inputs and the random draws were computed before (make_assets.py).
+Kernels come from circuits.expand, tuning without weights from circuits.tuning_effects, live. The
+inputs of the trained unit, their pictures, all controls and the echoes of the whole family were
+computed before (make_assets.py, learned_curve.py).
 """
 
 import statistics
@@ -12,10 +13,11 @@ import streamlit as st
 
 from app.lessons.charts import bar_chart, input_chart, pictures, tuning_chart
 from app.lessons.controls import slide, switch
+from app.lessons.learned_curve import count_inputs, family_medians, told
 from app.lessons.lesson import Lesson, Number, Question, Reference, Step
 from app.lessons.shelf import numbers, read_strip
 from app.networks import held
-from circuits import expand, measure_tuning, parse_edit, tuning_effects
+from circuits import expand, parse_edit, tuning_effects
 from circuits.artificial.model import orientations_deg
 from featviz.models import Model
 
@@ -75,34 +77,6 @@ def sum_inputs(model: Model, channel: int) -> list[tuple[float, float, float]]:
     return list(zip(orientations_deg("early_curves"), up, down, strict=True))
 
 
-def list_inputs(model: Model, unit: str, source: str) -> list[tuple[int, float, float]]:
-    """Return the inputs of a unit that prefer some curve, the strongest first.
-
-    Args:
-        model: The network.
-        unit: `SITE:CHANNEL` of a later site.
-        source: The earlier site.
-
-    Returns:
-        Channel; its preferred orientation less that of the unit, -180 up to 180 degrees; the
-        signed sum of its weights. Inputs that never answer to a curve are left out.
-    """
-    site, _, channel = unit.rpartition(":")
-    weights = expand(model, source, site, units=[int(channel)]).strength("sum")[0].tolist()
-    (own,) = measure_tuning(model, site, [int(channel)], stimulus="curve")
-    inputs = measure_tuning(model, source, stimulus="curve")
-    found = [
-        (
-            each.channel,
-            (each.preferred_deg - own.preferred_deg + 180) % 360 - 180,
-            weights[each.channel],
-        )
-        for each in inputs
-        if not each.silent
-    ]
-    return sorted(found, key=lambda row: -abs(row[2]))
-
-
 @st.cache_data(max_entries=64, show_spinner="Measuring with and without ...")
 def effect(name: str, unit: str) -> Effect:
     """Return `measure_effect` of a network that is here, measured once."""
@@ -116,18 +90,16 @@ def _sums(channel: int) -> list[tuple[float, float, float]]:
         return sum_inputs(model, channel)
 
 
-@st.cache_data(max_entries=1, show_spinner="Measuring all inputs ...")
 def _inputs() -> list[tuple[int, float, float]]:
-    with held(_REAL) as model:
-        return list_inputs(model, _UNIT, "fire4")
+    """Return the inputs of the trained unit, the strongest first; see learned_curve.py."""
+    return [(channel, off, weight) for channel, off, weight in numbers("learned")["inputs"]]
 
 
 def _arc(default: int) -> tuple[int, str]:
     degrees = slide(
         "arc", "Orientation of the arc, degrees", 0, 345, default=default, step=_SPACING_DEG
     )
-    channel = round(degrees / _SPACING_DEG) % 24
-    return channel * _SPACING_DEG, f"arcs:{channel}"
+    return degrees, f"arcs:{degrees // _SPACING_DEG}"
 
 
 def _wiring() -> None:
@@ -181,16 +153,18 @@ def _echo(default: int = 0) -> None:
 
 
 def _echo_words() -> str:
-    found = effect(_BUILT, "arcs:0")
+    found, early = effect(_BUILT, "arcs:0"), statistics.mean(numbers("early")["echo"])
     return (
         "The **echo** is the response to the opposite curve, as a share of the peak. As it is, the "
         f"arc of 0° has an echo of {found.echo_before:.2f}: it is silent when you show it the "
         "opposite curve.\n\n"
-        f"Now remove its negative weights. The echo is {found.echo_after:.2f}. The positive "
-        "weights alone also let the opposite curve through, for it shares lines and places with "
-        "the right one. Inhibition by opposite curves had cancelled that.\n\n"
-        "So detecting a curve is not only finding it. It is also ruling out what looks almost like "
-        "it. Does a trained network do the same?"
+        f"Now remove its negative weights. The echo is {found.echo_after:.2f}. The early curves "
+        f"that it reads have an echo themselves, {early:.2f} on average, and positive weights "
+        "alone hand it on. Inhibition by opposite curves had cancelled that.\n\n"
+        f"The peak changes, too: from {max(found.before):,.0f} to {max(found.after):,.0f}. Less "
+        "inhibition is more of everything; the echo, a share, tells what is lost.\n\n"
+        "So detecting a curve is also ruling out what looks almost like it. Does a trained network "
+        "do the same?"
     )
 
 
@@ -201,6 +175,12 @@ def _trained() -> None:
         for channel, off, weight in _inputs()[:count]
     ]
     input_chart(rows, text=f"the {count} strongest inputs of {_UNIT} by orientation and weight")
+    follow = count_inputs(_inputs()[:count])["follow"]
+    drawn = numbers("learned")["shuffled_follow"][str(count)]
+    st.caption(
+        f"**{follow} of {count}** follow the rule: alike and exciting, or opposite and inhibiting. "
+        f"In {len(drawn)} shuffled networks {min(drawn)} to {max(drawn)} do."
+    )
     names = numbers("inputs")["units"]
     by_name = {f"fire4:{channel}": (off, weight) for channel, off, weight in _inputs()}
     shown = (1, 2, 5, 6)
@@ -215,39 +195,53 @@ def _trained() -> None:
 
 
 def _trained_words() -> str:
-    strongest = _inputs()[:20]
-    like = [weight for _, off, weight in strongest if abs(off) <= 45]
-    opposite = [weight for _, off, weight in strongest if abs(off) >= 135]
+    found, many = count_inputs(_inputs()[:20]), count_inputs(_inputs()[:120])
+    drawn = numbers("learned")["shuffled_follow"]["20"]
     return (
-        f"`{_UNIT}` of SqueezeNet was learned from photographs; nobody wired it. Each point is one "
-        "of its inputs from `fire4`: to the right and left its orientation, seen from the unit's; "
-        "upwards its weight.\n\n"
-        f"Of the 20 strongest, {len(like)} lie within 45° of the unit, and "
-        f"{sum(w > 0 for w in like)} of these excite it. {len(opposite)} lie within 45° of the "
-        f"opposite, and {sum(w < 0 for w in opposite)} of these inhibit it.\n\n"
-        "That is the pattern of the hand-built network, found by training. Below are the two "
-        "strongest inputs of either sign. Add weaker inputs: how far does the rule hold?"
+        f"`{_UNIT}` was learned from photographs; nobody wired it. Each point is an input from "
+        "`fire4`: sideways its orientation, seen from the unit's; upwards its weight.\n\n"
+        f"Of the 20 strongest, {found['like']} lie within 45° of the unit, and "
+        f"{found['like_excite']} of them excite it. {found['opposite']} lie within 45° of the "
+        f"opposite: {found['opposite_inhibit']} inhibit it. So {found['follow']} follow the rule "
+        f"of the hand-built network; with shuffled weights at most {max(drawn)} do.\n\n"
+        f"But {found['between']} lie between, and {found['between_inhibit']} of those inhibit it: "
+        "that the hand-built network does not do. And the rule fades. Of 120 inputs, "
+        f"{many['like_excite']} of {many['like']} like ones excite, but only "
+        f"{many['opposite_inhibit']} of {many['opposite']} opposite ones inhibit."
     )
 
 
 def _learned_echo() -> None:
     gone = switch("cut", "Remove its negative weights")
     _chart(effect(_REAL, _UNIT), _UNIT, gone=gone)
+    if gone:
+        found = family_medians(numbers("chance")["all"])
+        names = ("as it is", "random weights", "largest random", "without negative weights")
+        rows = [{"name": name, "value": found[name]} for name in names]
+        said = ", ".join(f"{row['name']} {row['value']:.2f}" for row in rows)
+        count = len(numbers("chance")["all"]["units"])
+        st.markdown(f"Median echo of all {count} curve detectors of fire5")
+        bar_chart(rows, x="", y="median echo", text=said, flat=True, ends=(0, 1), height_px=170)
 
 
 def _learned_echo_words() -> str:
-    found = effect(_REAL, _UNIT)
-    drawn = [each for each in numbers("chance")["random"] if each is not None]
+    found, family = effect(_REAL, _UNIT), family_medians(numbers("chance")["all"])
+    one, every = numbers("chance")["one"], numbers("chance")["all"]
+    drawn = told(row[0] for row in one["random"])
     as_far = sum(each >= found.echo_after for each in drawn)
     return (
         f"Remove the negative weights of `{_UNIT}`: its echo grows from {found.echo_before:.2f} to "
-        f"{found.echo_after:.2f}. The same effect as before, only weaker.\n\n"
-        "But is it more than chance? We also removed as many weights drawn at random, "
-        f"{numbers('chance')['draws']} times. In {len(drawn)} of these the unit still answers; the "
-        f"median of its echo is {statistics.median(drawn):.2f}, and {as_far} times it is at least "
-        "as large as without the negative weights.\n\n"
-        "So for this unit the echo alone proves little. That is why each edit deserves a control. "
-        "The pattern of the inputs, in the last step, is the stronger evidence."
+        f"{found.echo_after:.2f}. It looks like the same effect. But remove as many weights at "
+        f"random: of {len(one['random'])} times the unit still answers {len(drawn)} times (a "
+        f"silent one has no echo), and {as_far} times its echo is at least as large. This unit "
+        "alone proves nothing.\n\n"
+        f"So look at all {len(every['units'])} curve detectors of fire5. Without negative weights "
+        f"their median echo grows from {family['as it is']:.2f} to "
+        f"{family['without negative weights']:.2f}; in {len(every['random'])} random removals to "
+        f"{family['largest random']:.2f} at most. {family['beyond']} of them lie beyond all of "
+        "their own random removals.\n\n"
+        f"The family shows the effect; `{_UNIT}` is one of its weakest members. Each edit deserves "
+        "a control, and each claim more than one unit."
     )
 
 
@@ -260,12 +254,13 @@ def _question() -> Question:
     return Number(
         f"Set the arc to {_ASKED_DEG}° and remove its negative weights. How large is its echo?",
         answer=found.echo_after,
-        tolerance=0.03,
+        tolerance=0.006,  # two digits are shown
         why=f"It is {found.echo_after:.2f}: without inhibition, the arc answers to the opposite "
         f"curve with {100 * found.echo_after:.0f} % of its peak, instead of "
         f"{100 * found.echo_before:.0f} %.",
-        low="It is larger. Is the switch on, and the arc at the right orientation?",
-        high="It is smaller. Read the echo, a share of the peak between 0 and 1.",
+        low="It is larger. Is the switch on, and the arc at the right orientation? Give two "
+        "digits.",
+        high="It is smaller. Read the echo at the right orientation, with two digits.",
         least=0.0,
         most=1.0,
         step=0.01,
@@ -287,7 +282,7 @@ COMPOSING = Lesson(
     references=(
         Reference(
             "Cammarata, Goh, Carter, Voss, Schubert, Olah 2021, Curve Circuits, Distill",
-            "on how curves are built from curves, and on the artificial artificial network",
+            "The Components of Curve Detectors; An Artificial Artificial Neural Network",
             "https://distill.pub/2020/circuits/curve-circuits",
         ),
     ),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.links import read_choice, read_number
+from featviz.errors import RecordError
 
 
 def choose(name: str, label: str, options: Sequence[str], *, default: str | None = None) -> str:
@@ -42,9 +43,14 @@ def slide(name: str, label: str, least: int, most: int, *, default: int, step: i
         step: Between two places.
 
     Raises:
-        RecordError: If the link has no whole number in the range.
+        RecordError: If the link has no whole number in the range, or one between two places.
     """
-    read_number(name, least, most, default)
+    found = read_number(name, least, most, default)
+    if (found - least) % step:
+        raise RecordError(
+            f"the link has {name}={str(found)!r}; it must be one of {least}, {least + step}, "
+            f"{least + 2 * step} and so on, up to {most}"
+        )
     return int(st.slider(label, least, most, default, step, key=name, bind="query-params"))
 
 

@@ -112,7 +112,7 @@ class Step:
 
     Attributes:
         title: What it is about, a few words.
-        words: Text beside the figure, Markdown, at most 120 words; made when shown, so that its
+        words: Text beside the figure, Markdown, at most 125 words; made when shown, so that its
             numbers are those that were computed.
         figure: Shows the control and the figure.
     """

@@ -1,6 +1,6 @@
 """From noise to feature: pixels against decorrelated Fourier, with and without transforms.
 
-The pictures were rendered before (make_assets.py); all numbers are theirs.
+The pictures were rendered before (make_assets.py); all numbers are theirs, as stored.
 """
 
 import streamlit as st
@@ -82,12 +82,16 @@ def _measures_words() -> str:
     score, fine, left = measure("score"), measure("fine detail"), measure("left after new moves")
     return (
         f"Free pixels that are held still win: {score['pixels-still']:,.0f} against "
-        f"{score['fourier-moved']:,.0f}. But their win hangs on where exactly each pixel lies. "
-        f"After new shifts, turns and blurs {left['pixels-still']:.0f} % of the score is left, and "
-        f"{left['fourier-moved']:.0f} % for Fourier with moves.\n\n"
-        f"The reason is fine detail. It holds {fine['pixels-still']:.0f} % of the first picture's "
-        f"power and {fine['fourier-moved']:.1f} % of the last one's. Networks react to such "
-        "detail; photographs hold little of it.\n\n"
+        f"{score['fourier-moved']:,.0f}. But after new shifts, turns and blurs "
+        f"{left['pixels-still']:.0f} % of that is left.\n\n"
+        "Two things differ between the four. **Moves** decide what is left: "
+        f"{left['pixels-still']:.0f} % without and {left['pixels-moved']:.0f} % with them for "
+        f"pixels, {left['fourier-still']:.0f} and {left['fourier-moved']:.0f} % for Fourier. (The "
+        "new moves are of the kind that moved pictures trained with, only wider, and blurred; that "
+        "favours them.)\n\n"
+        "**Fourier** changes less there, but about halves the fine detail, as moves do: "
+        f"{fine['pixels-still']:.0f} % becomes {fine['fourier-still']:.0f} %; with moves, "
+        f"{fine['pixels-moved']:.0f} becomes {fine['fourier-moved']:.0f} %.\n\n"
         "So a picture is not better because its score is higher. Compare the three measures."
     )
 

@@ -132,13 +132,15 @@ def nudge(name: str, levels: int) -> Nudged:
     image = to_image(photograph(name))
     with held(_MODEL) as model:
         changed = add_noise(model, image, _TARGET, reach=levels / _LEVELS)
+        picture = to_picture(changed[0])
+        changed = to_image(picture)  # what is classified is what is shown, in whole levels
         with torch.no_grad():
             likely = model(changed).softmax(1)[0]
     best = likely.topk(3)
     labels = _labels(model)
     noise = (changed - image)[0] / (2 * max(levels, 1) / _LEVELS) + 0.5
     return Nudged(
-        to_picture(changed[0]),
+        picture,
         to_picture(noise.clamp(0, 1)),
         tuple(
             (labels[k], p) for k, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
@@ -150,6 +152,5 @@ def nudge(name: str, levels: int) -> Nudged:
 @st.cache_data(max_entries=8, show_spinner="Running the network ...")
 def answer(name: str) -> Answer:
     """Return what the unit of this lesson says to a photograph of the course."""
-    picture = photograph(name)
     with held(_MODEL) as model:
-        return answer_photograph(model, picture, *UNIT)
+        return answer_photograph(model, photograph(name), *UNIT)

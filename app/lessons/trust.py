@@ -45,8 +45,10 @@ def _random() -> None:
     name = choose("network", "Network", _NETWORKS)
     found = numbers("compared")
     captions = [
-        f"`{unit}`  \nscore **{score:,.0f}**"
-        for unit, score in zip(found["units"], found[name]["score"], strict=True)
+        f"`{unit}`  \nscore **{score:,.0f}**  \nslope **{slope:.2f}**"
+        for unit, score, slope in zip(
+            found["units"], found[name]["score"], found[name]["slope"], strict=True
+        )
     ]
     pictures(
         read_strip(f"compared-{name}"), captions, [f"{u}, {name} network" for u in found["units"]]
@@ -59,14 +61,21 @@ def _random_words() -> str:
         "Three units of a trained network. Then of two networks that know nothing. **Shuffled**: "
         "each unit keeps its weights, in another order. **Random**: weights drawn anew, as large "
         "on average.\n\n"
-        "These, too, give pictures with colours and texture, even something like a motif. A climb "
-        "always finds something. What differs here: only training gives motifs with parts, and "
-        f"its scores are higher. `{found['units'][0]}` reaches {found['trained']['score'][0]:,.0f} "
-        f"trained, {found['shuffled']['score'][0]:,.0f} shuffled, "
-        f"{found['random']['score'][0]:,.0f} random.\n\n"
-        "Second rule: whatever you say about a picture, try whether you would also say it about "
-        "a network that learned nothing."
+        "These, too, give pictures with colours and texture. A climb always finds something. What "
+        "differs here: motifs with parts, and a smoother spectrum. Its **slope** is "
+        f"{_range('trained')} trained, {_range('shuffled')} shuffled, {_range('random')} random; "
+        "lower is smoother.\n\n"
+        f"Scores differ, too: `{found['units'][0]}` reaches {found['trained']['score'][0]:,.0f}, "
+        f"{found['shuffled']['score'][0]:,.0f} and {found['random']['score'][0]:,.0f}. But other "
+        "weights change the scale of every layer, so these numbers cannot be compared.\n\n"
+        "Second rule: try whether you would say the same about a network that learned nothing."
     )
+
+
+def _range(name: str) -> str:
+    """Return the slopes of the spectra of a network's pictures, from the lowest to the highest."""
+    slopes = numbers("compared")[name]["slope"]
+    return f"{min(slopes):.2f} to {max(slopes):.2f}"
 
 
 def _adversarial() -> None:
@@ -94,7 +103,7 @@ def _adversarial_words() -> str:
         f"{after.guesses[0][0]}, with {100 * after.guesses[0][1]:.0f} %. Can you see the "
         "difference?\n\n"
         "Feature visualisation climbs the same hill. What keeps it from ending in such "
-        "noise are the waves and the moves of the first lesson.\n\n"
+        "noise are the moves, and less so the waves, of the first lesson.\n\n"
         "Third rule: a high score alone proves nothing that you could see."
     )
 
@@ -115,13 +124,15 @@ def _photographs() -> None:
 
 def _photographs_words() -> str:
     found = {name: answer(name).largest for name in numbers("photographs")["names"]}
-    first = max(found, key=found.__getitem__)
+    first, second, *_ = sorted(found, key=found.__getitem__, reverse=True)
     return (
         f"The picture of `{UNIT[0]}:{UNIT[1]}` shows furry heads with dark eyes. So it should "
         "fire for the cat. Does it?\n\n"
-        f"It does, {found['chelsea']:,.0f}. But of these four photographs the **{first}** excites "
-        f"it most, {found[first]:,.0f}, and the astronaut {found['astronaut']:,.0f}. Look at where "
-        "it fires: at the cat's eyes, but also at a shiny spoon.\n\n"
+        f"Hardly: {found['chelsea']:,.0f}, about as much as for the rocket on its pad, "
+        f"{found['rocket']:,.0f}. The **{first}** excites it most, {found[first]:,.0f}, then the "
+        f"{second}, {found[second]:,.0f}. Look at where it fires most: at the cat's eye, but also "
+        "at a shiny spoon and at lamps. Perhaps it looks for something small that shines; "
+        "perhaps not.\n\n"
         "Four photographs decide nothing; a real check takes thousands. But they are pictures that "
         "nobody optimised, and they correct what we read into a feature.\n\n"
         "Fourth rule: show the unit real photographs before you name it."
@@ -164,25 +175,25 @@ TRUST = Lesson(
         Step("Networks that know nothing", _random_words, _random),
         Step("Noise that fools", _adversarial_words, _adversarial),
         Step("Real photographs", _photographs_words, _photographs),
-        Step("Question", lambda: "Think of all four rules.", _random),
+        Step("Question", lambda: "Think of all four rules.", _photographs),
     ),
     question=_question,
     references=(
         Reference(
             "Adebayo et al. 2018, Sanity Checks for Saliency Maps, NeurIPS",
-            "on randomising the parameters of a model",
+            "The model parameter randomization test",
             "https://arxiv.org/abs/1810.03292",
         ),
         Reference(
             "Goodfellow, Shlens, Szegedy 2015, Explaining and Harnessing Adversarial Examples, "
             "ICLR",
-            "section 4",
+            "4 Linear perturbation of non-linear models",
             "https://arxiv.org/abs/1412.6572",
         ),
         Reference(
             "Borowski et al. 2021, Exemplary Natural Images Explain CNN Activations Better than "
             "State-of-the-Art Feature Visualization, ICLR",
-            "results",
+            "4 Results",
             "https://arxiv.org/abs/2010.12606",
         ),
     ),

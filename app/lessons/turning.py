@@ -1,86 +1,29 @@
 """Equivariance: turn the family, turn the weights.
 
-Kernels come from circuits.expand, scores from circuits.families, live.
+The hand-built network is measured live, with circuits.expand and circuits.families; what is told of
+the trained one and its shuffled twin was measured before (make_assets.py, symmetry.py).
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 import torch
-from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from app.lessons.charts import bar_chart, pictures
 from app.lessons.controls import choose, slide, slide_over
 from app.lessons.lesson import Lesson, Number, Question, Reference, Step
-from app.networks import held, network
-from circuits import (
-    AngleProfile,
-    EquivarianceScore,
-    Thresholds,
-    angle_profile,
-    equivariance_score,
-    expand,
-    measure_tuning,
-    rotation,
-    shuffled,
-    tuned_curves,
-)
-from circuits.artificial.model import orientations_deg
+from app.lessons.shelf import numbers
+from app.lessons.symmetry import TURNS_DEG, Wiring, profile_rows, score_turn, wire_by_hand
+from app.networks import held
 from circuits.families.symmetry import rotated
 from circuits.pictures.kernels import kernel_picture
 
 _SPACING_DEG = 15
-_CURVES = Thresholds(peak_frac=0.25, selectivity=0.6, echo=0.3)
 _NETWORKS = ("wired by hand", "trained", "shuffled")
 _PAIRS = {"alike": 0, "60° apart": 60, "opposite": 180}
-_TOLERANCE_DEG = 20.0
 _PICTURE_PX = 300
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """Kernels between two families of curves.
-
-    Attributes:
-        kernel: [target, source, y, x].
-        target_deg: Orientation of each target.
-        source_deg: Orientation of each source.
-    """
-
-    kernel: Float[Tensor, "o i kh kw"]
-    target_deg: tuple[float, ...]
-    source_deg: tuple[float, ...]
-
-
-def wire_by_hand() -> Wiring:
-    """Return the kernels from the early curves to the arcs of the hand-built network."""
-    weights = expand(network("artificial_curves"), "early_curves", "arcs")
-    return Wiring(weights.kernel, orientations_deg("arcs"), orientations_deg("early_curves"))
-
-
-def wire_trained(*, in_disorder: bool = False) -> Wiring:
-    """Return the kernels between the curve detectors of fire4 and fire5 of SqueezeNet.
-
-    These are the units that pass thresholds on their tuning; 0 degrees and so on as measured.
-
-    Args:
-        in_disorder: Whether the same units are read from the network with each unit's weights in
-            another order.
-    """
-    model = network("squeezenet1_1")
-    sources, targets = (
-        tuned_curves(measure_tuning(model, site, stimulus="curve"), thresholds=_CURVES)
-        for site in ("fire4", "fire5")
-    )
-    read = shuffled(model, seed=0) if in_disorder else model
-    weights = expand(read, "fire4", "fire5", units=[curve.channel for curve in targets])
-    return Wiring(
-        weights.kernel[:, [curve.channel for curve in sources]],
-        tuple(curve.mean_deg for curve in targets),
-        tuple(curve.mean_deg for curve in sources),
-    )
 
 
 def turned_kernels(
@@ -110,34 +53,29 @@ def turned_kernels(
     return kernel, turned, actual, float(torch.corrcoef(both)[0, 1])
 
 
-@st.cache_data(max_entries=3, show_spinner="Reading the weights ...")
-def wiring(name: str) -> Wiring:
-    """Return the kernels of one of the networks of this lesson, read once."""
-    if name == "wired by hand":
-        with held("artificial_curves"):
-            return wire_by_hand()
-    with held("squeezenet1_1"):
-        return wire_trained(in_disorder=name == "shuffled")
+@st.cache_data(max_entries=1, show_spinner="Reading the weights ...")
+def wiring() -> Wiring:
+    """Return the kernels of the hand-built network, read once."""
+    with held("artificial_curves") as model:
+        return wire_by_hand(model)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def score(name: str, turn_deg: int) -> EquivarianceScore:
-    """Return how well the kernels of a network keep a turn, with its controls."""
-    found = wiring(name)
-    return equivariance_score(
-        found.kernel,
-        found.target_deg,
-        found.source_deg,
-        symmetry=rotation(turn_deg),
-        tolerance_deg=None if name == "wired by hand" else _TOLERANCE_DEG,
-    )
+def score(name: str, turn_deg: int) -> dict[str, Any]:
+    """Return how well the kernels of a network keep a turn, with its controls; see score_turn."""
+    if name == _NETWORKS[0]:
+        return score_turn(wiring(), turn_deg, measured=False)
+    found: dict[str, Any] = numbers("symmetry")[name]["turns"][str(turn_deg)]
+    return found
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def profile(name: str) -> AngleProfile:
-    """Return the mean weight of a network by difference of orientation."""
-    found = wiring(name)
-    return angle_profile(found.kernel.sum((2, 3)), found.target_deg, found.source_deg)
+def profile(name: str) -> list[dict[str, Any]]:
+    """Return the mean weight of a network by difference of orientation; see profile_rows."""
+    if name == _NETWORKS[0]:
+        return profile_rows(wiring())
+    found: list[dict[str, Any]] = numbers("symmetry")[name]["profile"]
+    return found
 
 
 def _picture(kernel: Tensor, scale: float) -> Image.Image:
@@ -147,8 +85,7 @@ def _picture(kernel: Tensor, scale: float) -> Image.Image:
 def _turn() -> None:
     pair = choose("pair", "The two curves are", list(_PAIRS))
     turn = slide("turn", "Turn, degrees clockwise", 0, 345, default=0, step=_SPACING_DEG)
-    turn -= turn % _SPACING_DEG
-    found = wiring("wired by hand")
+    found = wiring()
     kernel, turned, actual, alike = turned_kernels(found, 0, _PAIRS[pair], turn)
     scale = float(found.kernel.abs().max())
     apart = _PAIRS[pair]
@@ -162,9 +99,9 @@ def _turn() -> None:
 
 
 def _turn_words() -> str:
-    found = wiring("wired by hand")
+    found = wiring()
     quarter = turned_kernels(found, 0, 0, 90)[3]
-    odd = score("wired by hand", 15).score
+    odd = score("wired by hand", 15)["score"]
     return (
         "A family of curve detectors holds one unit for each orientation. What turns the picture "
         "turns one unit into the next. Do the weights turn along?\n\n"
@@ -179,33 +116,37 @@ def _turn_words() -> str:
 
 def _family() -> None:
     name = choose("network", "Network", _NETWORKS)
-    turn = slide_over("turn", "Turn, degrees clockwise", [45, 90, 135, 180], default=90)
+    turn = slide_over("turn", "Turn, degrees clockwise", TURNS_DEG, default=90)
     found = score(name, turn)
     rows = [
-        {"name": "turned with the units", "value": found.score},
-        {"name": "not turned", "value": found.unrotated},
-        {"name": "units in random order, best of 20", "value": max(found.shuffled_channels)},
+        {"name": "turned with the units", "value": found["score"]},
+        {"name": "not turned", "value": found["unrotated"]},
+        {"name": "units in random order, best of 20", "value": found["random"]},
     ]
-    if found.wrong_direction is not None:
-        rows.insert(1, {"name": "turned the other way", "value": found.wrong_direction})
+    if found["wrong"] is not None:
+        rows.insert(1, {"name": "turned the other way", "value": found["wrong"]})
     said = ", ".join(f"{row['name']} {row['value']:.2f}" for row in rows)
     bar_chart(rows, x="", y="mean correlation", text=f"{name}: {said}", flat=True, ends=(-0.3, 1))
-    st.caption(f"{found.pairs:,} pairs of kernels compared")
+    st.caption(f"{found['pairs']:,} pairs of kernels compared")
 
 
 def _family_words() -> str:
     built, real, none = (score(name, 90) for name in _NETWORKS)
-    found = wiring("trained")
+    eighth, half = (score("trained", turn) for turn in (45, 180))
+    found = numbers("symmetry")["trained"]
     return (
         "One pair may agree by luck. So turn all kernels of two families at once, and take the "
-        "mean correlation, beside three ways to do it wrong.\n\n"
-        f"**Wired by hand**, by 90°: {built.score:.2f}; wrong ways reach "
-        f"{max(built.wrong_direction or 0, built.unrotated):.2f}. **Trained**: "
-        f"{len(found.source_deg)} curve detectors of fire4 and {len(found.target_deg)} of fire5, "
-        f"{real.score:.2f}; in random order at most {max(real.shuffled_channels):.2f}. "
-        f"**Shuffled** weights: {none.score:.2f}.\n\n"
-        "So training found the symmetry, but only roughly: its kernels have 3x3 cells, and the "
-        "family has gaps. Do not expect a law of nature. Compare with the controls."
+        "mean correlation, beside ways to do it wrong.\n\n"
+        f"**Wired by hand**, by 90°: {built['score']:.2f}; wrong ways reach "
+        f"{max(built['wrong'], built['unrotated'], built['random']):.2f}.\n\n"
+        f"**Trained**, {found['sources']} curve detectors of fire4 and {found['targets']} of "
+        f"fire5: {real['score']:.2f}; not turned {real['unrotated']:.2f}, in random order at most "
+        f"{real['random']:.2f}: a trace. By 45° {eighth['score']:.2f} and by 180° "
+        f"{half['score']:.2f}, but not turned {eighth['unrotated']:.2f} and "
+        f"{half['unrotated']:.2f}: there the turn adds nothing. **Shuffled** weights, by 90°: "
+        f"{none['score']:.2f}.\n\n"
+        "So kernel by kernel the symmetry is hardly seen: 3x3 cells are coarse, and the family has "
+        "gaps. The next step asks a coarser question."
     )
 
 
@@ -218,13 +159,12 @@ def _profile() -> None:
             "low": row["chance_low"],
             "high": row["chance_high"],
         }
-        for row in profile(name).rows()
-        if row["pairs"]
+        for row in profile(name)
     ]
     said = ", ".join(f"{row['name']} {row['value']:.2f}" for row in rows)
     # One scale for the trained network and its shuffled twin, so that they can be compared.
     scale = profile("trained" if name == "shuffled" else name)
-    reach = 1.1 * max(abs(row["mean"]) for row in scale.rows() if row["pairs"])
+    reach = 1.1 * max(abs(row["mean"]) for row in scale)
     bar_chart(
         rows,
         x="difference of orientation",
@@ -237,8 +177,9 @@ def _profile() -> None:
 
 
 def _profile_words() -> str:
-    rows = profile("trained").rows()
+    rows, none = profile("trained"), profile("shuffled")
     like, opposite = rows[0], rows[-1]
+    largest = max(abs(row["mean"]) for row in none)
     return (
         "If weights turn with the units, only the **difference** of two orientations matters. So "
         "we may put all pairs of the same difference together.\n\n"
@@ -247,7 +188,8 @@ def _profile_words() -> str:
         f"{100 * (1 - opposite['positive']):.0f} % of {opposite['pairs']} pairs inhibit, by "
         f"{opposite['mean']:+.2f}. Both lie outside of what random order gives, the grey bar.\n\n"
         "That is the circuit of the fourth lesson, for the whole family at once. Five numbers say "
-        "what hundreds of kernels do. With shuffled weights nothing of it is left."
+        "what hundreds of kernels do, and here the pattern is clear. With shuffled weights next to "
+        f"nothing of it is left: no mean is beyond {largest:.2f}."
     )
 
 
@@ -283,7 +225,7 @@ TURNING = Lesson(
         Reference(
             "Olah, Cammarata, Voss, Schubert, Goh 2020, Naturally Occurring Equivariance in Neural "
             "Networks, Distill",
-            "on equivariant features and circuits",
+            "Equivariant Features; Equivariant Circuits",
             "https://distill.pub/2020/circuits/equivariance",
         ),
     ),

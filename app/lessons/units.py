@@ -19,7 +19,7 @@ SETS = ("fire9:468", "fire9:441")
 _OBJECTIVES = ("neuron", "channel", "negative")
 
 
-def list_votes(model: Model, unit: str, *, count: int = 6) -> list[tuple[str, float]]:
+def list_votes(model: Model, unit: str, *, count: int = 8) -> list[tuple[str, float]]:
     """Return the classes into which a unit of the last site votes most, and its weights there.
 
     Args:
@@ -101,14 +101,18 @@ def _direction_words() -> str:
     found = numbers("mixed")
     first, second = found["units"]
     middle = found["responses"][len(found["responses"]) // 2]
+    ends = found["responses"][0][0], found["responses"][-1][1]
     return (
         "A layer with many channels is a space with as many axes. A unit is one axis; between two "
         "axes lies every mixture, and each can be made visible: we maximise a **direction**.\n\n"
-        f"At the ends are `{first}` (arches and pipes) and `{second}` (fluffy dogs). Halfway both "
-        f"fire: {middle[0]:,.0f} and {middle[1]:,.0f}. Is the picture then one thing, or two "
-        "things side by side?\n\n"
-        "Nothing says that the network's own features lie along the axes. Several studies find "
-        "meaning in mixtures too."
+        f"At the ends are `{first}` (arches and pipes) and `{second}` (fluffy dogs). Is the one "
+        "halfway one thing, or two things side by side?\n\n"
+        "Side by side: two dogs, and a pipe between them. And halves in the objective are no "
+        f"halves in the answers: `{first}` gives {middle[0]:,.0f} of the {ends[0]:,.0f} that it "
+        f"gives alone, `{second}` {middle[1]:,.0f} of {ends[1]:,.0f}.\n\n"
+        "Nothing says that the network's own features lie along the axes. In one study random "
+        "directions meant as much as units (Szegedy et al. 2014), in another they meant something "
+        "less often (Bau et al. 2017)."
     )
 
 
@@ -129,14 +133,17 @@ def _diverse() -> None:
 
 def _diverse_words() -> str:
     one, many = (", ".join(name for name, _ in _votes(unit)[:4]) for unit in SETS)
+    seventh = _votes(SETS[0])[6][0]
     return (
         "One picture shows one way to excite a unit. Here four pictures of the same unit were "
-        "pushed apart while they climbed: **diversity**.\n\n"
-        f"Below are the classes into which the unit's votes are largest. `{SETS[0]}` votes for "
-        f"{one}: one idea. (Its picture that never fired is a climb that failed, not a meaning.) "
-        f"`{SETS[1]}` votes for {many}.\n\n"
-        "A unit that serves several unrelated things is called **polysemantic**. A network has "
-        "more to tell apart than it has channels, so it lets features share them. One picture "
+        "pushed apart while they climbed: **diversity**. (A picture that never fired is a climb "
+        "that failed, not a meaning.)\n\n"
+        "Below are the classes that read the unit most. That tells what uses it, not what excites "
+        f"it. `{SETS[0]}` votes for {one}: almost one idea, but the seventh is {seventh}. "
+        f"`{SETS[1]}` votes for {many}. Some share a look, boxes or cloth around a face; one word "
+        "for all is hard to find.\n\n"
+        "A unit that serves several unrelated things is called **polysemantic**. One explanation: "
+        "there are more things to tell apart than channels, so features share them. One picture "
         "would have hidden that."
     )
 

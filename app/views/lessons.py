@@ -88,17 +88,25 @@ def _judge(question: Question, answer: str | float) -> Verdict:
 
 
 def _read_answer(question: Question, key: str) -> str | float | None:
+    """Show the answers or a box, and return what is there; at first, what was given last."""
+    given = st.session_state.get(_GIVEN, {}).get(key)
+    if given is not None and f"answer {key}" not in st.session_state:
+        st.session_state[f"answer {key}"] = given
     if isinstance(question, Choice):
         texts = [option.text for option in question.options]
         return st.radio(
             "Answer", texts, index=None, key=f"answer {key}", label_visibility="collapsed"
         )
+    # Both ends and the step say together whether the box is for whole numbers.
+    whole = float(question.step).is_integer()
+    kind: type[int] | type[float] = int if whole else float
     return st.number_input(
         "Answer",
-        min_value=float(question.least),
-        max_value=float(question.most),
+        min_value=kind(question.least),
+        max_value=kind(question.most),
         value=None,
-        step=float(question.step),
+        step=kind(question.step),
+        format=None if whole else "%.2f",
         key=f"answer {key}",
         label_visibility="collapsed",
         placeholder="A number",

@@ -74,30 +74,103 @@ def test_each_step_is_shown_and_the_control_has_an_effect(lesson: Lesson) -> Non
         assert seen in texts(page)
 
 
+# The right answer of each lesson, written out, and one that looks right: the whole width of the
+# hill instead of that at half height, the echo of the arc of 30 degrees, the orientation of the
+# source instead of that of the target.
+ANSWERS: dict[str, tuple[str | float, str | float]] = {
+    "noise": (
+        "What it shows still excites the unit when it is shifted, turned and blurred",
+        "It scores higher once it is finished",
+    ),
+    "units": (
+        "Several pictures at once that are pushed apart: a diverse set",
+        "The same channel with twice the steps",
+    ),
+    "curves": (60, 90),
+    "composing": (0.67, 0.65),
+    "trust": (
+        "New photographs of faces excite it, others do not, and a shuffled network has no such "
+        "unit",
+        "The picture has a very high score",
+    ),
+    "turning": (130, 115),
+}
+
+
 @pytest.mark.parametrize("lesson", COURSE, ids=list_keys())
 def test_wrong_answers_get_a_hint_and_the_right_one_counts(lesson: Lesson) -> None:
     page = opened(lesson=lesson.key, step=str(len(lesson.steps)))
     question = lesson.question()
+    right, wrong = ANSWERS[lesson.key]
     assert answered(page) == set()
     assert page.button(key=f"check {lesson.key}").disabled
-    if isinstance(question, Choice):
-        wrong = next(option for option in question.options if option.hint)
-        right = next(option for option in question.options if not option.hint).text
-        answer, given, hint = page.radio, wrong.text, wrong.hint
-    else:
-        given = question.most if question.answer < question.most / 2 else question.least
-        answer, right, hint = page.number_input, question.answer, question.judge(given).words
-    answer(key=f"answer {lesson.key}").set_value(given).run()
+
+    def give(answer: str | float) -> None:
+        box = page.radio if isinstance(question, Choice) else page.number_input
+        box(key=f"answer {lesson.key}").set_value(answer).run()
+
+    give(wrong)
     assert not page.warning
     page.button(key=f"check {lesson.key}").click().run()
-    assert [each.value for each in page.warning] == [f"**Not yet.** {hint}"]
+    assert [each.value[:13] for each in page.warning] == ["**Not yet.** "]
     assert answered(page) == set()
-    answer = page.radio if isinstance(question, Choice) else page.number_input
-    answer(key=f"answer {lesson.key}").set_value(right).run()
+    give(right)
     assert not page.warning
     page.button(key=f"check {lesson.key}").click().run()
     assert [each.value for each in page.success] == [f"**Right.** {question.why}"]
     assert answered(page) == {lesson.key}
+
+
+def test_an_answer_is_still_there_after_coming_back() -> None:
+    page = opened(lesson="turning", step="4")
+    page.number_input(key="answer turning").set_value(130.0).run()
+    page.button(key="check turning").click().run()
+    for lesson, step in (("noise", "3"), ("turning", "4")):
+        page.query_params["lesson"], page.query_params["step"] = lesson, step
+        page.run()
+    assert page.number_input(key="answer turning").value == 130.0
+    assert [each.value[:11] for each in page.success] == ["**Right.** "]
+    page.number_input(key="answer turning").set_value(115.0).run()
+    assert not page.success
+    page.button(key="check turning").click().run()
+    assert [each.value[:13] for each in page.warning] == ["**Not yet.** "]
+
+
+@pytest.mark.parametrize(("key", "written"), [("turning", "%d"), ("composing", "%.2f")])
+def test_boxes_write_numbers_as_the_question_has_them(
+    key: str, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = opened(lesson=key, step=str(len(find_lesson(key).steps)))
+    assert page.number_input(key=f"answer {key}").proto.format == written
+    assert "st.number_input" not in caplog.text  # streamlit logs it where format and type differ
+
+
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ({"lesson": "noise", "steps": "256"}, "2,717"),
+        ({"lesson": "noise", "step": "2", "measure": "fine detail"}, "54.4"),
+        ({"lesson": "units", "step": "1", "objective": "neuron"}, "`fire8:22@center`"),
+        ({"lesson": "units", "step": "2", "share": "0"}, "100 % `fire8:16`"),
+        ({"lesson": "curves", "unit": "arcs:6", "radius": "20", "orientation": "100"}, "197"),
+        ({"lesson": "composing", "step": "3", "inputs": "120"}, "`fire4:142`"),
+        ({"lesson": "composing", "step": "4", "cut": "true"}, "Median echo of all 32"),
+        ({"lesson": "trust", "step": "2", "network": "random"}, "score **4**"),
+        ({"lesson": "turning", "turn": "45", "pair": "opposite"}, "early curve 225° → arc 45°"),
+        ({"lesson": "turning", "step": "2", "turn": "45", "network": "trained"}, "Turn them all"),
+    ],
+)
+def test_a_link_opens_a_lesson_as_it_was(query: dict[str, str], seen: str) -> None:
+    page = opened(**query)
+    assert not page.exception
+    assert not page.error
+    assert seen in texts(page)
+
+
+def test_the_strongest_inputs_are_told_beside_shuffled_networks() -> None:
+    page = opened(lesson="composing", step="3")
+    said = "**14 of 20** follow the rule: alike and exciting, or opposite and inhibiting. "
+    assert page.caption[0].value == f"{said}In 20 shuffled networks 1 to 9 do."
 
 
 @pytest.mark.parametrize(
@@ -108,6 +181,13 @@ def test_wrong_answers_get_a_hint_and_the_right_one_counts(lesson: Lesson) -> No
         ({"lesson": "curves", "step": "1", "orientation": "x"}, "orientation='x'"),
         ({"lesson": "curves", "step": "1", "unit": "fire5:<b>"}, "it can be fire5:38, arcs:6"),
         ({"lesson": "noise", "steps": "3"}, "steps='3'"),
+        (
+            {"lesson": "curves", "step": "1", "orientation": "3"},
+            "orientation='3'; it must be one of 0, 5, 10 and so on, up to 355",
+        ),
+        ({"lesson": "composing", "step": "1", "arc": "7"}, "arc='7'; it must be one of 0, 15, 30"),
+        ({"lesson": "composing", "step": "3", "inputs": "13"}, "inputs='13'; it must be one of 10"),
+        ({"lesson": "turning", "step": "1", "turn": "50"}, "turn='50'; it must be one of 0, 15"),
         ({"lesson": "composing", "step": "2", "cut": "maybe"}, "it can be true, false"),
     ],
 )
