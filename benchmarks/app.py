@@ -42,7 +42,7 @@ DEMANDED = {
 """Upper bounds of medians; growth is that of the second half of the views."""
 _MODEL, _SITE = "squeezenet1_1", "fire5"
 _PICTURES = 64
-_CLICKS = 12
+_CLICKS = 8
 _PATIENCE_MS = 120_000
 _PARTS = ("Photographs", "Weights", "Tuning", "Nearest", "Numbers", "Record")
 _UNIT = "/unit?model={model}&unit={site}%3A{channel}&part={part}"
@@ -188,7 +188,7 @@ def sessions_are_apart(browser: Browser, base: str) -> bool:
 def clicks_while_rendering(browser: Browser, base: str) -> dict[str, list[float]]:
     """Return seconds of clicks while another session renders."""
     busy, page = open_page(browser), open_page(browser)
-    busy.goto(f"{base}/render?model={_MODEL}&unit=fire7:1&steps=4096&px=224")
+    busy.goto(f"{base}/render?model={_MODEL}&unit=fire7:1&steps=4096&px=512")
     busy.get_by_role("button", name="Render").click()
     busy.locator(".live img").first.wait_for()
     found = {
