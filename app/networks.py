@@ -16,6 +16,7 @@ import streamlit as st
 
 from app.library import LIBRARY
 from featviz.errors import ModelError, did_you_mean
+from featviz.kept_memory import kept_memory
 from featviz.models import Model, list_models
 from featviz.models.load import load
 from featviz.models.spec import get_spec
@@ -112,7 +113,8 @@ def held(name: str) -> Iterator[Model]:
     model = network(name)
     with _LOCKS_LOCK:
         lock = _LOCKS.setdefault(model.name, threading.RLock())
-    with lock:
+    # Pages come in threads of their own; what each of them frees would stay with the server.
+    with lock, kept_memory():
         yield model
 
 

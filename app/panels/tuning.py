@@ -18,9 +18,11 @@ _STIMULI = {
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _tuning(model: str, site: str, channel: int, stimulus: str) -> TuningCurve:
+def _plot(model: str, site: str, channel: int, stimulus: str) -> tuple[str, str]:
+    """Return the polar plot of a unit as SVG, and what it says; the answers behind it are large."""
     with held(model) as loaded:
-        return measure_tuning(loaded, site, [channel], stimulus=stimulus)[0]
+        curve = measure_tuning(loaded, site, [channel], stimulus=stimulus)[0]
+    return polar_svg(curve), _words(curve)
 
 
 def show_tuning(place: Place) -> None:
@@ -37,13 +39,13 @@ def _show_plots(place: Place, channel: int) -> None:
     for column, (stimulus, convention) in zip(columns, _STIMULI.items(), strict=True):
         with column:
             try:
-                curve = _tuning(place.model, place.site, channel, stimulus)
+                svg, words = _plot(place.model, place.site, channel, stimulus)
             except FeatvizError as error:
                 st.info(as_text(str(error)))
                 continue
             st.markdown(f"**{stimulus}s**")
-            drawing(polar_svg(curve), key=f"polar {stimulus}")
-            st.caption(f"{_words(curve)}  \n{convention}")
+            drawing(svg, key=f"polar {stimulus}")
+            st.caption(f"{words}  \n{convention}")
 
 
 def _words(curve: TuningCurve) -> str:
