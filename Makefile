@@ -24,10 +24,10 @@ unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP CDPATH
 unexport PIP_PREFIX PIP_TARGET PIP_USER PIP_ROOT PIP_PYTHON PIP_REQUIREMENT PIP_NO_DEPS PIP_DRY_RUN
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup demo gallery atlas test check bench clean
+.PHONY: help setup demo gallery atlas test check bench screenshots clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP)  ## install everything into .venv, once, and again when a requirement changes
 
@@ -39,6 +39,7 @@ demo: $(STAMP)  ## features of the embedded network and two circuits, into out/d
 	    -o out/demo/circuit-squeezenet.html --overwrite >out/demo/circuit-squeezenet.txt
 	@for page in index circuit circuit-squeezenet; do \
 	    printf 'open %s\n' "$$(pwd)/out/demo/$$page.html"; done
+	@printf 'browse all units, circuits and lessons: %s -m featviz app\n' "$(PY)"
 
 gallery: $(STAMP)  ## render one unit under every setting into out/gallery (about 5 minutes)
 	@$(PY) -m featviz gallery -o out/gallery $(ARGS)
@@ -66,8 +67,11 @@ check: $(STAMP)  ## ruff format, ruff check, mypy: what CI runs before the tests
 bench: $(STAMP)  ## compare speed with Lucent in one run; ARGS=--json for a machine
 	@$(PY) -m benchmarks.lucent $(ARGS)
 
-clean:  ## remove caches, build leftovers, out/demo and out/gallery; .venv and your renders stay
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist out/demo out/gallery
+screenshots: $(STAMP)  ## write a picture of each page of the app into out/screenshots (two minutes)
+	@$(PY) -m benchmarks.screenshots -o out/screenshots $(ARGS)
+
+clean:  ## remove caches, build leftovers, what goes into out/; .venv and your renders stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist out/demo out/gallery out/screenshots
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first of PYTHON, python3.11 and python3 that runs and is new enough. Each is run, not only

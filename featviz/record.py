@@ -1,4 +1,4 @@
-"""The record that travels with every image, and the command that makes the image again.
+"""The record that travels with every image, and what makes the image again in a shell or Python.
 
 A record is JSON: what was rendered, of which weights, with which settings and versions, and how
 it went. It lies beside the image and inside the PNG. It holds no time and no folder, so the same
@@ -8,6 +8,7 @@ command gives the same bytes.
 import json
 import platform
 import shlex
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ from featviz.record_form import wrong_part
 SCHEMA = 1
 
 Record = dict[str, Any]
+
+_LOADING: dict[str, tuple[str, Callable[[str], object]]] = {
+    # Option of the command line that loads a network: argument of `load`, its value.
+    "--weights": ("weights", str),
+    "--mean": ("mean", lambda text: [float(number) for number in text.split(",")]),
+    "--std": ("std", lambda text: [float(number) for number in text.split(",")]),
+    "--input-size": ("size", lambda text: [int(side) for side in text.split("x")]),
+    "--channels": ("channels", int),
+}
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -124,6 +134,35 @@ def command(
     dashes = ["--"] if any(text.startswith("-") for text in objectives) else []
     words = ["featviz", "render", *load_options, *options, "-o", output, *dashes, name, *objectives]
     return shlex.join(words)
+
+
+def python_lines(record: Record) -> str:
+    """Return Python that makes the image of a record again.
+
+    Args:
+        record: With the request, as `read_record` or an atlas gives it. Where a Python object has
+            no name, the lines have a name that the reader must give a value.
+    """
+    request = record["request"]
+    name, *words = request["arguments"] or [None]
+    named = "network" if name is None else repr(name)
+    loading = "".join(
+        f", {_LOADING[option][0]}={_LOADING[option][1](text)!r}"
+        for option, text in zip(words[::2], words[1::2], strict=True)
+    )
+    defaults = RenderConfig().to_json()
+    settings = "".join(
+        f", {key}={value!r}"
+        for key, value in record["config"].items()
+        if key not in defaults or value != defaults[key]
+    )
+    objectives = list(request["objectives"])
+    asked = objectives[0] if len(objectives) == 1 else objectives
+    return (
+        "import featviz\n\n"
+        f"model = featviz.load({named}{loading})\n"
+        f'featviz.render(model, {asked!r}{settings}).save("out/")\n'
+    )
 
 
 def _begins_at_files(record: Record) -> bool:

@@ -125,6 +125,8 @@ def _wire_svg(wire: Wire) -> str:
     sign = " neg" if wire.edge.weight < 0 else ""
     return (
         f'<path class="wire{sign}" data-edge="{wire.number}" data-share="{wire.share:.6f}" '
+        f'data-source="{html.escape(wire.edge.source, quote=True)}" '
+        f'data-target="{html.escape(wire.edge.target, quote=True)}" '
         f'stroke-width="{wire.width:.2f}" d="M{x0:.1f} {y0:.1f}C{x1:.1f} {y1:.1f} {x2:.1f} '
         f'{y2:.1f} {x3:.1f} {y3:.1f}"><title>{html.escape(edge_text(wire.edge))}</title></path>'
     )

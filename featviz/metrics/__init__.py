@@ -24,6 +24,7 @@ from featviz.metrics.pixels import (
     high_frequency_share,
     mean_saturation,
     pixel_metrics,
+    radial_spectrum,
     spectrum_slope,
 )
 from featviz.metrics.reference import Reference
@@ -62,6 +63,7 @@ __all__ = [
     "nearest_pictures",
     "percentile",
     "pixel_metrics",
+    "radial_spectrum",
     "rank",
     "read_picture",
     "read_render",

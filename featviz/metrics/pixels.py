@@ -73,18 +73,40 @@ def spectrum_slope(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     References:
         Field 1987, JOSA A 4(12), section 3. Deviation: rings and channels are averaged in power.
     """
+    x, y = _rings(images)
+    x = x - x.mean()
+    slope = (y * x).sum(1) / x.square().sum()
+    return slope.where(slope.isfinite(), torch.nan).float()
+
+
+def radial_spectrum(
+    images: Float[Tensor, "b c h w"],
+) -> tuple[Float[Tensor, " r"], Float[Tensor, "b r"]]:
+    """Return the amplitude spectrum that `spectrum_slope` fits a line to.
+
+    Args:
+        images: Values 0..1.
+
+    Returns:
+        Frequency of each ring, cycles a pixel, 0.02 to 0.35, and the amplitude of each image
+        there: root of the mean power over positions and channels; 0 without any contrast.
+    """
+    x, y = _rings(images)
+    return x.exp().float(), y.exp().float()
+
+
+def _rings(
+    images: Float[Tensor, "b c h w"],
+) -> tuple[Float[Tensor, " r"], Float[Tensor, "b r"]]:
+    """Return the logarithms of frequency and amplitude of rings one frequency step wide."""
     power, frequency = _power(images)
     h, w = images.shape[-2:]
     inside = (frequency >= BAND[0]) & (frequency <= BAND[1])
     rings, ring = (frequency[inside] * min(h, w)).round().unique(return_inverse=True)
     count = torch.zeros_like(rings).index_add(0, ring, torch.ones_like(frequency[inside]))
     summed = torch.zeros_like(rings).index_add(0, ring, frequency[inside].log())
-    x = summed / count
     total = power.new_zeros(len(images), len(rings)).index_add(1, ring, power[:, inside])
-    y = (total / count).log() / 2
-    x = x - x.mean()
-    slope = (y * x).sum(1) / x.square().sum()
-    return slope.where(slope.isfinite(), torch.nan).float()
+    return summed / count, (total / count).log() / 2
 
 
 def high_frequency_share(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:

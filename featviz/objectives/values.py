@@ -4,13 +4,15 @@ A text names a file, or lists numbers. A tensor has no name: labels say `tensor-
 digits of its hash, which tells tensors apart and is refused as text.
 """
 
+import contextlib
 import hashlib
 import io
 import re
 import struct
 import tokenize
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +45,20 @@ _UNREADABLE = (
     safetensors.SafetensorError,
 )
 _SUFFIXES = (".npy", ".safetensors")
+_FILES_ALLOWED: ContextVar[bool] = ContextVar("files allowed", default=True)
+
+
+@contextlib.contextmanager
+def without_files() -> Iterator[None]:
+    """Let no text name a file, for texts of people who may not read this machine's files.
+
+    Whether there is a file, and what is in it, then stays unknown: ObjectiveError says so.
+    """
+    before = _FILES_ALLOWED.set(False)
+    try:
+        yield
+    finally:
+        _FILES_ALLOWED.reset(before)
 
 
 @dataclass(frozen=True)
@@ -168,6 +184,11 @@ def _content(name: str | Path, wanted: str) -> bytes:
         raise ObjectiveError(
             f"{str(name)!r} stands for a tensor that was given in Python, which a text cannot "
             "hold; save it to a file and name that"
+        )
+    if not _FILES_ALLOWED.get():
+        raise ObjectiveError(
+            f"{str(name)!r} is the name of a file, and files cannot be named here; use the command "
+            "line or Python, or write the numbers as a list"
         )
     try:
         path = _path(name)

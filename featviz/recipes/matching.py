@@ -1,11 +1,12 @@
 """What takes one render of a photograph: inversion, accentuation, style, caricature."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float
 from torch import Tensor
 
+from featviz.ascent import Moment
 from featviz.errors import ConfigError
 from featviz.models.model import Model
 from featviz.objectives import Objective, caricature, inversion, style, total_variation
@@ -66,6 +67,7 @@ def accentuate(
     seed: int = 0,
     progress: bool | None = None,
     before: Before | None = None,
+    callback: Callable[[Moment], None] | None = None,
 ) -> RenderResult:
     """Bring out in a photograph what a unit sees in it.
 
@@ -78,6 +80,7 @@ def accentuate(
         seed: Decides the moves.
         progress: Whether to show a bar; None: on a terminal.
         before: Called with the label of the image when all has been checked; None: nothing is.
+        callback: As for `render`.
 
     References:
         Hamblin et al. 2024, "Feature Accentuation"; see objectives/near.py for what differs.
@@ -94,6 +97,7 @@ def accentuate(
         learning_rate=0.02,
         seed=seed,
         progress=progress,
+        callback=callback,
     )
 
 

@@ -24,7 +24,7 @@ from featviz.named_files import check_files
 from featviz.objectives import channel, direction, group, parse_expression
 from featviz.objectives.calls import TEXT_FUNCTIONS
 from featviz.objectives.spelling import numbers
-from featviz.objectives.values import as_vector
+from featviz.objectives.values import as_vector, without_files
 from featviz.record import read_record
 from featviz.rendering import list_labels
 from nets import small_model, small_net
@@ -202,6 +202,17 @@ def test_broken_files_give_vectors_or_errors(place, value, name):
 def test_bad_texts(text, said):
     with pytest.raises(ObjectiveError, match=said):
         parse_expression(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["direction(a, '/etc/passwd')", "style(a, no.png)", "facet(b:1, a, v.npy)", "2*style(a, x)"],
+)
+def test_files_can_be_left_out_and_then_none_is_looked_for(text):
+    with without_files(), pytest.raises(ObjectiveError, match="files cannot be named here"):
+        parse_expression(text)
+    with without_files():
+        assert parse_expression("direction(a, [1, 2])").label == "direction(a, [1, 2])"
 
 
 def test_bad_values_in_python():

@@ -45,7 +45,16 @@ def test_a_dream_excites_the_site_and_keeps_the_photograph():
 
 def test_accentuation_raises_the_unit_near_the_photograph():
     model, seen = small_model(), photo()
-    (image,) = recipes.accentuate(model, "block:1", seen, steps=24, **QUIET).images
+    steps: list[int] = []
+    (image,) = recipes.accentuate(
+        model,
+        "block:1",
+        seen,
+        steps=24,
+        callback=lambda moment: steps.append(moment.step),
+        **QUIET,
+    ).images
+    assert steps == list(range(1, 25))
     goal = channel("block", 1)
     assert score(model, goal, image) > score(model, goal, seen)
     assert (image - seen).square().mean() < seen.var() / 2

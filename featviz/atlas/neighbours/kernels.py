@@ -164,8 +164,7 @@ def kernel_cosines(
     generator = np.random.Generator(np.random.PCG64(seed))
     sets: dict[tuple[object, ...], list[int]] = {}
     for k, kernel in enumerate(kernels):
-        i, h, w = kernel.weight.shape
-        sets.setdefault((*kernel.reads, i, h % 2, w % 2), []).append(k)
+        sets.setdefault(_comparable(kernel), []).append(k)
     for members in sets.values():
         largest = [max(kernels[k].weight.shape[axis] for k in members) for axis in (1, 2)]
         rows = np.stack([_centred(kernels[k].weight, largest).ravel() for k in members])
@@ -178,6 +177,35 @@ def kernel_cosines(
         cosines[place] = np.clip(rows @ rows.T / np.outer(norms, norms), -1, 1)
         chance[place] = np.clip(rows @ shuffled.T / np.outer(norms, norms), -1, 1)
     return cosines, chance
+
+
+def cosines_with(kernels: list[Kernel], unit: int) -> Float64[np.ndarray, " u"]:
+    """Return the cosine of each kernel with one of them: a row of `kernel_cosines`.
+
+    Args:
+        kernels: From `incoming_kernels`.
+        unit: Which of them.
+
+    Returns:
+        Not-a-number where two read different things, and for kernels of zeros.
+    """
+    kind = _comparable(kernels[unit])
+    members = [k for k, kernel in enumerate(kernels) if _comparable(kernel) == kind]
+    largest = [max(kernels[k].weight.shape[axis] for k in members) for axis in (1, 2)]
+    own = _centred(kernels[unit].weight, largest).ravel()
+    found = np.full(len(kernels), np.nan)
+    for k in members:  # one at a time: all together may be large
+        other = _centred(kernels[k].weight, largest).ravel()
+        norm = np.linalg.norm(own) * np.linalg.norm(other)
+        if norm:
+            found[k] = np.clip(own @ other / norm, -1, 1)
+    return found
+
+
+def _comparable(kernel: Kernel) -> tuple[object, ...]:
+    """Return what is the same for kernels that can be compared."""
+    i, h, w = kernel.weight.shape
+    return (*kernel.reads, i, h % 2, w % 2)
 
 
 def _centred(weight: Float64[np.ndarray, "i kh kw"], size: list[int]) -> np.ndarray:

@@ -10,6 +10,7 @@ from featviz.metrics import (
     high_frequency_share,
     mean_saturation,
     pixel_metrics,
+    radial_spectrum,
     spectrum_slope,
 )
 from featviz.metrics.pixels import METRICS
@@ -38,6 +39,14 @@ def test_slope_against_the_definition():
     image = torch.rand(1, 2, 18, 13, generator=torch.Generator().manual_seed(0))
     slow = reference.spectrum_slope(image[0].double().numpy(), 0.02, 0.35)
     assert spectrum_slope(image).item() == pytest.approx(slow, rel=1e-5)
+
+
+def test_the_radial_spectrum_of_noise_of_a_known_spectrum():
+    frequency, amplitude = radial_spectrum(noise(-1.2, 128, 128))
+    line = amplitude[0].log() + 1.2 * frequency.log()
+    assert line.std() < 0.01
+    assert 0.02 <= frequency.min() < frequency.max() <= 0.35
+    assert radial_spectrum(torch.full((1, 3, 32, 32), 0.5))[1].eq(0).all()
 
 
 def test_brightness_and_contrast_do_not_change_the_spectrum():

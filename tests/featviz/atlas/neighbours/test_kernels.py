@@ -5,7 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from featviz.atlas.neighbours.kernels import Kernel, incoming_kernels, kernel_cosines
+from featviz.atlas.neighbours.kernels import (
+    Kernel,
+    cosines_with,
+    incoming_kernels,
+    kernel_cosines,
+)
 from featviz.models.model import Model
 from featviz.models.spec import ModelSpec, Preprocess
 from nets import seeded, small_model
@@ -105,6 +110,14 @@ def test_cosines_are_those_of_loops(paths: Model) -> None:
                         others += values[1] ** 2
             assert cosines[i, j] == pytest.approx(total / (squares * others) ** 0.5)
             assert -1 <= chance[i, j] <= 1
+
+
+def test_the_cosines_with_one_kernel_are_a_row_of_all(paths: Model) -> None:
+    found = kernels(paths, "join")
+    assert found is not None
+    found.append(Kernel(np.zeros_like(found[0].weight), found[0].reads))
+    rows = [cosines_with(found, k) for k in range(len(found))]
+    np.testing.assert_allclose(rows, kernel_cosines(found)[0], atol=1e-12)
 
 
 def test_chance_is_that_of_shuffled_kernels() -> None:

@@ -1,0 +1,20 @@
+// The entries of the menu on top lead to what is being looked at. Streamlit's own links go to bare
+// pages, which would forget the network and the unit.
+
+export default function ({ data }) {
+  const target = (event) => {
+    const link = event.target.closest?.("[data-testid=stTopNavLink]");
+    return link && data.addresses[new URL(link.href).pathname.split("/").pop()];
+  };
+  const follow = (event) => {
+    const address = target(event);
+    const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
+    if (!address || elsewhere || event.button !== 0) return;
+    event.preventDefault();
+    event.stopPropagation();
+    visit(address);
+  };
+  // Before Streamlit hears of it, which listens further down.
+  document.addEventListener("click", follow, true);
+  return () => document.removeEventListener("click", follow, true);
+}

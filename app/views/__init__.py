@@ -1,0 +1,1 @@
+"""The pages of the app, one a file; Streamlit runs a file from its top to show it."""
