@@ -1,18 +1,20 @@
 """Locks between processes, which the system lets go when their holder ends, however it does."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from featviz.errors import OutputError
 
 _PAUSE_S = 0.05
 _HELD = (errno.EAGAIN, errno.EACCES)
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked_folder(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the lock of a folder itself, which leaves nothing behind.
 
@@ -38,7 +40,7 @@ def locked_folder(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         os.close(descriptor)
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
     """Hold the lock of a file, which stays where it is afterwards.
 
@@ -60,6 +62,33 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held_alone(path: Path, *, busy: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a file as `locked` does, and tell people why where it cannot be.
+
+    What goes wrong in the block is no fault of the lock, and comes out as it is.
+
+    Args:
+        path: The file.
+        busy: What to say where somebody else holds it: who that can be, and what to do.
+        wait_s: How long to wait for who holds it.
+
+    Raises:
+        OutputError: If it cannot be held.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(path, wait_s=wait_s))
+        except BlockingIOError as error:
+            raise OutputError(busy) from error
+        except OSError as error:
+            raise OutputError(
+                f"cannot lock {str(path)!r}: {error.strerror}; remove it if it is a link, and give "
+                "access to the folder"
+            ) from error
+        yield
 
 
 def _take(descriptor: int, wait_s: float) -> None:

@@ -4,9 +4,8 @@ Pictures lie in an atlas of their own, by content key: the direction and all set
 the pixels. Another grid or layout makes other directions and so other keys.
 """
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,11 @@ from torch import Tensor
 from featviz.atlas.activation_map.settings import TRANSFORMS, MapConfig
 from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.entries import Failure, ImageEntry
-from featviz.atlas.layout import Layout
-from featviz.atlas.lock_files import locked
+from featviz.atlas.lock_files import held_alone
 from featviz.atlas.pictures import thumb_bytes
 from featviz.atlas.reading import Atlas
 from featviz.atlas.store import NewImage, Store, finite_numbers
 from featviz.config import RenderConfig
-from featviz.errors import OutputError
 from featviz.images import png_bytes
 from featviz.models.model import Model
 from featviz.models.weights import digest
@@ -168,7 +165,9 @@ def render_cells(
         OutputError: If a picture cannot be written, or somebody else is at work on them.
         RenderError: If no picture of a batch is finite, or memory does not suffice.
     """
-    with Store(root) as store, _alone(store.layout):
+    # A repair would take pictures for lost before their lines are there.
+    busy = f"somebody else is at work on {str(root)!r}, such as a repair; wait until that has ended"
+    with Store(root) as store, held_alone(store.layout.build_lock, busy=busy, wait_s=1.0):
         with Atlas(root) as before:
             done = before.keys()
         waiting = list({cell.key: cell for cell in cells if cell.key not in done}.values())
@@ -191,25 +190,6 @@ def render_cells(
             replace(cell, entry=atlas.image(cell.key) if cell.key in there else None)
             for cell in cells
         ]
-
-
-@contextlib.contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """Hold the lock of an atlas, so that no repair takes pictures for lost before their lines."""
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(locked(layout.build_lock, wait_s=1.0))
-        except BlockingIOError as error:
-            raise OutputError(
-                f"somebody else is at work on {str(layout.root)!r}, such as a repair; wait until "
-                "that has ended"
-            ) from error
-        except OSError as error:
-            raise OutputError(
-                f"cannot lock {str(layout.build_lock)!r}: {error.strerror or error}; give access "
-                "to the folder"
-            ) from error
-        yield
 
 
 def _keep(

@@ -9,10 +9,9 @@ What takes long stays in the folder: a second run does only what other settings 
     cells/                an atlas of the pictures
 """
 
-import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +42,10 @@ from featviz.atlas.activation_map.sheet import QUALITY, make_sheet
 from featviz.atlas.activation_map.whitening import correlation, directions, whitening
 from featviz.atlas.canonical import content_key
 from featviz.atlas.layout import Layout
-from featviz.atlas.lock_files import locked
+from featviz.atlas.lock_files import held_alone
 from featviz.atlas.pictures import webp_bytes
 from featviz.config import DEFAULT_BATCH
-from featviz.errors import ConfigError, OutputError
+from featviz.errors import ConfigError
 from featviz.images import make_folder, write_file
 from featviz.metrics import PictureFolder
 from featviz.models import load
@@ -116,7 +115,8 @@ def make_map(
     sampling = _plan_sampling(model, found, PictureFolder.open(images), config)
     _check_enough(sampling, config)
     make_folder(folder)
-    with _locked(folder):
+    busy = f"another run is making a map in {str(folder)!r}; wait for it, or choose another folder"
+    with held_alone(folder / "map.lock", busy=busy):
         samples = take_samples(
             sampling, folder / "samples", told=lambda done, total: told("photographs", done, total)
         )
@@ -190,26 +190,6 @@ def _check_enough(sampling: Sampling, config: MapConfig) -> None:
     probe = np.ones((1, sampling.site.channels), dtype=np.float32)
     (cell,) = plan_cells(sampling.model, sampling.site, probe, config)
     list_labels(sampling.model, [cell.objective], config=render_config(config, sampling.model))
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second run out of the folder."""
-    path = folder / "map.lock"
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(locked(path))
-        except BlockingIOError:
-            raise OutputError(
-                f"another run is making a map in {str(folder)!r}; wait for it, or choose another "
-                "folder"
-            ) from None
-        except OSError as error:
-            raise OutputError(
-                f"cannot lock {str(path)!r}: {error.strerror}; remove it if it is a link, and give "
-                "access to the folder"
-            ) from error
-        yield
 
 
 def _points(

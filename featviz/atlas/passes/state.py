@@ -13,11 +13,11 @@ import numpy as np
 
 from featviz.atlas.canonical import content_key
 from featviz.atlas.layout import Layout
-from featviz.atlas.lock_files import locked
+from featviz.atlas.lock_files import held_alone
 from featviz.atlas.passes.picture_sources import ImageSource
 from featviz.atlas.passes.settings import PassReport
 from featviz.atlas.store import write_durably
-from featviz.errors import OutputError, RecordError
+from featviz.errors import RecordError
 from featviz.images import make_folder
 
 _META = "pass"
@@ -46,19 +46,8 @@ class PassState:
         """
         make_folder(self.path.parent)
         lock = self.path.with_suffix(".lock")
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(locked(lock))
-            except BlockingIOError as error:
-                raise OutputError(
-                    f"another process is at this pass ({str(lock)!r} is locked); wait for it, or "
-                    "end it"
-                ) from error
-            except OSError as error:
-                raise OutputError(
-                    f"cannot lock {str(lock)!r}: {error.strerror}; remove it if it is a link, and "
-                    "give access to the folder"
-                ) from error
+        busy = f"another process is at this pass ({str(lock)!r} is locked); wait for it, or end it"
+        with held_alone(lock, busy=busy):
             yield
             # While it is still locked, so that nobody locks a file without a name.
             lock.unlink(missing_ok=True)

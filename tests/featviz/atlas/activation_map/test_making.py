@@ -443,20 +443,14 @@ SMALL = [
 ]  # fmt: skip
 
 
+def map_words(photographs: Path, tmp_path: Path) -> list[str | Path]:
+    return ["atlas", "map", FACTORY, "block", "--images", photographs, "-o", tmp_path / "m", *SMALL]
+
+
 def test_the_command(
     command: Callable[..., tuple[int, str, str]], photographs: Path, tmp_path: Path
 ) -> None:
-    words = [
-        "atlas",
-        "map",
-        FACTORY,
-        "block",
-        "--images",
-        photographs,
-        "-o",
-        tmp_path / "m",
-        *SMALL,
-    ]
+    words = map_words(photographs, tmp_path)
     code, out, err = command(*words, "--json")
     assert (code, err) == (0, ""), err
     about = json.loads(out)
@@ -481,17 +475,7 @@ def test_the_command(
 def test_programs_are_told_how_far_it_is(
     command: Callable[..., tuple[int, str, str]], photographs: Path, tmp_path: Path
 ) -> None:
-    words = [
-        "atlas",
-        "map",
-        FACTORY,
-        "block",
-        "--images",
-        photographs,
-        "-o",
-        tmp_path / "m",
-        *SMALL,
-    ]
+    words = map_words(photographs, tmp_path)
     code, out, err = command(*words, "--progress", "json")
     assert (code, err) == (0, ""), err
     *lines, end = [json.loads(line) for line in out.splitlines()]
