@@ -6,6 +6,7 @@ Nothing here knows of pages; views/circuit.py shows what comes out.
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import streamlit as st
 from PIL import Image
@@ -15,16 +16,18 @@ from app.networks import held
 from circuits.ablation.chance import Chance, compare_with_chance
 from circuits.ablation.edits import Edit, parse_edit
 from circuits.ablation.effects import UnitEffect, unit_effects
+from circuits.expansion.gates import Gates
 from circuits.families.family import parse_families
 from circuits.graphs.building import build_graph
 from circuits.graphs.check import CircuitCheck, check_circuit, probe_images
 from circuits.graphs.family_nodes import with_families
 from circuits.graphs.graph import CircuitGraph, Node
 from circuits.graphs.held_out import HeldOut, hold_out
+from featviz.images import png_bytes
 from featviz.models import Model
 
 SCORES = ("contribution", "weights")
-GATES = ("identity", "positive_top", "positive_paths", "data_mean", "attribution")
+GATES: tuple[Gates, ...] = get_args(Gates)
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Options:
         keep: Inputs of each node at most.
         width: Nodes of a column at most.
         score: One of `SCORES`.
-        gates: One of `GATES`.
+        gates: How activation functions are passed.
     """
 
     depth: int = 2
     keep: int = 6
     width: int = 10
     score: str = SCORES[0]
-    gates: str = GATES[0]
+    gates: Gates = "identity"
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -143,9 +146,7 @@ def with_pictures(graph: CircuitGraph, pictures: Mapping[str, bytes]) -> Circuit
         if node.id not in pictures:
             return node
         with Image.open(io.BytesIO(pictures[node.id])) as picture:
-            file = io.BytesIO()
-            picture.convert("RGB").save(file, "PNG")
-        return replace(node, image=file.getvalue())
+            return replace(node, image=png_bytes(picture.convert("RGB")))
 
     return replace(graph, nodes=tuple(map(dressed, graph.nodes)))
 

@@ -13,6 +13,7 @@ from app.keeping import place_of
 from app.links import Place, address
 from app.metric_words import MEANINGS
 from app.plain import as_text
+from app.render_task import Finished, Rendered
 from app.rendering import owner, queue
 from featviz.record import record_to_text
 
@@ -98,8 +99,7 @@ def _downloads(job: Job) -> None:
             return
         image = result.images[0]
         _download("PNG", image.png, f"{image.stem}.png")
-        record = record_to_text({**result.shared, "image": dict(image.own)})
-        _download("Record", record.encode(), f"{image.stem}.json")
+        _download("Record", _record_text(result, image).encode(), f"{image.stem}.json")
 
 
 def _download(label: str, data: bytes, name: str) -> None:
@@ -114,6 +114,10 @@ def _download(label: str, data: bytes, name: str) -> None:
     )
 
 
+def _record_text(result: Finished, image: Rendered) -> str:
+    return record_to_text({**result.shared, "image": dict(image.own)})
+
+
 def zip_bytes(job: Job) -> bytes:
     """Return the images and records of a job that is done as a ZIP file."""
     result = job.finished
@@ -122,8 +126,7 @@ def zip_bytes(job: Job) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
         for image in result.images:
             file.writestr(f"{image.stem}.png", image.png)
-            record = record_to_text({**result.shared, "image": dict(image.own)})
-            file.writestr(f"{image.stem}.json", record)
+            file.writestr(f"{image.stem}.json", _record_text(result, image))
         file.writestr("records.json", json.dumps([dict(image.own) for image in result.images]))
     return buffer.getvalue()
 

@@ -12,7 +12,7 @@ from app.shipped import own_atlas
 from featviz.atlas.canonical import ENGINE, content_key
 from featviz.atlas.entries import MAX_TEXT
 from featviz.atlas.layout import Layout
-from featviz.atlas.store import NewImage, Store
+from featviz.atlas.store import NewImage, Store, finite_numbers
 from featviz.errors import RecordError
 from featviz.objectives import is_unit_text
 from featviz.units import parse_units
@@ -100,7 +100,7 @@ def new_image(task: Task, result: Finished, image: Rendered) -> NewImage:
         "score": own["score"],
         "dead": own["dead"],
         "failed": False,
-        "metrics": {name: float(x) for name, x in own["metrics"].items() if x is not None},
+        "metrics": finite_numbers(own["metrics"]),
         "kind": "png",
         "height": image.size[0],
         "width": image.size[1],

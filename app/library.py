@@ -101,6 +101,20 @@ def thumb_url(name: str, atlas: Atlas, entry: ImageEntry) -> str:
     return f"{FILES}/{name}/thumbs/{entry.key[:2]}/{entry.key}.webp"
 
 
+def unit_thumb(name: str, atlas: Atlas, model: str, site: str, channel: int) -> str:
+    """Return the URL of the small picture of what excites a unit; empty if there is none.
+
+    Args:
+        name: Of the atlas.
+        atlas: The atlas.
+        model: Name of the network.
+        site: A site of it in the atlas.
+        channel: Of the unit.
+    """
+    found = atlas.images(model, site, channel=channel, variant="positive", limit=1)
+    return picture_url(name, atlas.thumb_path(found[0])) if found else ""
+
+
 def open_library(
     roots: Sequence[str | Path],
     *,

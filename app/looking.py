@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from app.uploads import png
 from circuits.attribution.contributions import (
     Attribution,
     gradient_times_activation,
     integrated_gradients,
 )
 from circuits.pictures.kernels import ANCHORS
-from featviz.images import to_image
+from featviz.images import png_bytes, to_image
 from featviz.models import Model
 from featviz.receptive_field import Axis
 from featviz.sites import Site
@@ -208,4 +207,4 @@ def _interpolated(
 
 def data_url(picture: Image.Image) -> str:
     """Return a picture as the address of itself."""
-    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png_bytes(picture)).decode()}"

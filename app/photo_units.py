@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.components.grid import Tile
-from app.library import LIBRARY, picture_url
+from app.library import LIBRARY, unit_thumb
 from app.links import address
 from app.looking import heat_tile
 from featviz.errors import RecordError
@@ -27,9 +27,9 @@ def list_thumbs(name: str, site: str, channels: list[int]) -> dict[int, str]:
                 if name not in atlas.models() or site not in atlas.sites(name):
                     continue
                 for channel in channels:
-                    entries = atlas.images(name, site, channel=channel, variant="positive", limit=1)
-                    if entries and channel not in found:
-                        found[channel] = picture_url(atlas_name, atlas.thumb_path(entries[0]))
+                    source = unit_thumb(atlas_name, atlas, name, site, channel)
+                    if source and channel not in found:
+                        found[channel] = source
         except RecordError:
             continue  # it has a page of its own that says what is wrong with it
     return found

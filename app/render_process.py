@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 PREVIEW_EVERY_S = 0.25
 IDLE_S = 120.0
 """How long it waits for another task, so that the next render starts at once."""
-THUMB_PX = 96
 _PREVIEW_QUALITY = 85
 _NICENESS = 10
 
@@ -107,6 +106,8 @@ class _Previews:
 
 def _finished(result: "RenderResult", task: Task, seconds: float) -> Finished:
     """Return what the server keeps of a result."""
+    from featviz.atlas.layout import THUMB_PX
+    from featviz.atlas.pictures import thumb_bytes
     from featviz.images import png_bytes
     from featviz.record import record_to_text
     from featviz.result import output_paths
@@ -120,7 +121,7 @@ def _finished(result: "RenderResult", task: Task, seconds: float) -> Finished:
             stem=paths[k].stem,
             own=result.record["images"][k],
             png=png_bytes(pictures[k], text=record_to_text(result.record_of(k))),
-            thumb=_small(pictures[k]),
+            thumb=thumb_bytes(pictures[k], THUMB_PX),
             picture=_data_url(_shown(result.images[k], clear=clear), lossless=True),
             size=(pictures[k].height, pictures[k].width),
         )
@@ -164,16 +165,6 @@ def _data_url(picture: "Image.Image", *, lossless: bool = False) -> str:
         picture.save(buffer, "JPEG", quality=_PREVIEW_QUALITY)
     kind = "png" if lossless else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _small(picture: "Image.Image") -> bytes:
-    from PIL import Image
-
-    small = picture.convert("RGBA" if "A" in picture.mode else "RGB")
-    small.thumbnail((THUMB_PX, THUMB_PX), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=80)
-    return buffer.getvalue()
 
 
 def _finite(values: Iterable[float]) -> tuple[float | None, ...]:

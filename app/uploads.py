@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from featviz.errors import PictureError
+from featviz.images import png_bytes
 from featviz.photographs import open_photograph
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -49,7 +50,7 @@ def read_upload(name: str, data: bytes) -> bytes:
         except PictureError as error:
             raise PictureError(str(error).replace(repr(str(path)), repr(shown))) from error
     picture.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-    return png(picture)
+    return png_bytes(picture)
 
 
 def _check_head(shown: str, data: bytes) -> None:
@@ -89,10 +90,3 @@ def fit(photo: bytes, size: tuple[int, int], *, channels: int) -> Image.Image:
         raise PictureError(f"a photograph has 3 channels, or 1 if grey; this takes {channels}")
     picture = Image.open(io.BytesIO(photo)).convert("RGB" if channels == 3 else "L")
     return ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BICUBIC)
-
-
-def png(picture: Image.Image) -> bytes:
-    """Return a picture as a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()

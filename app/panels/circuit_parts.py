@@ -114,7 +114,7 @@ def show_silenced(
         return
     st.metric(
         f"left of {as_text(place.unit)}",
-        f"{found.left:.0%}",
+        "-" if math.isnan(found.left) else f"{found.left:.0%}",
         help="Mean activation over arcs and lines, as a share of that of the whole network.",
     )
     alike = found.effect.correlation

@@ -11,12 +11,17 @@ from featviz.atlas.entries import ImageEntry
 from featviz.atlas.reading import Atlas
 
 
-def show_images(atlas: Atlas, place: Place) -> ImageEntry:
-    """Show all images of a unit, and return the one that its record is shown of: the first."""
-    entries = sorted(
+def unit_images(atlas: Atlas, place: Place) -> list[ImageEntry]:
+    """Return all images of a unit, what excites it first."""
+    return sorted(
         atlas.images(place.model, place.site, channel=place.channel),
         key=lambda entry: (entry.variant != "positive", entry.variant, entry.image),
     )
+
+
+def show_images(atlas: Atlas, place: Place) -> ImageEntry:
+    """Show all images of a unit, and return the one that its record is shown of: the first."""
+    entries = unit_images(atlas, place)
     grid([_tile(atlas, place, entry) for entry in entries], key="images", density="huge")
     if any(entry.dead for entry in entries):
         st.warning(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.components.grid import Tile, grid
 from app.components.ways import Way, ways
-from app.library import picture_url
+from app.library import unit_thumb
 from app.links import Place, address, beside
 from app.sorting import LIKENESS
 from featviz.atlas import Atlas
@@ -49,10 +49,9 @@ def _show(
 
 def _tile(atlas: Atlas, place: Place, site: str, channel: int, value: float) -> Tile:
     where = Place(place.atlas, place.model, site, channel)
-    entries = atlas.images(place.model, site, channel=channel, variant="positive", limit=1)
     return Tile(
         id=where.unit,
-        source=picture_url(place.atlas, atlas.thumb_path(entries[0])) if entries else "",
+        source=unit_thumb(place.atlas, atlas, place.model, site, channel),
         address=beside(where),
         caption=f"{channel} · {value:.2f}",
         text=f"{where.unit}, {value:.3f}",

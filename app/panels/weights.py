@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.components.connections import Link, connections
-from app.library import picture_url
+from app.library import unit_thumb
 from app.links import Place, beside, read_choice
 from app.networks import list_here
 from app.plain import as_text
@@ -56,16 +56,13 @@ def _links(atlas: Atlas, place: Place, found: Connections) -> list[Link]:
     links = []
     for item in found.items:
         where = Place(place.atlas, place.model, found.site, item.channel)
-        entries = (
-            atlas.images(place.model, found.site, channel=item.channel, variant="positive", limit=1)
-            if there
-            else []
-        )
-        source = picture_url(place.atlas, atlas.thumb_path(entries[0])) if entries else ""
+        source = ""
+        if there:
+            source = unit_thumb(place.atlas, atlas, place.model, found.site, item.channel)
         links.append(
             Link(
                 name=where.unit,
-                address=beside(where) if entries else "",
+                address=beside(where) if source else "",
                 source=source,
                 kernel=item.kernel,
                 caption=f"{item.strength:.3g}, sum {item.total:+.3g}",

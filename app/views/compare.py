@@ -19,6 +19,7 @@ from app.links import (
     read_text,
     told_plainly,
 )
+from app.panels.images import unit_images
 from app.plain import as_text
 from featviz.atlas.reading import Atlas
 from featviz.errors import RecordError
@@ -31,11 +32,10 @@ def _show_item(atlas: Atlas, place: Place, number: int) -> dict[str, str]:
     way = Way(place.unit, address("unit", place.query()))
     ways([way], key=f"way {number}", label="unit")
     st.caption(as_text(place.model))
-    entries = atlas.images(place.model, place.site, channel=place.channel)
+    entries = unit_images(atlas, place)
     if not entries:
         st.info("no image in this atlas")
         return {}
-    entries.sort(key=lambda entry: (entry.variant != "positive", entry.variant, entry.image))
     grid(
         [
             Tile(

@@ -34,10 +34,11 @@ from app.panels.photograph import take_photograph
 from app.photo_units import page_query, unit_tiles
 from app.plain import as_text
 from app.rendering import owner, queue
-from app.uploads import fit, png
+from app.uploads import fit
 from app.wishes import accentuate_text, make_task
 from featviz.config import RenderConfig
 from featviz.errors import FeatvizError, RecordError, UnitError
+from featviz.images import png_bytes
 from featviz.models import Model
 from featviz.sites import OUTPUT, Site
 from featviz.units import parse_units
@@ -178,7 +179,7 @@ def _show_accentuation(model: Model, unit: str, picture: bytes, size: tuple[int,
     if st.button("Accentuate", type="primary", icon=":material/auto_fix_high:"):
         try:
             with held(model.name):
-                seen = png(fit(picture, size, channels=model.spec.channels))
+                seen = png_bytes(fit(picture, size, channels=model.spec.channels))
                 task = make_task(model, unit, config, photo=seen, keep=near)
             job = queue().submit(owner(), task, title=f"{unit} in your photograph")
             st.session_state["photo job"] = job.id
