@@ -163,7 +163,7 @@ def memory_over_views(browser: Browser, served: Served, units: int, views: int) 
             page.locator("h2", has_text=f"{_SITE}:{k + 1}").wait_for()
             wait_until_steady(page)
         page.context.close()
-        found.append(memory_mb(served.pid))
+        found.append(memory_mb(served.process.pid))
     return found
 
 

@@ -32,11 +32,11 @@ class Served:
 
     Attributes:
         base: Its address.
-        pid: Of its process.
+        process: What serves.
     """
 
     base: str
-    pid: int
+    process: subprocess.Popen[bytes]
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def serve(*words: str | Path) -> Iterator[Served]:
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"the app does not answer at {base}: {process.poll()}")
             time.sleep(0.1)
-        yield Served(base, process.pid)
+        yield Served(base, process)
     finally:
         process.terminate()
         try:
@@ -83,6 +83,14 @@ def _answers(base: str) -> bool:
     return True
 
 
+NO_CHROMIUM = "no chromium on this machine; Debian's package chromium brings it"
+
+
+def find_chromium() -> str | None:
+    """Return the path of the machine's Chromium; None if there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Open the machine's Chromium without a window.
@@ -90,9 +98,9 @@ def chromium() -> Iterator[Browser]:
     Raises:
         RuntimeError: If there is none.
     """
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    found = find_chromium()
     if found is None:
-        raise RuntimeError("no chromium on this machine; Debian's package chromium brings it")
+        raise RuntimeError(NO_CHROMIUM)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(_QUIET))
         try:

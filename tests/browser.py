@@ -1,40 +1,22 @@
 """A real browser for tests of pages: Debian's Chromium, driven by Playwright."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-_QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def chromium() -> str:
-    """Path of the browser; skips the test where there is none."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("no chromium on this machine; Debian's package chromium brings it")
-    return found
+from benchmarks.serving import NO_CHROMIUM, chromium, find_chromium
 
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=_QUIET)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    """Open the machine's Chromium; skips the test where there is none."""
+    if find_chromium() is None:
+        pytest.skip(NO_CHROMIUM)
+    with chromium() as browser:
+        yield browser
 
 
 def open_offline(

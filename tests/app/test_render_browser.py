@@ -1,15 +1,9 @@
 """Render and Your image in a real browser, with the real process: slow to start, so few tests."""
 
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,55 +11,25 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
+from benchmarks.serving import Served, serve
 from featviz.atlas.layout import create_layout
 
-_SERVER = """
-import sys
-from app.library import open_library
-from app.serving import make_server
-make_server(open_library([sys.argv[2]], renders=sys.argv[3]), port=int(sys.argv[1])).run()
-"""
 _PATIENCE_MS = 90_000  # importing torch takes long where several processes share the cores
 
 
-@dataclass(frozen=True)
-class Server:
-    base: str
-    process: subprocess.Popen[bytes]
-
-    def children(self) -> list[int]:
-        """Return the processes that it started."""
-        found = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(pid) for path in found for pid in path.read_text().split()]
+def children(server: Served) -> list[int]:
+    """Return the processes that a server started."""
+    found = Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    return [int(pid) for path in found for pid in path.read_text().split()]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    assert browser.is_connected()
     folder = tmp_path_factory.mktemp("served")
     create_layout(folder / "mine")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    words = [str(port), str(folder / "mine"), str(folder / "renders")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, *words],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{base}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.1)
-        yield Server(base, process)
-    finally:
-        process.kill()
-        process.wait()
+    with serve(folder / "mine", "--renders", folder / "renders") as app:
+        yield app
 
 
 @pytest.fixture
@@ -80,13 +44,13 @@ def tab(browser: Browser) -> Iterator[Page]:
     assert problems == []
 
 
-def show(tab: Page, server: Server, path: str) -> None:
+def show(tab: Page, server: Served, path: str) -> None:
     tab.goto(server.base + path)
     tab.wait_for_selector("h2")
 
 
 def test_a_live_render_is_cancelled_and_another_one_ends_in_the_atlas(
-    server: Server, tab: Page
+    server: Served, tab: Page
 ) -> None:
     show(tab, server, "/render?unit=fire2:3&px=32&steps=4096&transforms=none")
     tab.get_by_role("button", name="Render").click()
@@ -100,7 +64,7 @@ def test_a_live_render_is_cancelled_and_another_one_ends_in_the_atlas(
     )
     assert tab.locator(".live svg path.line").count() == 2
     assert re.search(r"step \d+ of 4096", tab.locator(".live .words").inner_text())
-    (renderer,) = [pid for pid in server.children() if "render_process" in _command(pid)]
+    (renderer,) = [pid for pid in children(server) if "render_process" in _command(pid)]
     tab.get_by_role("button", name="Cancel").click()
     tab.wait_for_selector("text=Cancelled; the image is as it was")
     wait_until_gone(renderer)
@@ -122,7 +86,7 @@ def test_a_live_render_is_cancelled_and_another_one_ends_in_the_atlas(
 
 
 def test_files_that_are_no_photographs_are_told_and_a_photograph_is_looked_at(
-    server: Server, tab: Page, tmp_path: Path
+    server: Served, tab: Page, tmp_path: Path
 ) -> None:
     bad, good = tmp_path / "bad.png", tmp_path / "good.png"
     bad.write_bytes(b"<html>no picture</html>")
@@ -146,11 +110,11 @@ def test_files_that_are_no_photographs_are_told_and_a_photograph_is_looked_at(
     assert tab.locator(".photo img").first.get_attribute("src"), "the photograph stays"
 
 
-def test_a_server_that_ends_leaves_no_process(server: Server, tab: Page) -> None:
+def test_a_server_that_ends_leaves_no_process(server: Served, tab: Page) -> None:
     show(tab, server, "/render?unit=fire2:3&px=32&steps=4096")
     tab.get_by_role("button", name="Render").click()
     tab.wait_for_selector(".live img")
-    (renderer,) = [pid for pid in server.children() if "render_process" in _command(pid)]
+    (renderer,) = [pid for pid in children(server) if "render_process" in _command(pid)]
     server.process.send_signal(signal.SIGINT)
     server.process.wait(30)
     wait_until_gone(renderer)

@@ -14,15 +14,13 @@ from streamlit.testing.v1 import AppTest
 from app import rendering
 from app.job import State
 from app.jobs import JobQueue
-from app.library import LIBRARY, open_library
+from app.library import open_library
 from app.looking import as_batch
 from app.networks import network
 from app.render_host import RenderHost
 from app.uploads import fit
-from app_pages import plain
+from app_pages import open_page, said, show_library
 from featviz.atlas.layout import create_layout
-
-MAIN = Path(__file__).parents[2] / "app" / "main.py"
 
 
 @pytest.fixture
@@ -36,26 +34,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobQueue]:
 @pytest.fixture(autouse=True)
 def library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     atlas = create_layout(tmp_path / "mine").root
-    found = open_library([atlas], renders=tmp_path / "renders")
-    for name in ("roots", "models", "renders"):
-        monkeypatch.setattr(LIBRARY, name, getattr(found, name))
-
-
-def page(name: str, **query: str) -> AppTest:
-    test = AppTest.from_file(MAIN, default_timeout=60)
-    test.run()
-    test.switch_page(f"views/{name}.py")
-    for key, value in query.items():
-        test.query_params[key] = value
-    return test.run()
-
-
-def said(test: AppTest) -> str:
-    return " ".join(
-        plain(str(getattr(element, "value", "") or getattr(element, "body", "")))
-        for kind in ("error", "warning", "info", "caption", "subheader", "markdown", "text", "code")
-        for element in test.get(kind)
-    )
+    show_library(monkeypatch, open_library([atlas], renders=tmp_path / "renders"))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -72,7 +51,9 @@ def press(test: AppTest, label: str) -> AppTest:
 
 @pytest.mark.usefixtures("queue")
 def test_a_link_fills_the_form_and_starts_nothing() -> None:
-    test = page("render", model="squeezenet1_1", unit="fire4:141", steps="9", seed="3", px="64")
+    test = open_page(
+        "render", model="squeezenet1_1", unit="fire4:141", steps="9", seed="3", px="64"
+    )
     assert not test.exception
     assert test.text_input(key="of").value == "fire4:141"
     assert test.number_input(key="steps").value == 9
@@ -96,7 +77,7 @@ def test_a_link_fills_the_form_and_starts_nothing() -> None:
 )
 @pytest.mark.usefixtures("queue")
 def test_every_kind_of_objective_has_a_link(query: dict[str, str], text: str) -> None:
-    test = page("render", **query)
+    test = open_page("render", **query)
     assert not test.exception
     assert not test.error
     assert text in said(test)
@@ -117,14 +98,14 @@ def test_every_kind_of_objective_has_a_link(query: dict[str, str], text: str) ->
 )
 @pytest.mark.usefixtures("queue")
 def test_a_bad_link_is_told_plainly(query: dict[str, str], text: str) -> None:
-    test = page("render", **query)
+    test = open_page("render", **query)
     assert not test.exception
     assert text in said(test)
 
 
 def test_the_title_of_a_sum_keeps_its_asterisks(queue: JobQueue) -> None:
     text = "0.5*fire4:5 + 0.5*fire4:9"
-    test = press(page("render", kind="sum", text=text, steps="2", px="32"), "Render")
+    test = press(open_page("render", kind="sum", text=text, steps="2", px="32"), "Render")
     (job,) = queue._jobs.values()
     until(lambda: not job.active)
     test.run()
@@ -132,7 +113,7 @@ def test_the_title_of_a_sum_keeps_its_asterisks(queue: JobQueue) -> None:
 
 
 def test_a_render_is_shown_when_done_and_others_are_listed(queue: JobQueue) -> None:
-    test = page("render", unit="fire4:1", steps="2", px="32")
+    test = open_page("render", unit="fire4:1", steps="2", px="32")
     test = press(test, "Render")
     (job,) = queue._jobs.values()
     until(lambda: not job.active)
@@ -148,12 +129,12 @@ def test_a_render_is_shown_when_done_and_others_are_listed(queue: JobQueue) -> N
 def test_a_session_warms_a_network_once(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     warmed: list[str] = []
     monkeypatch.setattr(queue, "warm", warmed.append)
-    page("render", unit="fire4:1").run()
+    open_page("render", unit="fire4:1").run()
     assert warmed == ["squeezenet1_1"]
 
 
 def test_what_is_wrong_with_a_render_is_told(queue: JobQueue) -> None:
-    test = page("render", unit="fire99:1")
+    test = open_page("render", unit="fire99:1")
     test = press(test, "Render")
     assert not test.exception
     assert "unknown site 'fire99'" in said(test)
@@ -167,7 +148,7 @@ def test_what_is_wrong_with_a_render_is_told(queue: JobQueue) -> None:
 
 
 def test_cancelling_and_failing_are_told(queue: JobQueue) -> None:
-    test = page("render", kind="sum", text="endless")
+    test = open_page("render", kind="sum", text="endless")
     assert not test.exception
     # The fake process obeys texts that no network has, so the task is put in by hand.
     owner = test.session_state["owner"]
@@ -187,10 +168,10 @@ def test_cancelling_and_failing_are_told(queue: JobQueue) -> None:
 
 
 def test_sessions_do_not_see_each_other(queue: JobQueue) -> None:
-    first = page("render", unit="fire4:1", steps="2", px="32")
+    first = open_page("render", unit="fire4:1", steps="2", px="32")
     press(first, "Render")
     until(lambda: not any(job.active for job in queue._jobs.values()))
-    second = page("render", unit="fire4:1")
+    second = open_page("render", unit="fire4:1")
     assert "Nothing is rendered yet" in said(second)
 
 
@@ -203,7 +184,7 @@ def picture() -> bytes:
 
 @pytest.mark.usefixtures("queue")
 def test_without_a_photograph_the_page_asks_for_one() -> None:
-    test = page("image", unit="fire5:3")
+    test = open_page("image", unit="fire5:3")
     assert not test.exception
     assert "Give a photograph" in said(test)
     assert test.selectbox(key="in").value == "fire5"
@@ -211,7 +192,7 @@ def test_without_a_photograph_the_page_asks_for_one() -> None:
 
 @pytest.mark.usefixtures("queue")
 def test_a_photograph_is_looked_at() -> None:
-    test = page("image", site="fire4", unit="fire4:7", at="2,3")
+    test = open_page("image", site="fire4", unit="fire4:7", at="2,3")
     test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
     assert not test.exception
     assert not test.error
@@ -224,7 +205,7 @@ def test_a_photograph_is_looked_at() -> None:
 @pytest.mark.usefixtures("queue")
 def test_what_is_explained_and_how_it_is_accentuated_stands_in_the_link() -> None:
     def looked_at(**query: str) -> AppTest:
-        test = page("image", site="fire4", unit="fire4:7", **query)
+        test = open_page("image", site="fire4", unit="fire4:7", **query)
         test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
         assert not test.exception
         return test
@@ -253,7 +234,7 @@ def test_what_is_explained_and_how_it_is_accentuated_stands_in_the_link() -> Non
 )
 @pytest.mark.usefixtures("queue")
 def test_a_bad_link_to_a_photograph_is_told(query: dict[str, str], text: str) -> None:
-    test = page("image", **query)
+    test = open_page("image", **query)
     uploaders = test.get("file_uploader")
     if uploaders:
         uploaders[0].set_value(("cat.png", picture(), "image/png")).run()
@@ -263,7 +244,7 @@ def test_a_bad_link_to_a_photograph_is_told(query: dict[str, str], text: str) ->
 
 @pytest.mark.usefixtures("queue")
 def test_a_photograph_is_taken_back_by_its_cross_and_after_another_page() -> None:
-    test = page("image", site="fire4")
+    test = open_page("image", site="fire4")
     test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
     assert "Units of fire4 that fire most" in said(test)
     assert "Forget the photograph" not in [button.label for button in test.button]
@@ -282,7 +263,7 @@ def test_a_photograph_is_taken_back_by_its_cross_and_after_another_page() -> Non
 
 @pytest.mark.usefixtures("queue")
 def test_classes_have_their_logit_and_share() -> None:
-    test = page("image", site="fire4")
+    test = open_page("image", site="fire4")
     test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
     bars = [bar.proto.text for bar in test.get("progress")]
     assert len(bars) == 5
@@ -294,7 +275,7 @@ def test_classes_have_their_logit_and_share() -> None:
 
 @pytest.mark.usefixtures("queue")
 def test_another_network_is_looked_at_where_it_has_sites() -> None:
-    test = page("image", model="squeezenet1_1", site="fire4", unit="fire4:7", at="2,3")
+    test = open_page("image", model="squeezenet1_1", site="fire4", unit="fire4:7", at="2,3")
     test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
     test.selectbox(key="in").set_value("fire5").run()
     test.selectbox(key="source").set_value("fire3").run()
@@ -311,17 +292,17 @@ def test_another_network_is_looked_at_where_it_has_sites() -> None:
 
 @pytest.mark.usefixtures("queue")
 def test_a_link_with_a_site_of_the_network_before_opens() -> None:
-    test = page("image", model="squeezenet1_1", net="artificial_curves", **{"in": "fire5"})
+    test = open_page("image", model="squeezenet1_1", net="artificial_curves", **{"in": "fire5"})
     assert not test.error
     assert test.selectbox(key="in").value == "early_curves"
-    test = page("render", net="artificial_curves", kind="direction", **{"in": "fire5"})
+    test = open_page("render", net="artificial_curves", kind="direction", **{"in": "fire5"})
     assert not test.error
     assert test.selectbox(key="in").value == "early_curves"
 
 
 @pytest.mark.usefixtures("queue")
 def test_a_direction_in_another_network_begins_anew() -> None:
-    test = page("render", model="squeezenet1_1", site="fire4", kind="direction")
+    test = open_page("render", model="squeezenet1_1", site="fire4", kind="direction")
     test.selectbox(key="in").set_value("fire5").run()
     test.selectbox(key="net").set_value("artificial_curves").run()
     assert not test.exception
@@ -332,7 +313,7 @@ def test_a_direction_in_another_network_begins_anew() -> None:
 
 @pytest.mark.usefixtures("queue")
 def test_a_bad_file_is_told_and_the_page_goes_on() -> None:
-    test = page("image")
+    test = open_page("image")
     test.get("file_uploader")[0].set_value(("cat.png", b"no picture", "image/png")).run()
     assert not test.exception
     assert "'cat.png' is no picture that is understood" in said(test)
@@ -340,7 +321,7 @@ def test_a_bad_file_is_told_and_the_page_goes_on() -> None:
 
 
 def test_a_unit_is_accentuated_by_the_queue(queue: JobQueue) -> None:
-    test = page("image", site="fire4", unit="fire4:7")
+    test = open_page("image", site="fire4", unit="fire4:7")
     test.get("file_uploader")[0].set_value(("cat.png", picture(), "image/png")).run()
     test = press(test, "Accentuate")
     assert not test.exception

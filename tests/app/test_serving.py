@@ -1,11 +1,8 @@
 """The server over HTTP, in a process of its own: one App a process is what Streamlit allows."""
 
 import asyncio
-import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,14 +13,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.serving import OwnOrigin
 from atlases import picture_atlas
+from benchmarks.serving import serve
 
 APP = [sys.executable, "-m", "featviz", "app"]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def get(url: str, **headers: str) -> tuple[int, dict[str, str]]:
@@ -38,28 +30,8 @@ def get(url: str, **headers: str) -> tuple[int, dict[str, str]]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     root = picture_atlas(tmp_path_factory.mktemp("served") / "small atlas").root
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "featviz",
-        "app",
-        str(root),
-        "--port",
-        str(port),
-        "--no-browser",
-    ]
-    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
-        base = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None:
-            try:
-                if get(f"{base}/_stcore/health")[0] == 200:
-                    break
-            except OSError:
-                time.sleep(0.1)
-        yield base, root
-        process.terminate()
+    with serve(root) as app:
+        yield app.base, root
 
 
 def picture(root: Path) -> str:

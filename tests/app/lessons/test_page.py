@@ -1,13 +1,6 @@
 """The page of the lessons: each one by AppTest, the way through the course in a browser."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -15,19 +8,13 @@ from streamlit.testing.v1 import AppTest
 
 from app.lessons.course import COURSE, find_lesson, list_keys
 from app.lessons.lesson import Choice, Lesson
-from app_pages import plain
-
-MAIN = Path(__file__).parents[3] / "app" / "main.py"
-REPO = MAIN.parents[1]
+from app_pages import open_page, plain
+from benchmarks.serving import serve
 
 
 def opened(**query: str) -> AppTest:
     """The page of the lessons at a link."""
-    page = AppTest.from_file(str(MAIN), default_timeout=60).run()
-    page.switch_page("views/lessons.py")
-    for name, value in query.items():
-        page.query_params[name] = value
-    return page.run()
+    return open_page("lessons", **query)
 
 
 def texts(page: AppTest) -> str:
@@ -206,28 +193,10 @@ def test_without_a_lesson_the_course_begins() -> None:
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[str]:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = int(found.getsockname()[1])
-    script = (
-        "import sys; from app.library import Library; from app.serving import make_server; "
-        "make_server(Library(), port=int(sys.argv[1])).run()"
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO)}
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(port)], cwd=REPO, env=environment
-    ) as process:
-        base = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{base}/_stcore/health", timeout=1):
-                    break
-            except OSError:
-                time.sleep(0.1)
-        yield base
-        process.terminate()
+def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    assert browser.is_connected()
+    with serve("--renders", tmp_path_factory.mktemp("served")) as app:
+        yield app.base
 
 
 def test_a_lesson_is_followed_answered_and_left(browser: Browser, served: str) -> None:
