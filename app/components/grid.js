@@ -1,10 +1,8 @@
-// A list of links with pictures that load when they come into view. It is one stop of the Tab key:
-// the arrow keys walk within it.
+// A list of links with pictures, of which only those near the window are made, so that thousands
+// cost as little as a hundred. It is one stop of the Tab key: the arrow keys walk within it.
 
-const FIRST = 120; // tiles made at once; the rest follow when nothing else is to be done
-const SLICE = 40;
-const SPARE_MS = 4;
-const whenIdle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 30, { timeRemaining: () => 0 }));
+const FIRST = 60; // tiles made before their size is known
+const UNSEEN = 1; // screens of tiles that are there above and below the window
 
 function makeGap(words) {
   const gap = document.createElement("span");
@@ -23,7 +21,7 @@ function makePicture(source, text) {
   return image;
 }
 
-function makeTile([id, source, address, caption, text, faint], current) {
+function makeItem([id, source, address, caption, text, faint], at, { tiles, current }) {
   const tile = document.createElement(address ? "a" : "div");
   tile.className = faint ? "tile faint" : "tile";
   if (address) tile.href = address;
@@ -42,62 +40,121 @@ function makeTile([id, source, address, caption, text, faint], current) {
   tile.append(picture, words);
   const item = document.createElement("div");
   item.setAttribute("role", "listitem");
+  item.setAttribute("aria-setsize", tiles.length);
+  item.setAttribute("aria-posinset", at + 1);
   item.append(tile);
   return item;
 }
 
-function stopAt(grid, tile) {
-  if (grid.stop) grid.stop.tabIndex = -1;
-  grid.stop = tile;
-  tile.tabIndex = 0;
+// Make the tiles `first` to `last` those that are there; the others leave as much room.
+function draw(grid, first, last) {
+  const { shown } = grid;
+  const { columns, row } = shown.size;
+  const within = grid.getRootNode().activeElement;
+  [...grid.children].forEach((item, k) => {
+    const at = shown.first + k;
+    if (at < first || at >= last) item.remove();
+  });
+  const from = Math.min(last, Math.max(first, shown.first)); // what is kept
+  const to = Math.max(from, Math.min(last, shown.last));
+  const make = (start, end) => {
+    const tiles = shown.tiles.slice(start, end);
+    return tiles.map((tile, k) => makeItem(tile, start + k, shown));
+  };
+  grid.prepend(...make(first, from));
+  grid.append(...make(to, last));
+  [shown.first, shown.last] = [first, last];
+  const room = (count) => `${Math.ceil(count / columns) * row}px`;
+  grid.style.paddingTop = room(first);
+  grid.style.paddingBottom = room(shown.tiles.length - last);
+  if (within && !within.isConnected) grid.focus({ preventScroll: true });
+}
+
+const tileAt = ({ children, shown }, at) => children[at - shown.first]?.firstChild;
+
+// The Tab key enters at the tile where it left, or at one that is seen if that one is not there.
+function setStop(grid, seen) {
+  const at = tileAt(grid, grid.shown.stop) ? grid.shown.stop : seen;
+  for (const tile of grid.querySelectorAll(".tile[tabindex='0']")) tile.tabIndex = -1;
+  const tile = tileAt(grid, at);
+  if (tile) tile.tabIndex = 0;
+}
+
+function measure(grid) {
+  const item = grid.firstElementChild;
+  const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+  const gap = Number.parseFloat(getComputedStyle(grid).rowGap) || 0;
+  return { columns, row: item ? item.getBoundingClientRect().height + gap : 0 };
+}
+
+// Show what is near the window.
+function follow(grid) {
+  const { shown } = grid;
+  const box = grid.getBoundingClientRect();
+  if (!box.width || !shown.tiles.length) return; // in a part that is closed
+  shown.size = measure(grid);
+  const { columns, row } = shown.size;
+  const count = shown.tiles.length;
+  const rows = Math.ceil(count / columns);
+  const firstAt = (y) => Math.min(rows - 1, Math.max(0, Math.floor((y - box.top) / row))) * columns;
+  const first = firstAt(-UNSEEN * innerHeight);
+  const last = Math.min(count, firstAt((1 + UNSEEN) * innerHeight) + columns);
+  if (first !== shown.first || last !== shown.last) draw(grid, first, last);
+  setStop(grid, Math.min(count - 1, firstAt(0) + columns));
 }
 
 function fill(grid, tiles, current) {
-  const made = {}; // lets a newer filling end an older one
-  grid.filling = made;
+  const stop = Math.max(0, tiles.findIndex(([id]) => id === current));
   grid.replaceChildren();
-  grid.stop = null;
-  let next = 0;
-  const add = (count) => {
-    const slice = tiles.slice(next, next + count).map((tile) => makeTile(tile, current));
-    grid.append(...slice);
-    next += count;
-    const marked = slice.find((item) => item.firstChild.hasAttribute("aria-current"));
-    const stop = marked ?? (grid.stop ? null : slice[0]);
-    if (stop) stopAt(grid, stop.firstChild);
-  };
-  const goOn = (deadline) => {
-    if (grid.filling !== made) return;
-    do add(SLICE);
-    while (next < tiles.length && deadline.timeRemaining() > SPARE_MS);
-    if (next < tiles.length && grid.isConnected) whenIdle(goOn);
-  };
-  add(FIRST);
-  if (next < tiles.length) whenIdle(goOn);
+  grid.shown = { tiles, current, stop, first: 0, last: 0, size: { columns: 1, row: 0 } };
+  draw(grid, 0, Math.min(FIRST, tiles.length));
+  setStop(grid, 0);
 }
 
 function walk(grid, event) {
-  const tiles = [...grid.querySelectorAll(".tile")];
-  const at = tiles.indexOf(event.target.closest(".tile"));
-  if (at < 0) return;
-  const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
-  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-  if (step === undefined) return;
+  const { shown } = grid;
+  const tile = event.target.closest(".tile");
+  const from = tile ? [...grid.children].indexOf(tile.parentElement) + shown.first : shown.stop;
+  const { columns } = measure(grid);
+  const ends = { Home: -from, End: shown.tiles.length };
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, ...ends }[event.key];
+  if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   event.stopPropagation();
-  const tile = tiles[Math.min(tiles.length - 1, Math.max(0, at + step))];
-  stopAt(grid, tile);
-  tile.focus();
+  shown.stop = Math.min(shown.tiles.length - 1, Math.max(0, from + step));
+  if (!tileAt(grid, shown.stop)) {
+    const start = shown.stop - (shown.stop % columns);
+    draw(grid, start, Math.min(shown.tiles.length, start + columns));
+  }
+  setStop(grid, shown.stop);
+  tileAt(grid, shown.stop).focus();
 }
 
 export default function ({ data, parentElement }) {
   const grid = parentElement.querySelector(".grid");
   grid.style.setProperty("--side", `${data.side}px`);
   const state = JSON.stringify([data.tiles, data.current]);
-  if (grid.shown !== state) {
-    grid.shown = state;
+  if (grid.state !== state) {
+    grid.state = state;
     fill(grid, data.tiles, data.current);
   }
   followLinks(grid, "a.tile");
   grid.onkeydown = (event) => walk(grid, event);
+  let asked = 0;
+  const soon = () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      follow(grid);
+    });
+  };
+  // Of whatever scrolls around it; scrolling is not heard of further out.
+  document.addEventListener("scroll", soon, { capture: true, passive: true });
+  const resized = new ResizeObserver(soon);
+  resized.observe(grid);
+  resized.observe(document.documentElement);
+  return () => {
+    cancelAnimationFrame(asked);
+    document.removeEventListener("scroll", soon, { capture: true });
+    resized.disconnect();
+  };
 }

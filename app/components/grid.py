@@ -1,4 +1,4 @@
-"""A grid of thousands of small pictures that load as they scroll into view."""
+"""A grid of thousands of small pictures that are made as they scroll into view."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from app.components import read_source
 
 _GRID = st.components.v2.component(
     "featviz.grid",
-    html='<div class="grid" role="list" aria-label="pictures"></div>',
+    html='<div class="grid" role="list" aria-label="pictures" tabindex="-1"></div>',
     css=read_source("grid.css"),
     js=read_source("visit.js", "grid.js"),
 )

@@ -1,0 +1,159 @@
+"""Tests of the grid of thousands of units in a real browser."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from benchmarks.app import make_atlas
+from benchmarks.serving import serve, wait_until_steady
+
+UNITS = 3000
+SITE = "/site?model=squeezenet1_1&site=fire5"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[str]:
+    """Serve an atlas of one large site."""
+    folder = tmp_path_factory.mktemp("large")
+    make_atlas(folder / "atlas", UNITS)
+    with serve(folder / "atlas", "--renders", folder / "renders") as served:
+        yield served.base
+
+
+@pytest.fixture
+def page(browser: Browser, base: str) -> Iterator[Page]:
+    """Open the site in a fresh browser."""
+    context = browser.new_context(base_url=base, viewport={"width": 1280, "height": 800})
+    made = context.new_page()
+    made.goto(SITE)
+    made.locator("a.tile").first.wait_for()
+    wait_until_steady(made)
+    yield made
+    context.close()
+
+
+def places(page: Page) -> list[list[float]]:
+    """Return channel, left and top of each tile that is there, px from the corner of the grid."""
+    found: list[list[float]] = page.locator(".grid").evaluate(
+        """(grid) => {
+            const box = grid.getBoundingClientRect();
+            return [...grid.querySelectorAll(".tile")].map((tile) => {
+                const at = tile.getBoundingClientRect();
+                return [Number(tile.dataset.id.split(":")[1]), at.left - box.left, at.top - box.top];
+            });
+        }"""
+    )
+    return found
+
+
+def active(page: Page) -> Any:
+    """Return the id of the tile that has the focus."""
+    return page.evaluate(
+        """() => {
+            let one = document.activeElement;
+            while (one?.shadowRoot?.activeElement) one = one.shadowRoot.activeElement;
+            return one?.dataset?.id ?? one?.className;
+        }"""
+    )
+
+
+def scroll_to(page: Page, share: float) -> None:
+    """Scroll the page to a share of its height, and wait for the frame after it."""
+    page.get_by_test_id("stMain").evaluate(
+        "(main, share) => main.scrollTo(0, share * (main.scrollHeight - main.clientHeight))", share
+    )
+    page.wait_for_timeout(200)
+
+
+def seen(page: Page) -> list[int]:
+    """Return the channels of the tiles that are within the window."""
+    found: list[int] = page.locator(".tile").evaluate_all(
+        """(tiles) => tiles.filter((tile) => {
+            const { top, bottom } = tile.getBoundingClientRect();
+            return top < innerHeight && bottom > 0;
+        }).map((tile) => Number(tile.dataset.id.split(":")[1]))"""
+    )
+    return found
+
+
+def check_places(page: Page) -> None:
+    """Check that each tile stands where it would if all of them were there."""
+    found = places(page)
+    columns = len({left for _, left, _ in found})
+    channels = [int(channel) for channel, _, _ in found]
+    assert channels == list(range(channels[0], channels[0] + len(channels))), "no tile is left out"
+    tops = sorted({top for _, _, top in found})
+    row = (tops[-1] - tops[0]) / (len(tops) - 1)
+    for channel, _, top in found:
+        assert top == pytest.approx(channel // columns * row, abs=2), channel
+    height = page.locator(".grid").evaluate("grid => grid.getBoundingClientRect().height")
+    assert height == pytest.approx(-(-UNITS // columns) * row, abs=row / 4)
+
+
+def test_only_what_is_near_the_window_is_there(page: Page) -> None:
+    for share in (0.0, 0.5, 0.51, 1.0, 0.2, 0.0):
+        scroll_to(page, share)
+        assert len(places(page)) < 400
+        check_places(page)
+        assert len(seen(page)) > 20
+    assert 0 in seen(page)
+    scroll_to(page, 1.0)
+    assert UNITS - 1 in seen(page)
+    last = page.locator(f".tile[data-id='fire5:{UNITS - 1}']")
+    item = last.locator("..")
+    assert item.get_attribute("aria-posinset") == item.get_attribute("aria-setsize") == str(UNITS)
+    wait_until_steady(page)
+    assert last.locator("img").evaluate("image => image.naturalWidth") > 0
+    last.click()
+    expect(page.locator("h2")).to_have_text(f"fire5:{UNITS - 1}")
+
+
+def test_a_window_of_another_size_and_other_tiles(page: Page) -> None:
+    scroll_to(page, 0.5)
+    page.set_viewport_size({"width": 1024, "height": 1400})
+    page.wait_for_timeout(300)
+    check_places(page)
+    page.get_by_text("small", exact=True).click()
+    page.wait_for_url("**size=small**")
+    wait_until_steady(page)
+    page.wait_for_timeout(300)
+    check_places(page)
+    assert len(seen(page)) > 100
+    scroll_to(page, 1.0)
+    page.get_by_role("textbox", name="Filter").fill("7-9")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile")).to_have_count(3)
+    assert seen(page) == [7, 8, 9]
+
+
+def test_the_keyboard_goes_on_after_scrolling_away(page: Page) -> None:
+    page.locator(".tile").first.focus()
+    page.keyboard.press("End")
+    assert active(page) == f"fire5:{UNITS - 1}"
+    page.wait_for_timeout(200)
+    check_places(page)
+    scroll_to(page, 0.3)
+    assert active(page) == "grid", "the tile is gone, the place is not lost"
+    assert page.locator(".tile[tabindex='0']").count() == 1
+    page.keyboard.press("ArrowLeft")
+    assert active(page) == f"fire5:{UNITS - 2}"
+    assert UNITS - 2 in seen(page)
+    page.keyboard.press("Home")
+    assert active(page) == "fire5:0"
+    page.wait_for_timeout(200)
+    check_places(page)
+    columns = len({left for _, left, _ in places(page)})
+    for _ in range(30):  # further down than what was there
+        page.keyboard.press("ArrowDown")
+    assert active(page) == f"fire5:{30 * columns}"
+    page.wait_for_timeout(200)
+    check_places(page)
+
+
+def test_the_tab_key_enters_where_the_reader_is(page: Page) -> None:
+    scroll_to(page, 0.5)
+    stop = page.locator(".tile[tabindex='0']")
+    expect(stop).to_have_count(1)
+    assert int(str(stop.get_attribute("data-id")).partition(":")[2]) in seen(page)
