@@ -51,8 +51,10 @@ def app(
     from app.library import open_library
     from app.networks import load_told
     from app.shipped import own_atlas
+    from featviz.kept_memory import share_one_heap
 
     renders = renders or data_folder() / "renders"
+    share_one_heap()
     leave_a_core()
     load_told(models)
     library = open_library(atlases or [own_atlas()], models=models, renders=renders)

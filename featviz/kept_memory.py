@@ -1,9 +1,10 @@
-"""Keep freed memory in the process while a loop needs the same amounts again at every step.
+"""What glibc does with freed memory: keep it while a loop needs it again, hand it back afterwards.
 
 glibc hands large blocks back to the system as soon as they are freed, and the system clears every
 page of the next ones: at each step of a render, for the same tensors. On a CPU that is a quarter
-of the time of a step. Other C libraries, and processes whose allocator the user has tuned or
-replaced, are left as they are.
+of the time of a step. And it gives each thread a heap of its own, of which it does not hand back
+what lies free at the end: a server whose threads come and go grows by that. Other C libraries, and
+processes whose allocator the user has tuned or replaced, are left as they are.
 """
 
 import contextlib
@@ -15,12 +16,19 @@ from collections.abc import Iterator
 
 # Parameters of mallopt(3) and what they stand at once glibc has adjusted itself to large blocks,
 # as it does in every process that frees a tensor of 32 MiB.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
 _ADJUSTED = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 2**25, _TRIM_THRESHOLD: 2**26}
 _KEEPING = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
 
 _lock = threading.Lock()
 _inside = 0
+
+
+def share_one_heap() -> None:
+    """Have the threads that this process starts from now on share one heap, all handed back."""
+    library = _tunable_glibc()
+    if library is not None:
+        _set(library, {_ARENA_MAX: 1})
 
 
 @contextlib.contextmanager
