@@ -12,7 +12,7 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
-from app.networks import held
+from app.networks import borrowed, held
 from circuits.ablation.chance import Chance, compare_with_chance
 from circuits.ablation.edits import Edit, parse_edit
 from circuits.ablation.effects import UnitEffect, unit_effects
@@ -20,6 +20,7 @@ from circuits.expansion.gates import Gates
 from circuits.families.family import parse_families
 from circuits.graphs.building import build_graph
 from circuits.graphs.check import CircuitCheck, check_circuit, probe_images
+from circuits.graphs.check_progress import Tell
 from circuits.graphs.family_nodes import with_families
 from circuits.graphs.graph import CircuitGraph, Node
 from circuits.graphs.held_out import HeldOut, hold_out
@@ -28,6 +29,7 @@ from featviz.models import Model
 
 SCORES = ("contribution", "weights")
 GATES: tuple[Gates, ...] = get_args(Gates)
+_MOST_CHECKED = 16
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Options:
     width: int = 10
     score: str = SCORES[0]
     gates: Gates = "identity"
+
+
+_CHECKED: dict[tuple[str, str, Options], CircuitCheck] = {}
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -151,9 +156,19 @@ def with_pictures(graph: CircuitGraph, pictures: Mapping[str, bytes]) -> Circuit
     return replace(graph, nodes=tuple(map(dressed, graph.nodes)))
 
 
-@st.cache_resource(max_entries=16, show_spinner="Checking the circuit ...")
-def check(model: str, unit: str, options: Options) -> CircuitCheck:
+def known_check(model: str, unit: str, options: Options) -> CircuitCheck | None:
+    """Return what `check` returned before; None if it was not asked, or long ago."""
+    return _CHECKED.get((model, unit, options))
+
+
+def check(model: str, unit: str, options: Options, tell: Tell) -> CircuitCheck:
     """Return how much of a unit is left with its circuit alone, beside chance.
+
+    Args:
+        model: Name of the network.
+        unit: `SITE:CHANNEL`.
+        options: How the circuit is built.
+        tell: Told how far it is; what it raises ends the check.
 
     Raises:
         CircuitError: If it cannot be checked.
@@ -164,15 +179,20 @@ def check(model: str, unit: str, options: Options) -> CircuitCheck:
         return _built(other, name, options, halves.choosing)
 
     graph = circuit(model, unit, options, "")
-    with held(model) as loaded:
-        return check_circuit(
-            loaded,
+    with borrowed(model) as own:
+        found = check_circuit(
+            own,
             graph,
             halves,
             told=f"{len(halves.choosing) + len(halves.checking)} arcs and lines",
             region="center",
             rebuild=rebuild,
+            on_progress=tell,
         )
+    _CHECKED[model, unit, options] = found
+    for old in list(_CHECKED)[:-_MOST_CHECKED]:
+        _CHECKED.pop(old, None)
+    return found
 
 
 def edits_of(graph: CircuitGraph, off: Sequence[str]) -> list[Edit]:

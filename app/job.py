@@ -47,7 +47,7 @@ class Job:
 
     Attributes:
         id: Nobody can guess it.
-        owner: Who asked.
+        owner: Who may see it and end it.
         title: For people.
         task: What is rendered.
         keep_in: Name of the atlas that the result goes to; empty: it is not kept.

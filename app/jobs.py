@@ -146,6 +146,26 @@ class JobQueue:
             job = self._jobs.get(job_id)
             return job if job is not None and job.owner == owner else None
 
+    def adopt(self, owner: str, job_id: str) -> Job | None:
+        """Return a job of an owner; of another owner who has gone, take over all jobs.
+
+        A reload of a page makes another session of it, which knows the job by its link.
+
+        Args:
+            owner: Who asks.
+            job_id: Of the job.
+
+        Returns:
+            The job; None if there is none, or the page of its owner is still open.
+        """
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or (job.owner != owner and self._present(job.owner)):
+                return None
+            for each in self._of(job.owner):
+                each.owner = owner
+            return job
+
     def ahead(self, job: Job) -> int:
         """Return how many jobs, of anybody, run or wait before one that waits.
 

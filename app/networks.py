@@ -7,6 +7,7 @@ Locks are taken in one order. A network is fetched first and held then; what hol
 function of Streamlit's cache but `network`, for that holds a lock of its own while it computes.
 """
 
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -116,6 +117,22 @@ def held(name: str) -> Iterator[Model]:
     # Pages come in threads of their own; what each of them frees would stay with the server.
     with lock, kept_memory():
         yield model
+
+
+@contextmanager
+def borrowed(name: str) -> Iterator[Model]:
+    """Give a copy of a network to work that takes long, so that no page waits for it.
+
+    Args:
+        name: One of `list_here`.
+
+    Raises:
+        ModelError: If it is none of those that are here.
+    """
+    with held(name) as model:
+        own = copy.deepcopy(model)
+    with kept_memory():
+        yield own
 
 
 def _find(name: str) -> _Loaded:

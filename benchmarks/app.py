@@ -35,7 +35,7 @@ DEMANDED = {
     "first_images_s": 3.0,
     "click_to_unit_s": 1.0,
     "click_in_a_filtered_site_s": 1.0,
-    "click_while_rendering_s": 1.0,
+    "click_while_rendering_s": 0.5,
     "click_in_a_filtered_site_while_rendering_s": 0.5,
     "growth_mb_per_100_views": 5.0,
 }

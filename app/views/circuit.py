@@ -10,6 +10,7 @@ from app.circuit_graphs import (
     Options,
     check,
     circuit,
+    known_check,
     thinned,
     with_pictures,
 )
@@ -20,6 +21,7 @@ from app.networks import list_here
 from app.panels.circuit_parts import show_downloads, show_part, show_silenced
 from app.plain import as_text
 from circuits.graphs import check_report as report
+from circuits.graphs.check import CircuitCheck
 from circuits.graphs.draw import graph_to_svg
 from circuits.graphs.graph import CircuitGraph
 from featviz.atlas.reading import Atlas
@@ -82,6 +84,29 @@ def _pictures(atlas: Atlas, place: Place, graph: CircuitGraph) -> dict[str, byte
     return found
 
 
+def _check_now(place: Place, options: Options) -> CircuitCheck:
+    """Check the circuit while a bar tells how far it is; it ends when this page is left."""
+    stage = st.empty()
+    with stage.container():
+        words, stop = st.columns([5, 1], vertical_alignment="center")
+        bar = words.progress(0.0, "Checking the circuit ...")
+        stop.button(
+            "Stop",
+            icon=":material/stop_circle:",
+            width="stretch",
+            on_click=forget,
+            args=("verify",),
+        )
+
+    def tell(done: int, parts: int) -> None:
+        # Streamlit ends this run here when another page, or this one anew, is asked for.
+        bar.progress(done / parts, f"Checking the circuit ... {done / parts:.0%}")
+
+    found = check(place.model, place.unit, options, tell)
+    stage.empty()
+    return found
+
+
 def _show_check(place: Place, options: Options) -> None:
     """Offer the check of the whole circuit, and show what it says while the link asks for it."""
     st.subheader(report.TITLE)
@@ -101,7 +126,7 @@ def _show_check(place: Place, options: Options) -> None:
             kwargs={"verify": "1"},
         )
         return
-    found = check(place.model, place.unit, options)
+    found = known_check(place.model, place.unit, options) or _check_now(place, options)
     st.markdown(f"**{as_text(report.check_headline(found))}**")
     for heads, rows in (
         (report.HEADS, report.check_rows(found)),

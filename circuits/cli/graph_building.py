@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -69,4 +71,11 @@ class Builder:
             return None
         say("checking, beside networks with shuffled and with random weights")
         how |= {"told": seen.told, "region": seen.region, "minimality": True}
-        return check_circuit(model, found, seen.halves, rebuild=self, **how)
+        quiet = Builder(self._score, self._images, self._ways, progress=False)
+        with tqdm(disable=not self._ways["progress"], desc=f"{model.name} check") as bar:
+
+            def tell(done: int, parts: int) -> None:
+                bar.total = parts
+                bar.update(done - bar.n)
+
+            return check_circuit(model, found, seen.halves, rebuild=quiet, on_progress=tell, **how)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from circuits import stimuli
 from circuits.ablation.chance import DRAWS
+from circuits.graphs.check_progress import CONTROL_PARTS, CheckProgress, Tell, count_parts
 from circuits.graphs.faithfulness import (
     Faithfulness,
     Selection,
@@ -141,6 +142,7 @@ def check_circuit(
     seed: int = 0,
     rebuild: Rebuild | None = None,
     minimality: bool = False,
+    on_progress: Tell | None = None,
 ) -> CircuitCheck:
     """Return how much of the target is left with only the circuit's units on.
 
@@ -157,6 +159,8 @@ def check_circuit(
         rebuild: Builds the circuit of units (`SITE:CHANNELS`) in another network, for the controls
             with shuffled weights and with weights drawn anew; None: no such controls.
         minimality: Whether to leave each unit out in turn.
+        on_progress: Told how many parts are done, and about how many there are; what it raises
+            ends the check.
 
     Raises:
         CircuitError: If the graph ends in units of several sites, or the target does not vary over
@@ -168,20 +172,30 @@ def check_circuit(
     probe = Probe(model, target, given.checking, region=region, ablation=ablation)
     full = varying_response(probe)
     generator = torch.Generator().manual_seed(seed)
-    controls = {} if rebuild is None else _controls(probe, rebuild, seed)
+    others = {} if rebuild is None else control_probes(probe, seed)
+    site_sets = _site_sets(graph)
+    parts = count_parts(
+        site_sets,
+        controls=sum(map(len, others.values())),
+        draws=draws,
+        minimality=len(graph.nodes) if minimality else 0,
+    )
+    progress = CheckProgress(parts, on_progress)
+    controls = {} if rebuild is None else _controls(others, rebuild, progress)
     rows: list[CheckRow] = []
-    for sites in _site_sets(graph):
+    for sites in site_sets:
         if rows and sites == rows[-1].sites:
             # One column is all columns together.
             rows.append(rows[-1])
             continue
-        kept, silencing = _kept(graph, sites), Silencing(probe, sites)
+        kept, silencing = _kept(graph, sites), Silencing(probe, sites, on_run=progress.add)
         selections = list(random_selections(model, kept, draws, generator))
         rows.append(_row(silencing, kept, selections, full, controls))
     score = None
     # The last sites were all together. The unit may do the same without; the rows say so too.
     with contextlib.suppress(CircuitError):
         score = faithfulness_of(silencing, kept, selections, generator, minimality=minimality)
+    progress.end()
     return CircuitCheck(
         target,
         told,
@@ -250,12 +264,17 @@ def _width(model: Model, site: str) -> int:
 _Controls = list[tuple[ControlProbe, CircuitGraph]]
 
 
-def _controls(probe: Probe, rebuild: Rebuild, seed: int) -> dict[str, _Controls]:
+def _controls(
+    probes: Mapping[str, Sequence[ControlProbe]], rebuild: Rebuild, progress: CheckProgress
+) -> dict[str, _Controls]:
     """Return circuits of networks without learnt order, by kind of network."""
-    return {
-        kind: [(c, rebuild(c.probe.model, c.probe.unit)) for c in controls]
-        for kind, controls in control_probes(probe, seed).items()
-    }
+    found: dict[str, _Controls] = {}
+    for kind, controls in probes.items():
+        found[kind] = []
+        for control in controls:
+            found[kind].append((control, rebuild(control.probe.model, control.probe.unit)))
+            progress.add(CONTROL_PARTS)
+    return found
 
 
 def _replayed(controls: _Controls, sites: Sequence[str]) -> tuple[float, ...]:

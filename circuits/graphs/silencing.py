@@ -7,7 +7,7 @@ The same as `Probe.response`, in less time: what comes before the sites is run o
 selection twice, so that many random ones can stand beside a circuit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -32,13 +32,16 @@ class Silencing:
     Args:
         probe: The unit or units, and the images.
         sites: Whose units are silenced, all but those kept.
+        on_run: Called after each selection that was run.
 
     Raises:
         SiteError: If a site is unknown.
     """
 
-    def __init__(self, probe: Probe, sites: Sequence[str]) -> None:
-        self.probe = probe
+    def __init__(
+        self, probe: Probe, sites: Sequence[str], *, on_run: Callable[[], None] = lambda: None
+    ) -> None:
+        self.probe, self._on_run = probe, on_run
         self.sites = tuple(dict.fromkeys(sites))
         self._known: dict[object, Tensor] = {}
         self._fill = None
@@ -66,6 +69,7 @@ class Silencing:
             start = self._start  # Recorded before anything is silenced.
             with torch.no_grad(), keep_only(self.probe.model, dict(key), fill=self._fill):
                 self._known[key] = self._response(start)
+            self._on_run()
         return self._known[key]
 
     def _response(self, start: "tuple[Replay, list[Tensor]] | None") -> Float[Tensor, " responses"]:

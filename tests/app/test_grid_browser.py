@@ -15,7 +15,8 @@ SITE = "/site?model=squeezenet1_1&site=fire5"
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[str]:
-    """Serve an atlas of one large site."""
+    """Serve an atlas of one large site; asked for after the browser, as there may be none."""
+    assert browser.is_connected()
     folder = tmp_path_factory.mktemp("large")
     make_atlas(folder / "atlas", UNITS)
     with serve(folder / "atlas", "--renders", folder / "renders") as served:
@@ -40,8 +41,8 @@ def places(page: Page) -> list[list[float]]:
         """(grid) => {
             const box = grid.getBoundingClientRect();
             return [...grid.querySelectorAll(".tile")].map((tile) => {
-                const at = tile.getBoundingClientRect();
-                return [Number(tile.dataset.id.split(":")[1]), at.left - box.left, at.top - box.top];
+                const { left, top } = tile.getBoundingClientRect();
+                return [Number(tile.dataset.id.split(":")[1]), left - box.left, top - box.top];
             });
         }"""
     )

@@ -241,6 +241,25 @@ def test_who_has_gone_is_waited_for_by_nobody(host: RenderHost) -> None:
     queue.close()
 
 
+def test_a_reloaded_page_takes_over_the_jobs_of_the_one_before(host: RenderHost) -> None:
+    here = {"before", "stranger"}
+    queue = JobQueue(host, Kept(), present=lambda owner: owner in here)
+    running = queue.submit("before", task("endless"), title="1")
+    waiting = queue.submit("before", task("endless"), title="2")
+    assert queue.adopt("before", running.id) is running
+    assert queue.adopt("stranger", running.id) is None, "its page is still open"
+    assert queue.adopt("stranger", "no such job") is None
+    here.remove("before")
+    assert queue.adopt("after", running.id) is running
+    assert queue.of("after") == [running, waiting]
+    assert queue.of("before") == []
+    queue.cancel("before", running.id)
+    assert running.active
+    queue.cancel("after", running.id)
+    assert running.state is State.CANCELLED
+    queue.close()
+
+
 def test_a_session_is_there_as_long_as_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
     class Sessions:
         def is_active_session(self, session: str) -> bool:

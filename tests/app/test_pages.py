@@ -15,6 +15,7 @@ from app_atlases import HOSTILE, MODEL, curves_atlas
 from app_pages import components, open_page, plain, said, show_library, tiles
 from atlases import picture_atlas
 from circuits.graphs.check import CheckRow, CircuitCheck
+from circuits.graphs.check_progress import Tell
 from featviz.atlas.layout import create_layout
 
 PAGES = ("home", "model", "site", "unit", "circuit", "compare")
@@ -247,8 +248,9 @@ def test_a_check_is_of_the_whole_circuit_and_stays_until_that_is_another(
 ) -> None:
     asked = []
 
-    def check(_: str, unit: str, options: Options) -> CircuitCheck:
+    def check(_: str, unit: str, options: Options, tell: Tell) -> CircuitCheck:
         asked.append(options.keep)
+        tell(1, 2)
         row = CheckRow(("early_curves",), 4, 24, 0.9, (0.1,) * 19, (), ())
         return CircuitCheck(unit, "arcs and lines", "zero", (row,), None)
 

@@ -175,6 +175,35 @@ def test_sessions_do_not_see_each_other(queue: JobQueue) -> None:
     assert "Nothing is rendered yet" in said(second)
 
 
+def test_the_link_of_a_render_shows_it_again_after_a_reload(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = {"unit": "fire4:1", "steps": "2", "px": "32"}
+    test = press(open_page("render", **form), "Render")
+    (job,) = queue._jobs.values()
+    assert "".join(test.query_params["job"]) == job.id
+    until(lambda: not job.active)
+    stranger = open_page("render", **form, job=job.id)
+    assert "is gone, or open in another window" in said(stranger)
+    monkeypatch.setattr(queue, "_present", lambda _owner: False)
+    reloaded = open_page("render", **form, job=job.id)
+    assert not reloaded.exception
+    assert [button.label for button in reloaded.get("download_button")] == ["PNG", "Record"]
+
+
+def test_another_render_is_shown_by_its_button(queue: JobQueue) -> None:
+    form = {"steps": "2", "px": "32"}
+    test = press(open_page("render", unit="fire4:1", **form), "Render")
+    test.text_input(key="of").set_value("fire4:2").run()
+    test = press(test, "Render")
+    until(lambda: not any(job.active for job in queue._jobs.values()))
+    first, second = queue._jobs.values()
+    assert "".join(test.run().query_params["job"]) == second.id
+    test = press(test, "Show")
+    assert "".join(test.query_params["job"]) == first.id
+    assert "fire4\\:1" in [head.value for head in test.subheader]
+
+
 def picture() -> bytes:
     buffer = io.BytesIO()
     array = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
