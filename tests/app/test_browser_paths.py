@@ -1,5 +1,6 @@
 """The main ways through the app in a real browser, offline: by click, by keyboard, by link."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -170,6 +171,24 @@ def test_parts_of_a_circuit_are_chosen_and_silenced(page: Page) -> None:
     expect(page.get_by_text("left of arcs:0")).to_have_count(0)
     page.go_back()
     expect(page.get_by_text("left of arcs:0")).to_be_visible()
+
+
+def test_a_check_can_be_stopped_and_nobody_waits_for_it(page: Page) -> None:
+    long = f"/circuit?model={MODEL}&unit=arcs%3A0&depth=5&keep=20&width=40"
+    page.goto(long)
+    page.get_by_role("button", name="Verify").click()
+    expect(page.get_by_text(re.compile(r"Checking the circuit ... [1-9]"))).to_be_visible()
+    other = page.context.new_page()
+    other.goto(f"{UNIT}3&part=Tuning")
+    expect(other.get_by_text("prefers")).to_have_count(2)
+    assert page.get_by_text("Checking the circuit").is_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Verify")).to_be_visible()
+    expect(page.get_by_text("Checking the circuit")).to_have_count(0)
+    assert "verify" not in query(page)
+    page.get_by_role("button", name="Verify").click()
+    page.go_back()
+    expect(page.get_by_role("button", name="Verify")).to_be_visible()
 
 
 def test_the_keyboard_goes_on_where_it_was_in_a_circuit(page: Page) -> None:

@@ -65,6 +65,9 @@ def test_a_live_render_is_cancelled_and_another_one_ends_in_the_atlas(
     assert tab.locator(".live svg path.line").count() == 2
     assert re.search(r"step \d+ of 4096", tab.locator(".live .words").inner_text())
     (renderer,) = [pid for pid in children(server) if "render_process" in _command(pid)]
+    tab.reload()
+    tab.wait_for_selector(".live img")
+    assert re.search(r"step \d+ of 4096", tab.locator(".live .words").inner_text())
     tab.get_by_role("button", name="Cancel").click()
     tab.wait_for_selector("text=Cancelled; the image is as it was")
     wait_until_gone(renderer)
