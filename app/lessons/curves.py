@@ -159,7 +159,7 @@ def _drawing(unit: str, *, curve_too: bool, radius_px: int, default: int) -> Non
                 marked_deg=found.angles_deg[at],
             )
         else:
-            st.metric("orientation of your curve", f"{found.angles_deg[at]:.0f}°")
+            st.metric("your curve", f"{found.angles_deg[at]:.0f}°")
 
 
 def _draw() -> None:
@@ -257,7 +257,7 @@ CURVES = Lesson(
     references=(
         Reference(
             "Cammarata, Goh, Carter, Schubert, Petrov, Olah 2020, Curve Detectors, Distill",
-            "on synthetic curves and tuning",
+            "Joint Tuning Curves; Synthetic Curves; Radial Tuning Curve",
             "https://distill.pub/2020/circuits/curve-detectors",
         ),
     ),

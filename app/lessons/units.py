@@ -59,8 +59,8 @@ def _objective() -> None:
             [f"`{found['labels'][at]}`"],
             [f"picture that maximises the {kind} {found['labels'][at]}"],
         )
-    numbers_of.metric("mean of the channel's map", f"{found['mean'][at]:,.0f}")
-    numbers_of.metric("largest place of the map", f"{found['largest'][at]:,.0f}")
+    numbers_of.metric("mean of the map", f"{found['mean'][at]:,.0f}")
+    numbers_of.metric("its largest place", f"{found['largest'][at]:,.0f}")
 
 
 def _objective_words() -> str:

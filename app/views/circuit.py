@@ -84,29 +84,6 @@ def _pictures(atlas: Atlas, place: Place, graph: CircuitGraph) -> dict[str, byte
     return found
 
 
-def _check_now(place: Place, options: Options) -> CircuitCheck:
-    """Check the circuit while a bar tells how far it is; it ends when this page is left."""
-    stage = st.empty()
-    with stage.container():
-        words, stop = st.columns([5, 1], vertical_alignment="center")
-        bar = words.progress(0.0, "Checking the circuit ...")
-        stop.button(
-            "Stop",
-            icon=":material/stop_circle:",
-            width="stretch",
-            on_click=forget,
-            args=("verify",),
-        )
-
-    def tell(done: int, parts: int) -> None:
-        # Streamlit ends this run here when another page, or this one anew, is asked for.
-        bar.progress(done / parts, f"Checking the circuit ... {done / parts:.0%}")
-
-    found = check(place.model, place.unit, options, tell)
-    stage.empty()
-    return found
-
-
 def _show_check(place: Place, options: Options) -> None:
     """Offer the check of the whole circuit, and show what it says while the link asks for it."""
     st.subheader(report.TITLE)
@@ -117,16 +94,46 @@ def _show_check(place: Place, options: Options) -> None:
         f"circuit of {nodes} nodes, whatever Least edge, pins and families leave of it above: "
         "chance is another circuit that was built in the same way."
     )
-    if read_text("verify") != "1":
-        st.button(
-            "Verify",
-            icon=":material/fact_check:",
-            type="primary",
-            on_click=st.query_params.update,
-            kwargs={"verify": "1"},
-        )
-        return
-    found = known_check(place.model, place.unit, options) or _check_now(place, options)
+    found = known_check(place.model, place.unit, options)
+    if read_text("verify") != "1" or found is None:
+        found = _offer_check(place, options)
+    if found is not None:
+        _show_found(found)
+
+
+def _offer_check(place: Place, options: Options) -> CircuitCheck | None:
+    """Show the button, or where it was asked for, check while a bar tells how far it is.
+
+    A check ends when its page is left.
+    """
+    asked = read_text("verify") == "1"
+    row = st.empty()
+    button, words = row.container().columns([1, 5], vertical_alignment="center")
+    # One button under one key: of two, Streamlit would show the first until the run has ended.
+    button.button(
+        "Stop" if asked else "Verify",
+        key="check",
+        icon=":material/stop_circle:" if asked else ":material/fact_check:",
+        type="secondary" if asked else "primary",
+        width="stretch",
+        on_click=forget if asked else st.query_params.update,
+        args=("verify",) if asked else ({"verify": "1"},),
+    )
+    if not asked:
+        return None
+    bar = words.progress(0.0, "Checking the circuit ...")
+
+    def tell(done: int, parts: int) -> None:
+        # Streamlit ends this run here when another page, or this one anew, is asked for.
+        bar.progress(done / parts, f"Checking the circuit ... {done / parts:.0%}")
+
+    found = check(place.model, place.unit, options, tell)
+    row.empty()
+    return found
+
+
+def _show_found(found: CircuitCheck) -> None:
+    """Show what a check says."""
     st.markdown(f"**{as_text(report.check_headline(found))}**")
     for heads, rows in (
         (report.HEADS, report.check_rows(found)),
