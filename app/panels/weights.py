@@ -62,7 +62,7 @@ def _links(atlas: Atlas, place: Place, found: Connections) -> list[Link]:
         links.append(
             Link(
                 name=where.unit,
-                address=beside(where) if source else "",
+                address=beside(where) if there else "",
                 source=source,
                 kernel=item.kernel,
                 caption=f"{item.strength:.3g}, sum {item.total:+.3g}",

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import app.cores
 import app.serving
 import app.shipped
+import featviz.kept_memory
 from app.command import app as command
 from app.library import Library
 from app.shipped import own_atlas
@@ -34,7 +35,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Library, int]]:
         return Server()
 
     monkeypatch.setattr(app.serving, "make_server", make)
-    monkeypatch.setattr(app.cores, "leave_a_core", lambda: None)  # these tests keep theirs
+    # These tests keep their cores, and their heaps.
+    monkeypatch.setattr(app.cores, "leave_a_core", lambda: None)
+    monkeypatch.setattr(featviz.kept_memory, "share_one_heap", lambda: None)
     return found
 
 
