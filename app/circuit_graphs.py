@@ -4,15 +4,14 @@ Nothing here knows of pages; views/circuit.py shows what comes out.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import streamlit as st
 from PIL import Image
 from torch import Tensor
 
-from app.networks import borrowed, held
+from app.networks import copy_of, held
 from circuits.ablation.chance import Chance, compare_with_chance
 from circuits.ablation.edits import Edit, parse_edit
 from circuits.ablation.effects import UnitEffect, unit_effects
@@ -25,11 +24,10 @@ from circuits.graphs.family_nodes import with_families
 from circuits.graphs.graph import CircuitGraph, Node
 from circuits.graphs.held_out import HeldOut, hold_out
 from featviz.images import png_bytes
+from featviz.kept_memory import kept_memory
 from featviz.models import Model
 
 SCORES = ("contribution", "weights")
-GATES: tuple[Gates, ...] = get_args(Gates)
-_MOST_CHECKED = 16
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,6 @@ class Options:
     width: int = 10
     score: str = SCORES[0]
     gates: Gates = "identity"
-
-
-_CHECKED: dict[tuple[str, str, Options], CircuitCheck] = {}
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -156,43 +151,37 @@ def with_pictures(graph: CircuitGraph, pictures: Mapping[str, bytes]) -> Circuit
     return replace(graph, nodes=tuple(map(dressed, graph.nodes)))
 
 
-def known_check(model: str, unit: str, options: Options) -> CircuitCheck | None:
-    """Return what `check` returned before; None if it was not asked, or long ago."""
-    return _CHECKED.get((model, unit, options))
+def checking(model: str, unit: str, options: Options) -> Callable[[Tell], CircuitCheck]:
+    """Return what checks how much of a unit is left with its circuit alone, beside chance.
 
-
-def check(model: str, unit: str, options: Options, tell: Tell) -> CircuitCheck:
-    """Return how much of a unit is left with its circuit alone, beside chance.
+    It needs no page: it may run in another thread, on a copy of the network.
 
     Args:
         model: Name of the network.
         unit: `SITE:CHANNEL`.
         options: How the circuit is built.
-        tell: Told how far it is; what it raises ends the check.
 
-    Raises:
-        CircuitError: If it cannot be checked.
+    Returns:
+        Takes what is told how far it is. It raises CircuitError if the circuit cannot be checked.
     """
-    halves = stimuli_for(model, _site(unit))
+    graph, halves = circuit(model, unit, options, ""), stimuli_for(model, _site(unit))
 
     def rebuild(other: Model, name: str) -> CircuitGraph:
         return _built(other, name, options, halves.choosing)
 
-    graph = circuit(model, unit, options, "")
-    with borrowed(model) as own:
-        found = check_circuit(
-            own,
-            graph,
-            halves,
-            told=f"{len(halves.choosing) + len(halves.checking)} arcs and lines",
-            region="center",
-            rebuild=rebuild,
-            on_progress=tell,
-        )
-    _CHECKED[model, unit, options] = found
-    for old in list(_CHECKED)[:-_MOST_CHECKED]:
-        _CHECKED.pop(old, None)
-    return found
+    def check(tell: Tell) -> CircuitCheck:
+        with kept_memory():
+            return check_circuit(
+                copy_of(model),
+                graph,
+                halves,
+                told=f"{len(halves.choosing) + len(halves.checking)} arcs and lines",
+                region="center",
+                rebuild=rebuild,
+                on_progress=tell,
+            )
+
+    return check
 
 
 def edits_of(graph: CircuitGraph, off: Sequence[str]) -> list[Edit]:

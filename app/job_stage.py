@@ -164,6 +164,6 @@ def other_jobs(jobs: list[Job]) -> None:
             button.button(
                 "Show",
                 key=f"show {job.id}",
-                on_click=st.query_params.update,
-                kwargs={"job": job.id},
+                on_click=st.session_state.__setitem__,
+                args=("job", job.id),
             )

@@ -146,25 +146,18 @@ class JobQueue:
             job = self._jobs.get(job_id)
             return job if job is not None and job.owner == owner else None
 
-    def adopt(self, owner: str, job_id: str) -> Job | None:
-        """Return a job of an owner; of another owner who has gone, take over all jobs.
-
-        A reload of a page makes another session of it, which knows the job by its link.
+    def inherit(self, owner: str, is_heir: Callable[[str], bool]) -> None:
+        """Give an owner the jobs of others who have gone, as a reload makes another session.
 
         Args:
-            owner: Who asks.
-            job_id: Of the job.
-
-        Returns:
-            The job; None if there is none, or the page of its owner is still open.
+            owner: Who takes them over.
+            is_heir: Tells of another owner whether it is the same user.
         """
         with self._changed:
-            job = self._jobs.get(job_id)
-            if job is None or (job.owner != owner and self._present(job.owner)):
-                return None
-            for each in self._of(job.owner):
-                each.owner = owner
-            return job
+            for job in self._jobs.values():
+                other = job.owner
+                if other != owner and is_heir(other) and not self._present(other):
+                    job.owner = owner
 
     def ahead(self, job: Job) -> int:
         """Return how many jobs, of anybody, run or wait before one that waits.

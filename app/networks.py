@@ -119,9 +119,8 @@ def held(name: str) -> Iterator[Model]:
         yield model
 
 
-@contextmanager
-def borrowed(name: str) -> Iterator[Model]:
-    """Give a copy of a network to work that takes long, so that no page waits for it.
+def copy_of(name: str) -> Model:
+    """Return a copy of a network, for work that takes long, so that no page waits for it.
 
     Args:
         name: One of `list_here`.
@@ -130,9 +129,7 @@ def borrowed(name: str) -> Iterator[Model]:
         ModelError: If it is none of those that are here.
     """
     with held(name) as model:
-        own = copy.deepcopy(model)
-    with kept_memory():
-        yield own
+        return copy.deepcopy(model)
 
 
 def _find(name: str) -> _Loaded:

@@ -5,6 +5,7 @@ else on the disk can be asked for.
 """
 
 import re
+import secrets
 import socket
 import threading
 import time
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 from streamlit import config
 from streamlit.starlette import App
@@ -32,6 +34,7 @@ from featviz.errors import ConfigError
 HOST = "127.0.0.1"
 PICTURES = ("images", "thumbs", "examples")
 """Folders of an atlas that are served."""
+BROWSER_COOKIE = "featviz_browser"
 _MAIN = Path(__file__).with_name("main.py")
 _PICTURE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(?:-[a-z0-9-]{1,40})?\.(?:webp|png)")
 _FOREVER = "public, max-age=31536000, immutable"
@@ -67,6 +70,32 @@ class OwnOrigin:
     def _is_own(self, origin: str, host: str) -> bool:
         # By text, for what a browser sends is SCHEME://HOST and some others send is no URL.
         return origin in self._origins or origin.partition("://")[2] == host
+
+
+class BrowserCookie:
+    """Gives each browser a name of its own, by which a page is known after a reload.
+
+    Args:
+        app: What is asked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; a page that a browser without a name asked for brings it one."""
+        if scope["type"] != "http" or BROWSER_COOKIE in Request(scope).cookies:
+            return await self._app(scope, receive, send)
+
+        async def name(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/html"):
+                    word = f"{BROWSER_COOKIE}={secrets.token_urlsafe(16)}"
+                    headers.append("set-cookie", f"{word}; Path=/; HttpOnly; SameSite=Strict")
+            await send(message)
+
+        return await self._app(scope, receive, name)
 
 
 class PictureFiles(StaticFiles):
@@ -116,7 +145,8 @@ def make_server(library: Library, *, port: int) -> uvicorn.Server:
     # pictures need it too. The App has read .streamlit/config.toml beside the script by now.
     hosts = list(config.get_option("server.allowedHosts")) or ["*"]
     origins = config.get_option("server.corsAllowedOrigins")
-    checked = TrustedHostMiddleware(OwnOrigin(app, origins=origins), allowed_hosts=hosts)
+    asked = OwnOrigin(BrowserCookie(app), origins=origins)
+    checked = TrustedHostMiddleware(asked, allowed_hosts=hosts)
     return uvicorn.Server(uvicorn.Config(checked, host=HOST, port=port, log_level="warning"))
 
 

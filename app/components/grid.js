@@ -67,7 +67,10 @@ function draw(grid, first, last) {
   const room = (count) => `${Math.ceil(count / columns) * row}px`;
   grid.style.paddingTop = room(first);
   grid.style.paddingBottom = room(shown.tiles.length - last);
-  if (within && !within.isConnected) grid.focus({ preventScroll: true });
+  if (within && !within.isConnected) {
+    grid.tabIndex = -1; // until the focus goes on; else a click beside the tiles would bring it here
+    grid.focus({ preventScroll: true });
+  }
 }
 
 const tileAt = ({ children, shown }, at) => children[at - shown.first]?.firstChild;
@@ -92,14 +95,15 @@ function follow(grid) {
   const { shown } = grid;
   const box = grid.getBoundingClientRect();
   if (!box.width || !shown.tiles.length) return; // in a part that is closed
-  shown.size = measure(grid);
-  const { columns, row } = shown.size;
+  const { columns, row } = measure(grid);
+  const resized = columns !== shown.size.columns || row !== shown.size.row;
+  shown.size = { columns, row };
   const count = shown.tiles.length;
   const rows = Math.ceil(count / columns);
   const firstAt = (y) => Math.min(rows - 1, Math.max(0, Math.floor((y - box.top) / row))) * columns;
   const first = firstAt(-UNSEEN * innerHeight);
   const last = Math.min(count, firstAt((1 + UNSEEN) * innerHeight) + columns);
-  if (first !== shown.first || last !== shown.last) draw(grid, first, last);
+  if (resized || first !== shown.first || last !== shown.last) draw(grid, first, last);
   setStop(grid, Math.min(count - 1, firstAt(0) + columns));
 }
 
@@ -130,6 +134,32 @@ function walk(grid, event) {
   tileAt(grid, shown.stop).focus();
 }
 
+function followWindow(grid) {
+  let asked = 0;
+  const soon = () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      follow(grid);
+    });
+  };
+  const enter = ({ target }) => {
+    const item = target.closest(".tile")?.parentElement;
+    if (item) grid.shown.stop = [...grid.children].indexOf(item) + grid.shown.first;
+  };
+  grid.addEventListener("focusin", enter);
+  // Whatever scrolls around the grid: such events do not bubble, but they pass the document first.
+  document.addEventListener("scroll", soon, { capture: true, passive: true });
+  const resized = new ResizeObserver(soon);
+  resized.observe(grid);
+  resized.observe(document.documentElement);
+  return () => {
+    cancelAnimationFrame(asked);
+    grid.removeEventListener("focusin", enter);
+    document.removeEventListener("scroll", soon, { capture: true });
+    resized.disconnect();
+  };
+}
+
 export default function ({ data, parentElement }) {
   const grid = parentElement.querySelector(".grid");
   grid.style.setProperty("--side", `${data.side}px`);
@@ -140,21 +170,6 @@ export default function ({ data, parentElement }) {
   }
   followLinks(grid, "a.tile");
   grid.onkeydown = (event) => walk(grid, event);
-  let asked = 0;
-  const soon = () => {
-    asked ||= requestAnimationFrame(() => {
-      asked = 0;
-      follow(grid);
-    });
-  };
-  // Of whatever scrolls around it; scrolling is not heard of further out.
-  document.addEventListener("scroll", soon, { capture: true, passive: true });
-  const resized = new ResizeObserver(soon);
-  resized.observe(grid);
-  resized.observe(document.documentElement);
-  return () => {
-    cancelAnimationFrame(asked);
-    document.removeEventListener("scroll", soon, { capture: true });
-    resized.disconnect();
-  };
+  grid.onblur = () => grid.removeAttribute("tabindex");
+  return listen(grid, () => followWindow(grid));
 }

@@ -9,9 +9,9 @@ from app.components import read_source
 
 _GRID = st.components.v2.component(
     "featviz.grid",
-    html='<div class="grid" role="list" aria-label="pictures" tabindex="-1"></div>',
+    html='<div class="grid" role="list" aria-label="pictures"></div>',
     css=read_source("grid.css"),
-    js=read_source("visit.js", "grid.js"),
+    js=read_source("visit.js", "listen.js", "grid.js"),
 )
 SIDES = {"small": 64, "medium": 96, "large": 144, "huge": 240}
 """Side of a picture by density, px."""

@@ -27,6 +27,8 @@ export default function ({ data, parentElement }) {
     event.preventDefault();
     box.focus();
   };
-  document.addEventListener("keydown", slash);
-  return () => document.removeEventListener("keydown", slash);
+  return listen(parentElement, () => {
+    document.addEventListener("keydown", slash);
+    return () => document.removeEventListener("keydown", slash);
+  });
 }

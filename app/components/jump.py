@@ -12,7 +12,7 @@ _JUMP = st.components.v2.component(
     html='<input type="text" aria-label="jump to a unit" list="sites" spellcheck="false" '
     'autocomplete="off" placeholder="/  jump to SITE:CHANNEL"><datalist id="sites"></datalist>',
     css=read_source("jump.css"),
-    js=read_source("visit.js", "jump.js"),
+    js=read_source("visit.js", "listen.js", "jump.js"),
 )
 
 

@@ -1,7 +1,7 @@
 // The entries of the menu on top lead to what is being looked at. Streamlit's own links go to bare
 // pages, which would forget the network and the unit.
 
-export default function ({ data }) {
+export default function ({ data, parentElement }) {
   const target = (event) => {
     const link = event.target.closest?.("[data-testid=stTopNavLink]");
     return link && data.addresses[new URL(link.href).pathname.split("/").pop()];
@@ -14,7 +14,9 @@ export default function ({ data }) {
     event.stopPropagation();
     visit(address);
   };
-  // Before Streamlit hears of it, which listens further down.
-  document.addEventListener("click", follow, true);
-  return () => document.removeEventListener("click", follow, true);
+  return listen(parentElement, () => {
+    // Before Streamlit hears of it, which listens further down.
+    document.addEventListener("click", follow, true);
+    return () => document.removeEventListener("click", follow, true);
+  });
 }

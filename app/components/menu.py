@@ -6,7 +6,9 @@ import streamlit as st
 
 from app.components import read_source
 
-_MENU = st.components.v2.component("featviz.menu", js=read_source("visit.js", "menu.js"))
+_MENU = st.components.v2.component(
+    "featviz.menu", js=read_source("visit.js", "listen.js", "menu.js")
+)
 
 
 def lead_menu(addresses: Mapping[str, str], *, key: str) -> None:

@@ -20,6 +20,8 @@ export default function ({ data, parentElement }) {
     const address = data[links[event.key][0]][1];
     if (address) visit(address);
   };
-  document.addEventListener("keydown", key);
-  return () => document.removeEventListener("keydown", key);
+  return listen(parentElement, () => {
+    document.addEventListener("keydown", key);
+    return () => document.removeEventListener("keydown", key);
+  });
 }

@@ -8,7 +8,7 @@ _PAGER = st.components.v2.component(
     "featviz.pager",
     html='<nav><a class="previous" rel="prev"></a><a class="next" rel="next"></a></nav>',
     css=read_source("pager.css"),
-    js=read_source("visit.js", "pager.js"),
+    js=read_source("visit.js", "listen.js", "pager.js"),
 )
 
 

@@ -4,22 +4,15 @@ from typing import Any
 
 import streamlit as st
 
-from app.circuit_graphs import (
-    GATES,
-    SCORES,
-    Options,
-    check,
-    circuit,
-    known_check,
-    thinned,
-    with_pictures,
-)
+from app.checks import CHECKS
+from app.circuit_graphs import SCORES, Options, checking, circuit, thinned, with_pictures
 from app.components.circuit import circuit_drawing
 from app.frame import opened
 from app.links import Place, forget, longest, read_choice, read_number, read_text
 from app.networks import list_here
 from app.panels.circuit_parts import show_downloads, show_part, show_silenced
 from app.plain import as_text
+from circuits.expansion.gates import GATES
 from circuits.graphs import check_report as report
 from circuits.graphs.check import CircuitCheck
 from circuits.graphs.draw import graph_to_svg
@@ -30,13 +23,14 @@ from featviz.errors import ModelError
 _DEFAULTS = Options()
 _KEPT = ("depth", "keep", "width", "score", "gates", "least", "families", "focus", "pins", "off",
          "random", "verify")  # fmt: skip
+_EVERY_S = 0.5
 _RANGES = {"depth": (1, 5), "keep": (1, 20), "width": (1, 40)}
 
 
 def _choose() -> tuple[Options, float, str]:
     """Show how a circuit can be built; each choice stands in the URL."""
     read_choice("score", SCORES, SCORES[0])
-    read_choice("gates", GATES, GATES[0])
+    read_choice("gates", GATES, _DEFAULTS.gates)
     numbers: dict[str, Any] = {}
     # A check takes long: of another circuit it waits until it is asked for.
     anew: dict[str, Any] = {"on_change": forget, "args": ("verify",)}
@@ -94,21 +88,19 @@ def _show_check(place: Place, options: Options) -> None:
         f"circuit of {nodes} nodes, whatever Least edge, pins and families leave of it above: "
         "chance is another circuit that was built in the same way."
     )
-    found = known_check(place.model, place.unit, options)
-    if read_text("verify") != "1" or found is None:
-        found = _offer_check(place, options)
-    if found is not None:
-        _show_found(found)
-
-
-def _offer_check(place: Place, options: Options) -> CircuitCheck | None:
-    """Show the button, or where it was asked for, check while a bar tells how far it is.
-
-    A check ends when its page is left.
-    """
     asked = read_text("verify") == "1"
-    row = st.empty()
-    button, words = row.container().columns([1, 5], vertical_alignment="center")
+    check = CHECKS.ended(_key(place, options)) if asked else None
+    if check is None:
+        _offer_check(place, options, asked=asked)
+    elif check.found is None:
+        st.warning(as_text(check.error), icon=":material/rule:")
+    else:
+        _show_found(check.found)
+
+
+def _offer_check(place: Place, options: Options, *, asked: bool) -> None:
+    """Show the button, and where it was pressed how far the check is; it ends if all have left."""
+    button, words = st.columns([1, 5], vertical_alignment="center")
     # One button under one key: of two, Streamlit would show the first until the run has ended.
     button.button(
         "Stop" if asked else "Verify",
@@ -119,17 +111,21 @@ def _offer_check(place: Place, options: Options) -> CircuitCheck | None:
         on_click=forget if asked else st.query_params.update,
         args=("verify",) if asked else ({"verify": "1"},),
     )
-    if not asked:
-        return None
-    bar = words.progress(0.0, "Checking the circuit ...")
+    if asked:
+        with words:
+            st.fragment(_watch, run_every=_EVERY_S)(place, options)
 
-    def tell(done: int, parts: int) -> None:
-        # Streamlit ends this run here when another page, or this one anew, is asked for.
-        bar.progress(done / parts, f"Checking the circuit ... {done / parts:.0%}")
 
-    found = check(place.model, place.unit, options, tell)
-    row.empty()
-    return found
+def _watch(place: Place, options: Options) -> None:
+    """Show how far the check is; once it has ended, the page shows what it found."""
+    check = CHECKS.look(_key(place, options), checking(place.model, place.unit, options))
+    if check.ended:
+        st.rerun()
+    st.progress(check.share, f"Checking the circuit ... {check.share:.0%}")
+
+
+def _key(place: Place, options: Options) -> tuple[str, str, Options]:
+    return place.model, place.unit, options
 
 
 def _show_found(found: CircuitCheck) -> None:

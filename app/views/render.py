@@ -2,7 +2,6 @@
 
 A link names `model` and `unit` as on other pages; what is changed in the form then stands in the
 parameters `net` and `of`, because leaving a page takes from the URL what its boxes are bound to.
-`job` is the render that is looked at, so that a reload of the page shows it again.
 """
 
 import streamlit as st
@@ -14,7 +13,7 @@ from app.library import LIBRARY
 from app.links import forget, read_choice, read_number, read_text, told_plainly
 from app.networks import held, list_here, network, sites_of, table_of
 from app.plain import as_text
-from app.rendering import owner, queue
+from app.rendering import inherit, owner, queue
 from app.wishes import (
     GOALS,
     KINDS,
@@ -195,24 +194,15 @@ def _start(model: Model, text: str, config: RenderConfig, place: str) -> None:
     with held(model.name):
         task = make_task(model, text, config)
     job = queue().submit(owner(), task, title=text[:80], keep_in=choose_atlas(place))
-    st.query_params["job"] = job.id
+    st.session_state["job"] = job.id
 
 
-def _find_job(asked: str) -> Job | None:
-    """Return the job that the link names, as after a reload, or else the session's last one."""
-    mine = queue().of(owner())
-    return (queue().adopt(owner(), asked) if asked else None) or (mine[-1] if mine else None)
-
-
-def _stage(job: Job | None, *, asked: bool) -> None:
+def _stage(job: Job | None) -> None:
     """Show the job that is looked at."""
     if job is None:
         st.info(
-            "The render that this link names is gone, or open in another window; press **Render** "
-            "to make it anew."
-            if asked
-            else "Nothing is rendered yet. Choose a unit and press **Render**: the image, its "
-            "score and its spectrum appear here while they come about.",
+            "Nothing is rendered yet. Choose a unit and press **Render**: the image, its score and "
+            "its spectrum appear here while they come about.",
             icon=":material/auto_awesome:",
         )
         return
@@ -263,7 +253,10 @@ with told_plainly():
     with stage:
         if problem:
             st.error(as_text(problem), icon=":material/error:")
-        current = _find_job(read_text("job"))
+        inherit()
+        mine = queue().of(owner())
+        current = queue().find(owner(), st.session_state.get("job", ""))
+        current = current or (mine[-1] if mine else None)
         if current is not None or not problem:
-            _stage(current, asked="job" in st.query_params)
-        other_jobs([job for job in queue().of(owner()) if job is not current])
+            _stage(current)
+        other_jobs([job for job in mine if job is not current])

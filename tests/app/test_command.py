@@ -25,10 +25,11 @@ from featviz.errors import ConfigError, ModelError, RecordError
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Library, int]]:
     """What the command would have served, instead of serving it."""
     found: list[tuple[Library, int]] = []
+    shared: list[bool] = []
 
     class Server:
         def run(self) -> None:
-            pass
+            assert shared == [True], "threads share a heap if it is said before they start"
 
     def make(library: Library, *, port: int) -> Server:
         found.append((library, port))
@@ -37,7 +38,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Library, int]]:
     monkeypatch.setattr(app.serving, "make_server", make)
     # These tests keep their cores, and their heaps.
     monkeypatch.setattr(app.cores, "leave_a_core", lambda: None)
-    monkeypatch.setattr(featviz.kept_memory, "share_one_heap", lambda: None)
+    monkeypatch.setattr(featviz.kept_memory, "share_one_heap", lambda: shared.append(not found))
     return found
 
 

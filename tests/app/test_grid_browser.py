@@ -79,6 +79,11 @@ def seen(page: Page) -> list[int]:
     return found
 
 
+def channel_of(name: str) -> int:
+    """Return the channel of the id of a tile."""
+    return int(name.partition(":")[2])
+
+
 def check_places(page: Page) -> None:
     """Check that each tile stands where it would if all of them were there."""
     found = places(page)
@@ -113,9 +118,10 @@ def test_only_what_is_near_the_window_is_there(page: Page) -> None:
 
 def test_a_window_of_another_size_and_other_tiles(page: Page) -> None:
     scroll_to(page, 0.5)
-    page.set_viewport_size({"width": 1024, "height": 1400})
-    page.wait_for_timeout(300)
-    check_places(page)
+    for width, height in ((1288, 800), (1296, 804), (1024, 1400)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(300)
+        check_places(page)
     page.get_by_text("small", exact=True).click()
     page.wait_for_url("**size=small**")
     wait_until_steady(page)
@@ -137,6 +143,7 @@ def test_the_keyboard_goes_on_after_scrolling_away(page: Page) -> None:
     check_places(page)
     scroll_to(page, 0.3)
     assert active(page) == "grid", "the tile is gone, the place is not lost"
+    check_places(page)
     assert page.locator(".tile[tabindex='0']").count() == 1
     page.keyboard.press("ArrowLeft")
     assert active(page) == f"fire5:{UNITS - 2}"
@@ -153,8 +160,46 @@ def test_the_keyboard_goes_on_after_scrolling_away(page: Page) -> None:
     check_places(page)
 
 
-def test_the_tab_key_enters_where_the_reader_is(page: Page) -> None:
+def test_the_grid_is_one_stop_of_the_tab_key_where_the_reader_is(page: Page) -> None:
     scroll_to(page, 0.5)
     stop = page.locator(".tile[tabindex='0']")
     expect(stop).to_have_count(1)
-    assert int(str(stop.get_attribute("data-id")).partition(":")[2]) in seen(page)
+    assert channel_of(str(stop.get_attribute("data-id"))) in seen(page)
+    middle = sorted(seen(page))[len(seen(page)) // 2]
+    page.locator(f".tile[data-id='fire5:{middle}']").focus()
+    page.mouse.move(600, 500)
+    page.mouse.wheel(0, 120)
+    page.wait_for_timeout(300)
+    assert active(page) == f"fire5:{middle}"
+    page.keyboard.press("Tab")
+    assert not str(active(page)).startswith("fire5:"), "one stop"
+    page.keyboard.press("Shift+Tab")
+    assert active(page) == f"fire5:{middle}", "it enters where it left"
+
+
+def test_a_click_beside_the_tiles_goes_nowhere(page: Page) -> None:
+    scroll_to(page, 0.5)
+    before = sorted(seen(page))
+    box = page.locator(".tile").nth(len(places(page)) // 2).bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] + 3, box["y"] + 20)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(200)
+    assert sorted(seen(page)) == before
+
+
+def test_what_a_grid_listens_with_ends_with_its_tiles(page: Page) -> None:
+    session = page.context.new_cdp_session(page)
+
+    def count() -> int:
+        asked = {"expression": "document", "objectGroup": "test"}
+        document = session.send("Runtime.evaluate", asked)["result"]["objectId"]
+        found = session.send("DOMDebugger.getEventListeners", {"objectId": document})
+        return sum(each["type"] == "scroll" for each in found["listeners"])
+
+    before = count()
+    for last in (900, 800, 700, 600):
+        page.get_by_role("textbox", name="Filter").fill(f"0-{last}")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(f"{last + 1} of")).to_be_visible()
+    assert count() == before

@@ -242,20 +242,25 @@ def test_who_has_gone_is_waited_for_by_nobody(host: RenderHost) -> None:
 
 
 def test_a_reloaded_page_takes_over_the_jobs_of_the_one_before(host: RenderHost) -> None:
-    here = {"before", "stranger"}
+    here = {"before me", "stranger you"}
     queue = JobQueue(host, Kept(), present=lambda owner: owner in here)
-    running = queue.submit("before", task("endless"), title="1")
-    waiting = queue.submit("before", task("endless"), title="2")
-    assert queue.adopt("before", running.id) is running
-    assert queue.adopt("stranger", running.id) is None, "its page is still open"
-    assert queue.adopt("stranger", "no such job") is None
-    here.remove("before")
-    assert queue.adopt("after", running.id) is running
-    assert queue.of("after") == [running, waiting]
-    assert queue.of("before") == []
-    queue.cancel("before", running.id)
+    running = queue.submit("before me", task("endless"), title="1")
+    waiting = queue.submit("before me", task("endless"), title="2")
+
+    def is_me(owner: str) -> bool:
+        return owner.endswith(" me")
+
+    queue.inherit("after me", is_me)
+    assert queue.of("after me") == [], "its page is still open"
+    here.remove("before me")
+    queue.inherit("stranger you", lambda owner: owner.endswith(" you"))
+    assert queue.of("stranger you") == []
+    queue.inherit("after me", is_me)
+    assert queue.of("after me") == [running, waiting]
+    assert queue.of("before me") == []
+    queue.cancel("before me", running.id)
     assert running.active
-    queue.cancel("after", running.id)
+    queue.cancel("after me", running.id)
     assert running.state is State.CANCELLED
     queue.close()
 
@@ -266,8 +271,8 @@ def test_a_session_is_there_as_long_as_its_page(monkeypatch: pytest.MonkeyPatch)
             return session == "open"
 
     monkeypatch.setattr(rendering.Runtime, "_instance", Sessions())
-    assert rendering.is_present("open abc")
-    assert not rendering.is_present("closed abc")
+    assert rendering.is_present("open abc def")
+    assert not rendering.is_present("closed abc def")
 
 
 class Odd(RenderHost):

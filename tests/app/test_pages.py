@@ -1,12 +1,14 @@
 """The pages about an atlas, without a browser: whole, empty and broken atlases, odd links."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import circuit_graphs
+from app import checks, circuit_graphs
+from app.checks import Checks, Work
 from app.circuit_graphs import Options
 from app.library import Library, open_library
 from app.links import MAX_LIST, MAX_TEXT
@@ -17,6 +19,7 @@ from atlases import picture_atlas
 from circuits.graphs.check import CheckRow, CircuitCheck
 from circuits.graphs.check_progress import Tell
 from featviz.atlas.layout import create_layout
+from featviz.errors import CircuitError
 
 PAGES = ("home", "model", "site", "unit", "circuit", "compare")
 ABOUT = {"model": MODEL, "unit": "arcs:0"}
@@ -181,7 +184,9 @@ def test_neighbours_and_weights_lead_on() -> None:
     weights = open_page("unit", **ABOUT, part="Weights")
     read = [link for part in components(weights, "connections") for link in part["links"]]
     rendered = {f"early_curves:{k}" for k in range(3)}
-    assert {link["name"] for link in read if link["address"]} <= rendered
+    assert {link["name"] for link in read if link["source"]} <= rendered
+    linked = {link["name"].partition(":")[0] for link in read if link["address"]}
+    assert linked == {"early_curves"}, "units without an image have a page, sites without one not"
     assert all(abs(value) <= 1 for link in read for row in link["kernel"] for value in row)
 
 
@@ -242,19 +247,32 @@ def test_a_circuit_of_no_unit_and_one_without_that_part_say_so() -> None:
     assert "Choose a unit or an edge" in said(test)
 
 
+def after_check(test: AppTest) -> None:
+    """Run the page until a check has ended; its fragment does so in a browser."""
+    end = time.monotonic() + 20
+    while [button for button in test.button if button.label == "Stop"]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+        fine(test.run())
+
+
 @pytest.mark.usefixtures("library")
 def test_a_check_is_of_the_whole_circuit_and_stays_until_that_is_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = []
 
-    def check(_: str, unit: str, options: Options, tell: Tell) -> CircuitCheck:
-        asked.append(options.keep)
-        tell(1, 2)
-        row = CheckRow(("early_curves",), 4, 24, 0.9, (0.1,) * 19, (), ())
-        return CircuitCheck(unit, "arcs and lines", "zero", (row,), None)
+    def checking(_: str, unit: str, options: Options) -> Work:
+        def check(tell: Tell) -> CircuitCheck:
+            asked.append(options.keep)
+            tell(1, 2)
+            row = CheckRow(("early_curves",), 4, 24, 0.9, (0.1,) * 19, (), ())
+            return CircuitCheck(unit, "arcs and lines", "zero", (row,), None)
 
-    monkeypatch.setattr(circuit_graphs, "check", check)
+        return check
+
+    monkeypatch.setattr(checks, "CHECKS", Checks())
+    monkeypatch.setattr(circuit_graphs, "checking", checking)
     query = {**ABOUT, "depth": "1", "keep": "4", "least": "100"}
     test = fine(open_page("circuit", **query))
     assert "2 of 5 nodes" in said(test)
@@ -264,17 +282,34 @@ def test_a_check_is_of_the_whole_circuit_and_stays_until_that_is_another(
     fine(button.click().run())
     assert "".join(test.query_params["verify"]) == "1"
     headline = "arcs and lines"
+    after_check(test)
     assert headline in said(test)
-    fine(test.run())
-    assert headline in said(test)
+    assert not [button for button in test.button if button.label in ("Verify", "Stop")]
     assert components(test, "circuit")[0]["query"]["verify"] == "1"
     assert headline in said(fine(open_page("circuit", **query, verify="1")))
     fine(test.slider(key="least").set_value(0).run())
     assert headline in said(test)
-    assert asked == [4] * 4
     fine(test.number_input(key="keep").set_value(3).run())
     assert headline not in said(test)
-    assert asked == [4] * 4
+    assert asked == [4], "it was made once, for all"
+
+
+@pytest.mark.usefixtures("library")
+def test_a_check_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def checking(*_: object) -> Work:
+        def check(tell: Tell) -> CircuitCheck:
+            tell(1, 3)
+            raise CircuitError("a circuit of no edges")
+
+        return check
+
+    monkeypatch.setattr(checks, "CHECKS", Checks())
+    monkeypatch.setattr(circuit_graphs, "checking", checking)
+    test = fine(open_page("circuit", **ABOUT, depth="1", keep="4", verify="1"))
+    after_check(test)
+    assert "a circuit of no edges" in said(test)
+    assert not test.get("progress")
+    assert not [button for button in test.button if button.label in ("Verify", "Stop")]
 
 
 @pytest.mark.usefixtures("library")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -18,6 +19,7 @@ from app.library import open_library
 from app.looking import as_batch
 from app.networks import network
 from app.render_host import RenderHost
+from app.serving import BROWSER_COOKIE
 from app.uploads import fit
 from app_pages import open_page, said, show_library
 from featviz.atlas.layout import create_layout
@@ -175,18 +177,21 @@ def test_sessions_do_not_see_each_other(queue: JobQueue) -> None:
     assert "Nothing is rendered yet" in said(second)
 
 
-def test_the_link_of_a_render_shows_it_again_after_a_reload(
+def test_a_reload_shows_the_renders_of_this_browser(
     queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = {"unit": "fire4:1", "steps": "2", "px": "32"}
-    test = press(open_page("render", **form), "Render")
+    browser = {BROWSER_COOKIE: "mine"}
+    monkeypatch.setattr(type(st.context), "cookies", property(lambda _: browser))
+    press(open_page("render", **form), "Render")
     (job,) = queue._jobs.values()
-    assert "".join(test.query_params["job"]) == job.id
     until(lambda: not job.active)
-    stranger = open_page("render", **form, job=job.id)
-    assert "is gone, or open in another window" in said(stranger)
+    assert "Nothing is rendered yet" in said(open_page("render", **form)), "its page is open"
     monkeypatch.setattr(queue, "_present", lambda _owner: False)
-    reloaded = open_page("render", **form, job=job.id)
+    browser[BROWSER_COOKIE] = "another"
+    assert "Nothing is rendered yet" in said(open_page("render", **form))
+    browser[BROWSER_COOKIE] = "mine"
+    reloaded = open_page("render", **form)
     assert not reloaded.exception
     assert [button.label for button in reloaded.get("download_button")] == ["PNG", "Record"]
 
@@ -197,10 +202,8 @@ def test_another_render_is_shown_by_its_button(queue: JobQueue) -> None:
     test.text_input(key="of").set_value("fire4:2").run()
     test = press(test, "Render")
     until(lambda: not any(job.active for job in queue._jobs.values()))
-    first, second = queue._jobs.values()
-    assert "".join(test.run().query_params["job"]) == second.id
+    assert "fire4\\:2" in [head.value for head in test.run().subheader]
     test = press(test, "Show")
-    assert "".join(test.query_params["job"]) == first.id
     assert "fire4\\:1" in [head.value for head in test.subheader]
 
 
