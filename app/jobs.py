@@ -10,10 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from app.job import Course, Job, State, take_in, thinned
-from app.render_task import Finished, Message, Preview, Refused, Task, Warm
+from app.render_host import Host
+from app.render_task import Finished, Preview, Refused, Task, Warm
 from featviz.errors import ConfigError, FeatvizError
 
 MOST_WAITING = 5
@@ -26,22 +26,6 @@ MOST_JOBS = 20
 """Jobs of all owners that are remembered."""
 _APART_S = 10.0
 """After the use of one network, so long none is warmed for another one."""
-
-
-class Host(Protocol):
-    """What renders: see render_host.py."""
-
-    def begin(self, task: Task | Warm) -> None:
-        """Hand a task over, or tell of one that is likely."""
-
-    def receive(self) -> Message:
-        """Return the next message."""
-
-    def kill(self) -> None:
-        """End what is rendered."""
-
-    def close(self) -> None:
-        """End everything."""
 
 
 class JobQueue:

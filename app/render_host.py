@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from multiprocessing import connection
+from typing import Protocol
 
 from app.render_task import Message, Task, Warm
 from featviz.errors import RenderError
@@ -14,6 +15,22 @@ from featviz.errors import RenderError
 SILENCE_S = 300.0
 """After so long without a sign the process counts as lost."""
 _GRACE_S = 5.0
+
+
+class Host(Protocol):
+    """What renders."""
+
+    def begin(self, task: Task | Warm) -> None:
+        """Hand a task over, or tell of one that is likely."""
+
+    def receive(self) -> Message:
+        """Return the next message."""
+
+    def kill(self) -> None:
+        """End what is rendered."""
+
+    def close(self) -> None:
+        """End everything."""
 
 
 class RenderHost:

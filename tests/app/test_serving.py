@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.serving import OwnOrigin
+from app.serving import BROWSER_COOKIE, OwnOrigin
 from atlases import picture_atlas
 from benchmarks.serving import serve
 
@@ -114,6 +114,25 @@ def test_the_server_refuses_pages_of_other_servers(served: tuple[str, Path]) -> 
     assert get(f"{base}/_stcore/health", Origin=base)[0] == 200
     assert get(f"{base}/_stcore/health", Origin="http://evil.example")[0] == 403
     assert get(f"{base}/_stcore/health", Origin="http://127.0.0.1:1")[0] == 403
+
+
+def test_a_page_names_a_browser_that_has_no_name(served: tuple[str, Path]) -> None:
+    base, root = served
+
+    def cookies(path: str, **headers: str) -> list[str]:
+        request = urllib.request.Request(f"{base}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            given = answer.headers.get_all("set-cookie") or []
+        return [one for one in given if one.startswith(BROWSER_COOKIE)]
+
+    first, second = cookies("/lessons"), cookies("/lessons")
+    assert len(first) == len(second) == 1
+    name, *rules = first[0].split("; ")
+    assert len(name.partition("=")[2]) > 20
+    assert name != second[0].split("; ")[0]
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(rules)
+    assert cookies("/lessons", Cookie=name) == []
+    assert cookies(f"/atlasfiles/{picture(root)}") == []
 
 
 def test_it_listens_on_this_machine_alone(served: tuple[str, Path]) -> None:
