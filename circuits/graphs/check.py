@@ -174,13 +174,15 @@ def check_circuit(
     generator = torch.Generator().manual_seed(seed)
     others = {} if rebuild is None else control_probes(probe, seed)
     site_sets = _site_sets(graph)
-    parts = count_parts(
-        site_sets,
-        controls=sum(map(len, others.values())),
-        draws=draws,
-        minimality=len(graph.nodes) if minimality else 0,
+    progress = CheckProgress(
+        count_parts(
+            site_sets,
+            controls=sum(map(len, others.values())),
+            draws=draws,
+            minimality=len(graph.nodes) if minimality else 0,
+        ),
+        on_progress,
     )
-    progress = CheckProgress(parts, on_progress)
     controls = {} if rebuild is None else _controls(others, rebuild, progress)
     rows: list[CheckRow] = []
     for sites in site_sets:
@@ -196,16 +198,8 @@ def check_circuit(
     with contextlib.suppress(CircuitError):
         score = faithfulness_of(silencing, kept, selections, generator, minimality=minimality)
     progress.end()
-    return CircuitCheck(
-        target,
-        told,
-        ablation,
-        tuple(rows),
-        score,
-        checked_on=len(given.checking),
-        chosen_on=given.chosen_on,
-        why_not=given.why_not,
-    )
+    counts = {"checked_on": len(given.checking), "chosen_on": given.chosen_on}
+    return CircuitCheck(target, told, ablation, tuple(rows), score, **counts, why_not=given.why_not)
 
 
 def _row(
