@@ -3,6 +3,7 @@
 Whoever waits for a check looks at it again and again; one that nobody looks at ends.
 """
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -54,6 +55,8 @@ class Checks:
         self._patience_s, self._most = patience_s, most
         self._checks: dict[Hashable, Check] = {}
         self._changing, self._turn = threading.Lock(), threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._closed = False
 
     def ended(self, key: Hashable) -> Check | None:
         """Return a check that has ended; None if there is none, or not yet."""
@@ -74,9 +77,18 @@ class Checks:
                 self._forget()
                 check = self._checks[key] = Check(time.monotonic())
                 words = (key, check, work)
-                threading.Thread(target=self._run, args=words, daemon=True, name="check").start()
+                thread = threading.Thread(target=self._run, args=words, daemon=True, name="check")
+                self._threads = {each for each in self._threads if each.is_alive()} | {thread}
+                thread.start()
             check.looked = time.monotonic()
             return check
+
+    def close(self, *, patience_s: float = 30.0) -> None:
+        """End all checks and wait for them; Python must not end while one is within torch."""
+        with self._changing:
+            self._closed = True
+        for thread in self._threads:
+            thread.join(patience_s)
 
     def _forget(self) -> None:
         ended = [key for key, check in self._checks.items() if check.ended]
@@ -86,7 +98,7 @@ class Checks:
     def _run(self, key: Hashable, check: Check, work: Work) -> None:
         def tell(done: int, parts: int) -> None:
             with self._changing:
-                if time.monotonic() - check.looked > self._patience_s:
+                if self._closed or time.monotonic() - check.looked > self._patience_s:
                     del self._checks[key]
                     raise _LeftAloneError
             check.share = done / parts
@@ -107,4 +119,5 @@ class Checks:
 
 
 CHECKS = Checks()
+atexit.register(CHECKS.close)
 """Those of this process."""

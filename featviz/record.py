@@ -146,10 +146,12 @@ def python_lines(record: Record) -> str:
     request = record["request"]
     name, *words = request["arguments"] or [None]
     named = "network" if name is None else repr(name)
+    options = dict(zip(words[::2], words[1::2], strict=True))  # the last of each counts
+    device = options.pop("--device", None)
     loading = "".join(
-        f", {_LOADING[option][0]}={_LOADING[option][1](text)!r}"
-        for option, text in zip(words[::2], words[1::2], strict=True)
+        f", {_LOADING[option][0]}={_LOADING[option][1](text)!r}" for option, text in options.items()
     )
+    moved = "" if device is None else f".to({device!r})"
     defaults = RenderConfig().to_json()
     settings = "".join(
         f", {key}={value!r}"
@@ -160,7 +162,7 @@ def python_lines(record: Record) -> str:
     asked = objectives[0] if len(objectives) == 1 else objectives
     return (
         "import featviz\n\n"
-        f"model = featviz.load({named}{loading})\n"
+        f"model = featviz.load({named}{loading}){moved}\n"
         f'featviz.render(model, {asked!r}{settings}).save("out/")\n'
     )
 

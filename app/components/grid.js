@@ -77,9 +77,9 @@ const tileAt = ({ children, shown }, at) => children[at - shown.first]?.firstChi
 
 // The Tab key enters at the tile where it left, or at one that is seen if that one is not there.
 function setStop(grid, seen) {
-  const at = tileAt(grid, grid.shown.stop) ? grid.shown.stop : seen;
+  if (!tileAt(grid, grid.shown.stop)) grid.shown.stop = seen;
   for (const tile of grid.querySelectorAll(".tile[tabindex='0']")) tile.tabIndex = -1;
-  const tile = tileAt(grid, at);
+  const tile = tileAt(grid, grid.shown.stop);
   if (tile) tile.tabIndex = 0;
 }
 

@@ -1,10 +1,12 @@
 // The entries of the menu on top lead to what is being looked at. Streamlit's own links go to bare
-// pages, which would forget the network and the unit.
+// pages, which would forget the network and the unit, and leave a bare page behind for the back button.
 
 export default function ({ data, parentElement }) {
   const target = (event) => {
     const link = event.target.closest?.("[data-testid=stTopNavLink]");
-    return link && data.addresses[new URL(link.href).pathname.split("/").pop()];
+    if (!link) return undefined;
+    const { pathname } = new URL(link.href);
+    return data.addresses[pathname.split("/").pop()] ?? pathname;
   };
   const follow = (event) => {
     const address = target(event);

@@ -15,7 +15,7 @@ def lead_menu(addresses: Mapping[str, str], *, key: str) -> None:
     """Let entries of the menu lead to addresses.
 
     Args:
-        addresses: URL by name of the page; entries without one stay as they are.
+        addresses: URL by name of the page; others lead to bare pages.
         key: Of the component on its page.
     """
     _MENU(key=key, data={"addresses": dict(addresses)})

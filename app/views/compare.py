@@ -7,6 +7,7 @@ import streamlit as st
 from app.comparing import MAX_ITEMS, Item, items_text, parse_items
 from app.components.grid import Tile, grid
 from app.components.lists import lists
+from app.components.menu import lead_menu
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
 from app.links import (
@@ -87,6 +88,7 @@ def _ask(own: Place) -> list[Item]:
 
 st.header("Compare")
 with told_plainly():
+    lead_menu({}, key="menu")
     name = read_choice("atlas", list(LIBRARY.roots), LIBRARY.first)
     read_text("items")
     with ExitStack() as stack:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.components.grid import Tile, grid
 from app.components.jump import jump
+from app.components.menu import lead_menu
 from app.components.ways import Way, ways
 from app.library import LIBRARY, picture_url
 from app.links import Place, address, image_address, told_plainly
@@ -54,6 +55,7 @@ def _network(atlas: Atlas, name: str, model: str) -> None:
 
 
 with told_plainly():
+    lead_menu({}, key="menu")
     if not LIBRARY.roots:
         st.info("No atlas is open; start with 'featviz app FOLDER'.", icon=":material/folder_off:")
     for name in LIBRARY.roots:

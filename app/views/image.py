@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.components.grid import grid
+from app.components.menu import lead_menu
 from app.components.photo import Places, photo
 from app.components.ways import Way, ways
 from app.job_stage import job_stage
@@ -266,6 +267,7 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
 
 
 with told_plainly():
+    lead_menu({}, key="menu")
     here = list_here()
     usual = read_choice("model", here, _DEFAULT_MODEL if _DEFAULT_MODEL in here else here[0])
     read_choice("net", here, usual)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.components.menu import lead_menu
 from app.components.ways import Way, ways
 from app.lessons.course import COURSE, find_lesson, list_keys, neighbours
 from app.lessons.lesson import Choice, Lesson, Question, Verdict
@@ -134,6 +135,7 @@ def _show(lesson: Lesson, number: int) -> None:
 
 
 with told_plainly():
+    lead_menu({}, key="menu")
     st.html(_STYLE)
     keys = list_keys()
     lesson = find_lesson(read_choice("lesson", keys, keys[0]))

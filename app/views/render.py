@@ -6,6 +6,7 @@ parameters `net` and `of`, because leaving a page takes from the URL what its bo
 
 import streamlit as st
 
+from app.components.menu import lead_menu
 from app.job import Job
 from app.job_stage import job_stage, other_jobs
 from app.keeping import choose_atlas
@@ -243,6 +244,7 @@ def _control(here: list[str], chosen: str, place: str) -> str:
 
 
 with told_plainly():
+    lead_menu({}, key="menu")
     here = list_here()
     chosen = _check_link(here)
     place = read_choice("atlas", list(LIBRARY.roots), LIBRARY.first) if LIBRARY.roots else ""

@@ -156,10 +156,11 @@ def _value(entry: ImageEntry, sort: str, numbers: Mapping[int, float]) -> str:
 
 
 def _how_many(entries: list[ImageEntry], channels: list[int]) -> str:
-    units = sum(entry.channel is not None for entry in entries)
+    units = len({entry.channel for entry in entries} - {None})
     parts = [f"{units:,} of {len(channels):,} units"] if channels else []
-    if len(entries) > units:
-        parts.append(f"{len(entries) - units:,} images of sums, directions or paths")
+    others = sum(entry.channel is None for entry in entries)
+    if others:
+        parts.append(f"{others:,} images of sums, directions or paths")
     return ", ".join(parts)
 
 

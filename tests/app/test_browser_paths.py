@@ -326,6 +326,19 @@ def test_the_menu_keeps_the_unit(page: Page) -> None:
     page.wait_for_url("**/lessons**")
 
 
+@pytest.mark.parametrize("start", [f"{ARCS}&filter=3-9&size=large", "/lessons?lesson=curves"])
+def test_one_step_back_undoes_a_step_through_the_menu(page: Page, start: str) -> None:
+    page.goto(start)
+    wait_until_steady(page)
+    before = page.url
+    page.get_by_role("link", name="Compare").click()
+    page.wait_for_url("**/compare**")
+    wait_until_steady(page)
+    page.go_back()
+    wait_until_steady(page)
+    assert page.url == before
+
+
 def test_a_picture_that_is_gone_is_told(page: Page) -> None:
     page.route("**/atlasfiles/**", lambda route: route.fulfill(status=404))
     page.goto(ARCS)

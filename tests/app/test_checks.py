@@ -163,3 +163,20 @@ def test_a_copy_shares_no_weights() -> None:
     for one, other in pairs:
         assert one.equal(other)
         assert one.data_ptr() != other.data_ptr()
+
+
+def test_closing_ends_what_runs_and_waits_for_it() -> None:
+    checks, ended = Checks(), threading.Event()
+
+    def work(tell: Tell) -> CircuitCheck:
+        try:
+            while True:
+                tell(1, 2)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    check = checks.look("key", work)
+    until(lambda: check.share == 0.5)
+    checks.close()
+    assert ended.is_set()

@@ -145,9 +145,9 @@ def test_the_keyboard_goes_on_after_scrolling_away(page: Page) -> None:
     assert active(page) == "grid", "the tile is gone, the place is not lost"
     check_places(page)
     assert page.locator(".tile[tabindex='0']").count() == 1
-    page.keyboard.press("ArrowLeft")
-    assert active(page) == f"fire5:{UNITS - 2}"
-    assert UNITS - 2 in seen(page)
+    there = seen(page)
+    page.keyboard.press("ArrowRight")
+    assert channel_of(active(page)) in there, "it goes on from what is seen"
     page.keyboard.press("Home")
     assert active(page) == "fire5:0"
     page.wait_for_timeout(200)

@@ -47,3 +47,9 @@ def test_a_network_without_a_name_is_left_to_the_reader() -> None:
     lines = python_lines(record)
     assert "model = featviz.load(network)\n" in lines
     assert "featviz.render(model, 'a:1', steps=3)" in lines
+
+
+def test_a_device_is_where_the_network_is_moved() -> None:
+    request = {"arguments": ["squeezenet1_1", "--device", "cpu"], "objectives": ["fire5:38"]}
+    lines = python_lines({"request": request, "config": {"steps": 3}})
+    assert "model = featviz.load('squeezenet1_1').to('cpu')\n" in lines
