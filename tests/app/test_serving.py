@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,9 @@ def test_pages_of_other_servers_never_reach_streamlit(
     headers = [(b"host", b"127.0.0.1:8501")]
     headers += [(b"origin", origin.encode())] if origin is not None else []
     checked = OwnOrigin(app, origins=["https://proxy.example"])
-    asyncio.run(checked({"type": kind, "headers": headers}, receive, send))
+    with ThreadPoolExecutor(1) as pool:  # tests with a browser leave a loop running in this thread
+        call = checked({"type": kind, "headers": headers}, receive, send)
+        pool.submit(asyncio.run, call).result()
     assert reached == ([kind] if own else [])
     if not own:
         refused = {"http": ("status", 403), "websocket": ("code", 1008)}[kind]
