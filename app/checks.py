@@ -119,5 +119,5 @@ class Checks:
 
 
 CHECKS = Checks()
-atexit.register(CHECKS.close)
 """Those of this process."""
+atexit.register(CHECKS.close)

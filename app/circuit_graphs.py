@@ -4,13 +4,14 @@ Nothing here knows of pages; views/circuit.py shows what comes out.
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
 from PIL import Image
 from torch import Tensor
 
+from app.checks import Work
 from app.networks import copy_of, held
 from circuits.ablation.chance import Chance, compare_with_chance
 from circuits.ablation.edits import Edit, parse_edit
@@ -151,7 +152,7 @@ def with_pictures(graph: CircuitGraph, pictures: Mapping[str, bytes]) -> Circuit
     return replace(graph, nodes=tuple(map(dressed, graph.nodes)))
 
 
-def checking(model: str, unit: str, options: Options) -> Callable[[Tell], CircuitCheck]:
+def checking(model: str, unit: str, options: Options) -> Work:
     """Return what checks how much of a unit is left with its circuit alone, beside chance.
 
     It needs no page: it may run in another thread, on a copy of the network.

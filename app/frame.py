@@ -26,7 +26,7 @@ def opened() -> Iterator[tuple[Atlas, Place]]:
         with LIBRARY.atlas(name) as atlas:
             place = read_place(atlas, name)
             _show_way(place, atlas.sites(place.model))
-            lead_menu(_same_elsewhere(place), key="menu")
+            lead_menu(_same_elsewhere(place))
             yield atlas, place
 
 

@@ -130,17 +130,17 @@ class JobQueue:
             job = self._jobs.get(job_id)
             return job if job is not None and job.owner == owner else None
 
-    def inherit(self, owner: str, is_heir: Callable[[str], bool]) -> None:
+    def inherit(self, owner: str, is_same: Callable[[str], bool]) -> None:
         """Give an owner the jobs of others who have gone, as a reload makes another session.
 
         Args:
             owner: Who takes them over.
-            is_heir: Tells of another owner whether it is the same user.
+            is_same: Tells of another owner whether it is the same user.
         """
         with self._changed:
             for job in self._jobs.values():
                 other = job.owner
-                if other != owner and is_heir(other) and not self._present(other):
+                if other != owner and is_same(other) and not self._present(other):
                     job.owner = owner
 
     def ahead(self, job: Job) -> int:

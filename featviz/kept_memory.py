@@ -25,7 +25,7 @@ _inside = 0
 
 
 def share_one_heap() -> None:
-    """Have the threads that this process starts from now on share one heap, all handed back."""
+    """Have threads that start from now on share one heap, whose free end glibc hands back."""
     library = _tunable_glibc()
     if library is not None:
         _set(library, {_ARENA_MAX: 1})

@@ -85,9 +85,9 @@ function setStop(grid, seen) {
 
 function measure(grid) {
   const item = grid.firstElementChild;
-  const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
-  const gap = Number.parseFloat(getComputedStyle(grid).rowGap) || 0;
-  return { columns, row: item ? item.getBoundingClientRect().height + gap : 0 };
+  const { gridTemplateColumns, rowGap } = getComputedStyle(grid);
+  const row = item ? item.getBoundingClientRect().height + (Number.parseFloat(rowGap) || 0) : 0;
+  return { columns: gridTemplateColumns.split(" ").length, row };
 }
 
 // Show what is near the window.

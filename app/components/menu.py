@@ -11,11 +11,10 @@ _MENU = st.components.v2.component(
 )
 
 
-def lead_menu(addresses: Mapping[str, str], *, key: str) -> None:
-    """Let entries of the menu lead to addresses.
+def lead_menu(addresses: Mapping[str, str] | None = None) -> None:
+    """Let entries of the menu lead to addresses; to be called once on each page.
 
     Args:
         addresses: URL by name of the page; others lead to bare pages.
-        key: Of the component on its page.
     """
-    _MENU(key=key, data={"addresses": dict(addresses)})
+    _MENU(key="menu", data={"addresses": dict(addresses or {})})

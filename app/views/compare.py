@@ -88,7 +88,7 @@ def _ask(own: Place) -> list[Item]:
 
 st.header("Compare")
 with told_plainly():
-    lead_menu({}, key="menu")
+    lead_menu()
     name = read_choice("atlas", list(LIBRARY.roots), LIBRARY.first)
     read_text("items")
     with ExitStack() as stack:

@@ -55,7 +55,7 @@ def _network(atlas: Atlas, name: str, model: str) -> None:
 
 
 with told_plainly():
-    lead_menu({}, key="menu")
+    lead_menu()
     if not LIBRARY.roots:
         st.info("No atlas is open; start with 'featviz app FOLDER'.", icon=":material/folder_off:")
     for name in LIBRARY.roots:

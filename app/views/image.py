@@ -267,7 +267,7 @@ def _show(model: Model, sites: list[Site], site: Site, picture: bytes) -> None:
 
 
 with told_plainly():
-    lead_menu({}, key="menu")
+    lead_menu()
     here = list_here()
     usual = read_choice("model", here, _DEFAULT_MODEL if _DEFAULT_MODEL in here else here[0])
     read_choice("net", here, usual)

@@ -135,7 +135,7 @@ def _show(lesson: Lesson, number: int) -> None:
 
 
 with told_plainly():
-    lead_menu({}, key="menu")
+    lead_menu()
     st.html(_STYLE)
     keys = list_keys()
     lesson = find_lesson(read_choice("lesson", keys, keys[0]))

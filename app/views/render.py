@@ -244,7 +244,7 @@ def _control(here: list[str], chosen: str, place: str) -> str:
 
 
 with told_plainly():
-    lead_menu({}, key="menu")
+    lead_menu()
     here = list_here()
     chosen = _check_link(here)
     place = read_choice("atlas", list(LIBRARY.roots), LIBRARY.first) if LIBRARY.roots else ""

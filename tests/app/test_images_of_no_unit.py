@@ -49,6 +49,19 @@ def test_all_images_of_a_render_stand_on_the_page_of_their_site() -> None:
     assert tiles(again) == [], "further images of a unit stand on its own page"
 
 
+def test_a_unit_that_was_rendered_twice_is_one_unit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = image("lines", 1, "live")
+    second = replace(first, parts={**first.parts, "key": content_key("more steps")})
+    with Store(tmp_path / "renders") as store:
+        store.add([first, second])
+    show_library(monkeypatch, open_library([tmp_path / "renders"]))
+    test = open_page("site", model=MODEL, site="lines", variant="live")
+    assert len(tiles(test)) == 2
+    assert "1 of 1 units" in said(test)
+
+
 @pytest.mark.usefixtures("renders")
 def test_an_image_of_no_unit_has_a_page_with_its_record_and_its_fellows() -> None:
     site = open_page("site", model=MODEL, site="arcs", variant="live", filter="interpolation")
