@@ -1,13 +1,16 @@
 """How a unit answers to drawn curves and lines of every orientation."""
 
 import streamlit as st
+from jaxtyping import Float
+from torch import Tensor
 
 from app.components.drawing import drawing
 from app.links import Place
-from app.networks import held, list_here
+from app.networks import held, list_here, network
 from app.plain import as_text
+from circuits.stimuli import Grid
 from circuits.tuning.curve import TuningCurve
-from circuits.tuning.measuring import measure_tuning
+from circuits.tuning.measuring import TuningConfig, grid_for, measure_responses, tuning_curves
 from circuits.tuning.page import polar_svg
 from featviz.errors import FeatvizError
 
@@ -17,12 +20,17 @@ _STIMULI = {
 }
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def _plot(model: str, site: str, channel: int, stimulus: str) -> tuple[str, str]:
-    """Return the polar plot of a unit as SVG, and what it says; the answers behind it are large."""
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _answers(model: str, site: str, stimulus: str) -> tuple[Grid, Float[Tensor, "a l c"]]:
+    """Return the stimuli and the answers of all units of a site: one costs as much as all."""
     with held(model) as loaded:
-        curve = measure_tuning(loaded, site, [channel], stimulus=stimulus)[0]
-    return polar_svg(curve), _words(curve)
+        grid = grid_for(loaded, site, stimulus=stimulus, config=TuningConfig())
+        return grid, measure_responses(loaded, [site], grid)[site]
+
+
+def _curve(place: Place, channel: int, stimulus: str) -> TuningCurve:
+    grid, answers = _answers(place.model, place.site, stimulus)
+    return tuning_curves(network(place.model), place.site, grid, answers, units=[channel])[0]
 
 
 def show_tuning(place: Place) -> None:
@@ -39,13 +47,13 @@ def _show_plots(place: Place, channel: int) -> None:
     for column, (stimulus, convention) in zip(columns, _STIMULI.items(), strict=True):
         with column:
             try:
-                svg, words = _plot(place.model, place.site, channel, stimulus)
+                curve = _curve(place, channel, stimulus)
             except FeatvizError as error:
                 st.info(as_text(str(error)))
                 continue
             st.markdown(f"**{stimulus}s**")
-            drawing(svg, key=f"polar {stimulus}")
-            st.caption(f"{words}  \n{convention}")
+            drawing(polar_svg(curve), key=f"polar {stimulus}")
+            st.caption(f"{_words(curve)}  \n{convention}")
 
 
 def _words(curve: TuningCurve) -> str:

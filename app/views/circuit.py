@@ -174,10 +174,13 @@ with opened() as (atlas, place):
             f"{len(whole.edges)} edges. Click: details. Shift and click, or P: pin. Delete: "
             "silence. Drag: move. Ctrl and wheel: zoom."
         )
+        if ended := whole.meta.get("ended"):
+            st.info(as_text(f"The circuit ends here: {ended}."), icon=":material/block:")
         for line in whole.meta.get("approximated", "").splitlines():
             st.caption(as_text(line))
     with side:
         show_part(shown, place, focus, query, pins, off)
         show_silenced(place, options, families, off, query)
     show_downloads(shown, place)
-    _show_check(place, options)
+    if whole.edges:
+        _show_check(place, options)

@@ -1,25 +1,33 @@
 """The pages about an atlas, without a browser: whole, empty and broken atlases, odd links."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
+from torch import Tensor
 
 from app import checks, circuit_graphs
 from app.checks import Checks, Work
 from app.circuit_graphs import Options
 from app.library import Library, open_library
 from app.links import MAX_LIST, MAX_TEXT
+from app.networks import held
+from app.panels import tuning
 from app.plain import as_text
 from app_atlases import HOSTILE, MODEL, curves_atlas
 from app_pages import components, open_page, plain, said, show_library, tiles
 from atlases import picture_atlas
 from circuits.graphs.check import CheckRow, CircuitCheck
 from circuits.graphs.check_progress import Tell
+from circuits.graphs.graph import CircuitGraph, Node
+from circuits.stimuli import Grid
+from circuits.tuning.measuring import measure_responses, measure_tuning
 from featviz.atlas.layout import create_layout
 from featviz.errors import CircuitError
+from featviz.models import Model
 
 PAGES = ("home", "model", "site", "unit", "circuit", "compare")
 ABOUT = {"model": MODEL, "unit": "arcs:0"}
@@ -164,6 +172,27 @@ def test_each_part_of_a_unit_is_a_link(part: str, words: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("library")
+def test_the_tuning_of_all_units_of_a_site_is_measured_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    st.cache_resource.clear()
+    asked = []
+
+    def counted(model: Model, sites: Sequence[str], grid: Grid) -> dict[str, Tensor]:
+        asked.append((grid.stimulus, *sites))
+        return measure_responses(model, sites, grid)
+
+    monkeypatch.setattr(tuning, "measure_responses", counted)
+    for unit in ("arcs:0", "arcs:2"):
+        test = fine(open_page("unit", model=MODEL, unit=unit, part="Tuning"))
+        with held(MODEL) as model:
+            (curve,) = measure_tuning(model, "arcs", [int(unit[-1])], stimulus="curve")
+        assert f"prefers {curve.preferred_deg:.0f}°" in said(test)
+        assert f"peak {curve.peak:.3g}" in said(test)
+    assert asked == [("curve", "arcs"), ("line", "arcs")]
+
+
+@pytest.mark.usefixtures("library")
 def test_numbers_come_with_their_meaning() -> None:
     test = fine(open_page("unit", **ABOUT, part="Numbers"))
     rows = test.table[0].value
@@ -245,6 +274,18 @@ def test_a_circuit_of_no_unit_and_one_without_that_part_say_so() -> None:
     test = open_page("circuit", **ABOUT, depth="1", keep="4", off="gabors:1", focus="nothing")
     assert "None of them is in this circuit" in said(fine(test))
     assert "Choose a unit or an edge" in said(test)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_circuit_of_nothing_says_why_and_offers_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "no inputs from lines to arcs:0: all scores are 0; choose another score"
+    empty = CircuitGraph((Node("arcs:0", "arcs", (0,)),), (), {"ended": why})
+    monkeypatch.setattr(circuit_graphs, "circuit", lambda *_: empty)
+    for asked in ({}, {"verify": "1"}):
+        test = fine(open_page("circuit", **ABOUT, **asked))
+        assert [plain(info.value) for info in test.info] == [f"The circuit ends here: {why}."]
+        assert not [button for button in test.button if button.label in ("Verify", "Stop")]
+        assert "Is it true?" not in said(test)
 
 
 def after_check(test: AppTest) -> None:
