@@ -66,9 +66,11 @@ def _ask(lesson: Lesson) -> None:
     st.markdown(f"**{question.prompt}**")
     answer = _read_answer(question, lesson.key)
     given = st.session_state.setdefault(_GIVEN, {})
-    if st.button("Check", type="primary", key=f"check {lesson.key}", disabled=answer is None) and (
-        answer is not None
-    ):
+    # Never disabled: the click that ends the typing of a number would be lost on it.
+    if st.button("Check", type="primary", key=f"check {lesson.key}"):
+        if answer is None:
+            st.info("Give an answer first.")
+            return
         given[lesson.key] = answer
         if _judge(question, answer).right:
             st.session_state[_ANSWERED].add(lesson.key)
