@@ -27,12 +27,14 @@ class Check:
 
     Attributes:
         looked: When somebody looked, by a clock that never goes back, s.
+        waiting: Whether another one must end first.
         share: How far it is, 0..1.
         found: What it found.
         error: Why it could not be made.
     """
 
     looked: float
+    waiting: bool = False
     share: float = 0.0
     found: CircuitCheck | None = None
     error: str = ""
@@ -105,7 +107,9 @@ class Checks:
 
         try:
             while not self._turn.acquire(timeout=_POLL_S):
+                check.waiting = True
                 tell(0, 1)
+            check.waiting = False
             try:
                 check.found = work(tell)
             finally:

@@ -121,7 +121,8 @@ def _watch(place: Place, options: Options) -> None:
     check = CHECKS.look(_key(place, options), checking(place.model, place.unit, options))
     if check.ended:
         st.rerun()
-    st.progress(check.share, f"Checking the circuit ... {check.share:.0%}")
+    far = f"Checking the circuit ... {check.share:.0%}"
+    st.progress(check.share, "Waiting for another check to end ..." if check.waiting else far)
 
 
 def _key(place: Place, options: Options) -> tuple[str, str, Options]:

@@ -71,11 +71,13 @@ def test_one_runs_at_a_time_and_one_that_nobody_looks_at_ends() -> None:
         assert checks.look("first", endless("first")) is first
         assert checks.look("second", endless("second")) is second
     assert running == ["first"]
+    assert (first.waiting, second.waiting) == (False, True)
     end = time.monotonic() + 20
     while running != ["second"]:  # the first one is left, and its turn goes on
         assert time.monotonic() < end
         checks.look("second", endless("second"))
         time.sleep(0.02)
+    assert not second.waiting
     until(lambda: not running)
     assert set(most) == {1}
     assert checks.look("first", lambda _tell: found()) is not first

@@ -1,5 +1,6 @@
 """The pages about an atlas, without a browser: whole, empty and broken atlases, odd links."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -351,6 +352,26 @@ def test_a_check_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -
     assert "a circuit of no edges" in said(test)
     assert not test.get("progress")
     assert not [button for button in test.button if button.label in ("Verify", "Stop")]
+
+
+@pytest.mark.usefixtures("library")
+def test_a_check_that_waits_for_another_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def check(_tell: Tell) -> CircuitCheck:
+        assert go_on.wait(20)
+        raise CircuitError("enough")
+
+    monkeypatch.setattr(checks, "CHECKS", Checks())
+    monkeypatch.setattr(circuit_graphs, "checking", lambda *_: check)
+    checks.CHECKS.look("another", check)
+    test = fine(open_page("circuit", **ABOUT, depth="1", keep="4", verify="1"))
+    end = time.monotonic() + 20
+    while test.get("progress")[0].proto.text != "Waiting for another check to end ...":
+        assert time.monotonic() < end
+        fine(test.run())
+    go_on.set()
+    after_check(test)
 
 
 @pytest.mark.usefixtures("library")
