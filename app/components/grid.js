@@ -90,27 +90,57 @@ function measure(grid) {
   return { columns: gridTemplateColumns.split(" ").length, row };
 }
 
+function scrollerOf(element) {
+  for (let one = element; one; one = one.parentElement ?? one.getRootNode().host) {
+    if (/auto|scroll/.test(getComputedStyle(one).overflowY)) return one;
+  }
+  return document.scrollingElement;
+}
+
 // Show what is near the window.
 function follow(grid) {
   const { shown } = grid;
-  const box = grid.getBoundingClientRect();
-  if (!box.width || !shown.tiles.length) return; // in a part that is closed
   const { columns, row } = measure(grid);
+  let { top, width } = grid.getBoundingClientRect();
+  if (!width || !shown.tiles.length) return; // in a part that is closed
   const resized = columns !== shown.size.columns || row !== shown.size.row;
   shown.size = { columns, row };
   const count = shown.tiles.length;
   const rows = Math.ceil(count / columns);
-  const firstAt = (y) => Math.min(rows - 1, Math.max(0, Math.floor((y - box.top) / row))) * columns;
+  const firstAt = (y) => Math.min(rows - 1, Math.max(0, Math.floor((y - top) / row))) * columns;
+  if (resized && shown.place) {
+    draw(grid, shown.first, shown.last); // makes room to scroll in
+    ({ top } = grid.getBoundingClientRect());
+    scrollerOf(grid).scrollTop += top + Math.floor(shown.place.at / columns) * row - shown.place.top;
+    ({ top } = grid.getBoundingClientRect());
+  }
   const first = firstAt(-UNSEEN * innerHeight);
   const last = Math.min(count, firstAt((1 + UNSEEN) * innerHeight) + columns);
   if (resized || first !== shown.first || last !== shown.last) draw(grid, first, last);
-  setStop(grid, Math.min(count - 1, firstAt(0) + columns));
+  const seen = Math.min(count - 1, firstAt(0) + columns);
+  setStop(grid, seen);
+  // What stays where it is if the tiles get another size; near the top, the top does.
+  shown.place = top < 0 ? { at: seen, top: top + Math.floor(seen / columns) * row } : null;
+}
+
+// The step back to a grid leads to where one left it.
+function keepPlace(tile) {
+  const place = { id: tile.dataset.id, top: tile.getBoundingClientRect().top };
+  history.replaceState({ ...history.state, place }, "");
+}
+
+function takePlace(tiles) {
+  const { place: kept, ...others } = history.state ?? {};
+  if (kept) history.replaceState(others, "");
+  const at = kept ? tiles.findIndex(([id]) => id === kept.id) : -1;
+  return at < 0 ? null : { at, top: kept.top };
 }
 
 function fill(grid, tiles, current) {
-  const stop = Math.max(0, tiles.findIndex(([id]) => id === current));
+  const place = takePlace(tiles);
+  const stop = place?.at ?? Math.max(0, tiles.findIndex(([id]) => id === current));
   grid.replaceChildren();
-  grid.shown = { tiles, current, stop, first: 0, last: 0, size: { columns: 1, row: 0 } };
+  grid.shown = { tiles, current, stop, place, first: 0, last: 0, size: { columns: 1, row: 0 } };
   draw(grid, 0, Math.min(FIRST, tiles.length));
   setStop(grid, 0);
 }
@@ -168,7 +198,7 @@ export default function ({ data, parentElement }) {
     grid.state = state;
     fill(grid, data.tiles, data.current);
   }
-  followLinks(grid, "a.tile");
+  followLinks(grid, "a.tile", keepPlace);
   grid.onkeydown = (event) => walk(grid, event);
   grid.onblur = () => grid.removeAttribute("tabindex");
   return listen(grid, () => followWindow(grid));

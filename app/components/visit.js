@@ -5,12 +5,14 @@ function visit(address) {
 }
 
 // A plain click on a link, or Enter, goes there within the app; one with a modifier opens a tab.
-function followLinks(home, selector) {
+// `leave` is told of the link before.
+function followLinks(home, selector, leave = () => {}) {
   home.onclick = (event) => {
     const link = event.target.closest(selector);
     const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
     if (!link?.href || elsewhere || event.button !== 0) return;
     event.preventDefault();
+    leave(link);
     visit(link.getAttribute("href"));
   };
 }

@@ -135,6 +135,53 @@ def test_a_window_of_another_size_and_other_tiles(page: Page) -> None:
     assert seen(page) == [7, 8, 9]
 
 
+def top_of(page: Page, channel: int) -> float:
+    """Return how far a tile is from the top of the window, px."""
+    box = page.locator(f".tile[data-id='fire5:{channel}']").bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+def test_what_is_seen_stays_where_it_is_in_tiles_of_another_size(page: Page) -> None:
+    scroll_to(page, 0.5)
+    first = min(channel for channel in seen(page) if top_of(page, channel) >= 0)
+    before = top_of(page, first)
+    for width in (1024, 1500, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(300)
+        assert top_of(page, first) == pytest.approx(before, abs=160), width
+        check_places(page)
+    for size in ("large", "small", "medium"):
+        # A click would scroll to the button.
+        page.get_by_text(size, exact=True).dispatch_event("click")
+        page.wait_for_url(f"**size={size}**" if size != "medium" else "**/site?**")
+        wait_until_steady(page)
+        page.wait_for_timeout(300)
+        assert first in seen(page), size
+        check_places(page)
+
+
+def test_the_step_back_leads_to_where_one_left(page: Page) -> None:
+    scroll_to(page, 0.6)
+    for channel in (sorted(seen(page))[len(seen(page)) // 2], 3):
+        tile = page.locator(f".tile[data-id='fire5:{channel}']")
+        before = top_of(page, channel)
+        tile.click()
+        expect(page.locator("h2")).to_have_text(f"fire5:{channel}")
+        wait_until_steady(page)
+        page.go_back()
+        expect(page.locator("h2")).to_have_text("fire5")
+        wait_until_steady(page)
+        page.wait_for_timeout(500)
+        assert top_of(page, channel) == pytest.approx(before, abs=3)
+        check_places(page)
+        page.reload()  # a new visit begins at the top
+        page.locator("a.tile").first.wait_for()
+        wait_until_steady(page)
+        page.wait_for_timeout(300)
+        assert 3 in seen(page)
+
+
 def test_the_keyboard_goes_on_after_scrolling_away(page: Page) -> None:
     page.locator(".tile").first.focus()
     page.keyboard.press("End")
