@@ -2,6 +2,7 @@
 // cost as little as a hundred. It is one stop of the Tab key: the arrow keys walk within it.
 
 const FIRST = 60; // tiles made before their size is known
+const RESTING_MS = 250; // after scrolling, until the place is kept
 const UNSEEN = 1; // screens of tiles that are there above and below the window
 
 function makeGap(words) {
@@ -101,48 +102,69 @@ function scrollerOf(element) {
 function follow(grid) {
   const { shown } = grid;
   const { columns, row } = measure(grid);
-  let { top, width } = grid.getBoundingClientRect();
-  if (!width || !shown.tiles.length) return; // in a part that is closed
+  const box = grid.getBoundingClientRect();
+  if (!box.width || !shown.tiles.length) return; // in a part that is closed
   const resized = columns !== shown.size.columns || row !== shown.size.row;
   shown.size = { columns, row };
+  if (resized && shown.place) bringBack(grid);
   const count = shown.tiles.length;
   const rows = Math.ceil(count / columns);
+  const { top, bottom } = grid.getBoundingClientRect();
   const firstAt = (y) => Math.min(rows - 1, Math.max(0, Math.floor((y - top) / row))) * columns;
-  if (resized && shown.place) {
-    draw(grid, shown.first, shown.last); // makes room to scroll in
-    ({ top } = grid.getBoundingClientRect());
-    scrollerOf(grid).scrollTop += top + Math.floor(shown.place.at / columns) * row - shown.place.top;
-    ({ top } = grid.getBoundingClientRect());
-  }
   const first = firstAt(-UNSEEN * innerHeight);
   const last = Math.min(count, firstAt((1 + UNSEEN) * innerHeight) + columns);
   if (resized || first !== shown.first || last !== shown.last) draw(grid, first, last);
   const seen = Math.min(count - 1, firstAt(0) + columns);
   setStop(grid, seen);
-  // What stays where it is if the tiles get another size; near the top, the top does.
-  shown.place = top < 0 ? { at: seen, top: top + Math.floor(seen / columns) * row } : null;
+  if (scrollerOf(grid).scrollTop === shown.broughtTo) return; // nobody has scrolled since
+  shown.broughtTo = null;
+  // Of several grids the one at the top of the window holds what is read.
+  shown.place = top < 0 && bottom > 0 ? { at: seen, top: topOf(grid, seen) } : null;
 }
 
-// The step back to a grid leads to where one left it.
-function keepPlace(tile) {
-  const place = { id: tile.dataset.id, top: tile.getBoundingClientRect().top };
-  history.replaceState({ ...history.state, place }, "");
+function topOf(grid, at) {
+  const { columns, row } = grid.shown.size;
+  return grid.getBoundingClientRect().top + Math.floor(at / columns) * row;
 }
 
-function takePlace(tiles) {
-  const { place: kept, ...others } = history.state ?? {};
-  if (kept) history.replaceState(others, "");
-  const at = kept ? tiles.findIndex(([id]) => id === kept.id) : -1;
+// Scroll so that the tile that was seen at some place is there again, in tiles of another size.
+function bringBack(grid) {
+  const { shown } = grid;
+  const scroller = scrollerOf(grid);
+  draw(grid, shown.first, shown.last); // makes room to scroll in
+  scroller.scrollTop += topOf(grid, shown.place.at) - shown.place.top;
+  shown.broughtTo = scroller.scrollTop;
+}
+
+// Steps back and forward lead to where one was: the history holds the place by its tile, until
+// Streamlit writes a choice into the address.
+function keepPlace(grid, id, top) {
+  history.replaceState({ ...history.state, place: { grid: grid.name, id, top } }, "");
+}
+
+function keepSeen(grid) {
+  const { tiles, place } = grid.shown;
+  if (place) keepPlace(grid, tiles[place.at][0], place.top);
+  else if (history.state?.place?.grid === grid.name) {
+    const { place: _, ...others } = history.state;
+    history.replaceState(others, "");
+  }
+}
+
+function keptPlace(grid, tiles) {
+  const kept = history.state?.place;
+  const at = kept?.grid === grid.name ? tiles.findIndex(([id]) => id === kept.id) : -1;
   return at < 0 ? null : { at, top: kept.top };
 }
 
 function fill(grid, tiles, current) {
-  const place = takePlace(tiles);
+  const place = keptPlace(grid, tiles);
   const stop = place?.at ?? Math.max(0, tiles.findIndex(([id]) => id === current));
   grid.replaceChildren();
   grid.shown = { tiles, current, stop, place, first: 0, last: 0, size: { columns: 1, row: 0 } };
-  draw(grid, 0, Math.min(FIRST, tiles.length));
-  setStop(grid, 0);
+  const first = Math.max(0, Math.min(stop - FIRST / 2, tiles.length - FIRST));
+  draw(grid, first, Math.min(first + FIRST, tiles.length));
+  setStop(grid, stop);
 }
 
 function walk(grid, event) {
@@ -166,11 +188,18 @@ function walk(grid, event) {
 
 function followWindow(grid) {
   let asked = 0;
+  let resting = 0;
   const soon = () => {
     asked ||= requestAnimationFrame(() => {
       asked = 0;
       follow(grid);
     });
+  };
+  const scrolled = () => {
+    soon();
+    clearTimeout(resting); // browsers count how often the history is written
+    const { href } = location;
+    resting = setTimeout(() => location.href === href && keepSeen(grid), RESTING_MS);
   };
   const enter = ({ target }) => {
     const item = target.closest(".tile")?.parentElement;
@@ -178,27 +207,31 @@ function followWindow(grid) {
   };
   grid.addEventListener("focusin", enter);
   // Whatever scrolls around the grid: such events do not bubble, but they pass the document first.
-  document.addEventListener("scroll", soon, { capture: true, passive: true });
+  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   const resized = new ResizeObserver(soon);
   resized.observe(grid);
   resized.observe(document.documentElement);
   return () => {
     cancelAnimationFrame(asked);
+    clearTimeout(resting);
     grid.removeEventListener("focusin", enter);
-    document.removeEventListener("scroll", soon, { capture: true });
+    document.removeEventListener("scroll", scrolled, { capture: true });
     resized.disconnect();
   };
 }
 
 export default function ({ data, parentElement }) {
   const grid = parentElement.querySelector(".grid");
+  grid.name = data.name;
   grid.style.setProperty("--side", `${data.side}px`);
   const state = JSON.stringify([data.tiles, data.current]);
   if (grid.state !== state) {
     grid.state = state;
     fill(grid, data.tiles, data.current);
   }
-  followLinks(grid, "a.tile", keepPlace);
+  followLinks(grid, "a.tile", (tile) => {
+    keepPlace(grid, tile.dataset.id, tile.getBoundingClientRect().top);
+  });
   grid.onkeydown = (event) => walk(grid, event);
   grid.onblur = () => grid.removeAttribute("tabindex");
   return listen(grid, () => followWindow(grid));

@@ -50,6 +50,7 @@ def grid(tiles: Sequence[Tile], *, key: str, density: str = "medium", current: s
     _GRID(
         key=key,
         data={
+            "name": key,
             "tiles": [[t.id, t.source, t.address, t.caption, t.text, int(t.faint)] for t in tiles],
             "side": SIDES[density],
             "current": current,

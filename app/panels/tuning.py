@@ -12,6 +12,7 @@ from circuits.stimuli import Grid
 from circuits.tuning.curve import TuningCurve
 from circuits.tuning.measuring import TuningConfig, grid_for, measure_responses, tuning_curves
 from circuits.tuning.page import polar_svg
+from featviz.borrowing import own_settings
 from featviz.errors import FeatvizError
 
 _STIMULI = {
@@ -23,9 +24,11 @@ _STIMULI = {
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _answers(model: str, site: str, stimulus: str) -> tuple[Grid, Float[Tensor, "a l c"]]:
     """Return the stimuli and the answers of all units of a site: one costs as much as all."""
-    with held(model) as loaded:
-        grid = grid_for(loaded, site, stimulus=stimulus, config=TuningConfig())
-        return grid, measure_responses(loaded, [site], grid)[site]
+    config = TuningConfig()
+    with own_settings(), held(model) as loaded:
+        grid = grid_for(loaded, site, stimulus=stimulus, config=config)
+        found = measure_responses(loaded, [site], grid, region=config.region, batch=config.batch)
+    return grid, found[site]
 
 
 def _curve(place: Place, channel: int, stimulus: str) -> TuningCurve:

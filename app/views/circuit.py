@@ -78,6 +78,14 @@ def _pictures(atlas: Atlas, place: Place, graph: CircuitGraph) -> dict[str, byte
     return found
 
 
+def _why(ended: str, options: Options) -> str:
+    """Say why a circuit ends, and what can be done about it here."""
+    said = f"The circuit ends here: {ended}."
+    if options.score != SCORES[0]:
+        return said
+    return f"{said} This page shows arcs and lines alone; choose another Score above."
+
+
 def _show_check(place: Place, options: Options) -> None:
     """Offer the check of the whole circuit, and show what it says while the link asks for it."""
     st.subheader(report.TITLE)
@@ -176,7 +184,7 @@ with opened() as (atlas, place):
             "silence. Drag: move. Ctrl and wheel: zoom."
         )
         if ended := whole.meta.get("ended"):
-            st.info(as_text(f"The circuit ends here: {ended}."), icon=":material/block:")
+            st.info(as_text(_why(ended, options)), icon=":material/block:")
         for line in whole.meta.get("approximated", "").splitlines():
             st.caption(as_text(line))
     with side:

@@ -68,8 +68,8 @@ def _ask(lesson: Lesson) -> None:
     given = st.session_state.setdefault(_GIVEN, {})
     # Never disabled: the click that ends the typing of a number would be lost on it.
     if st.button("Check", type="primary", key=f"check {lesson.key}"):
-        if answer is None:
-            st.info("Give an answer first.")
+        if answer is None or not _fits(question, answer):
+            st.info(f"Give an answer first: {_asked(question)}.")
             return
         given[lesson.key] = answer
         if _judge(question, answer).right:
@@ -82,6 +82,18 @@ def _ask(lesson: Lesson) -> None:
         st.success(f"**Right.** {verdict.words}", icon=":material/check_circle:")
     else:
         st.warning(f"**Not yet.** {verdict.words}", icon=":material/lightbulb:")
+
+
+def _fits(question: Question, answer: str | float) -> bool:
+    if isinstance(question, Choice):
+        return True
+    return question.least <= float(answer) <= question.most
+
+
+def _asked(question: Question) -> str:
+    if isinstance(question, Choice):
+        return "choose one of these"
+    return f"a number from {question.least:g} to {question.most:g}"
 
 
 def _judge(question: Question, answer: str | float) -> Verdict:
@@ -100,19 +112,17 @@ def _read_answer(question: Question, key: str) -> str | float | None:
         return st.radio(
             "Answer", texts, index=None, key=f"answer {key}", label_visibility="collapsed"
         )
-    # Both ends and the step say together whether the box is for whole numbers.
+    # Without ends: Streamlit keeps a number beyond them to itself, and the one before would count.
     whole = float(question.step).is_integer()
     kind: type[int] | type[float] = int if whole else float
     return st.number_input(
         "Answer",
-        min_value=kind(question.least),
-        max_value=kind(question.most),
         value=None,
         step=kind(question.step),
         format=None if whole else "%.2f",
         key=f"answer {key}",
         label_visibility="collapsed",
-        placeholder="A number",
+        placeholder=_asked(question).capitalize(),
     )
 
 

@@ -91,7 +91,8 @@ def test_wrong_answers_get_a_hint_and_the_right_one_counts(lesson: Lesson) -> No
     right, wrong = ANSWERS[lesson.key]
     assert answered(page) == set()
     page.button(key=f"check {lesson.key}").click().run()
-    assert "Give an answer first." in [each.value for each in page.info]
+    asked = "choose one of these" if isinstance(question, Choice) else "a number from "
+    assert f"Give an answer first: {asked}" in page.info[-1].value
 
     def give(answer: str | float) -> None:
         box = page.radio if isinstance(question, Choice) else page.number_input
@@ -122,6 +123,17 @@ def test_an_answer_is_still_there_after_coming_back() -> None:
     assert not page.success
     page.button(key="check turning").click().run()
     assert [each.value[:13] for each in page.warning] == ["**Not yet.** "]
+
+
+@pytest.mark.parametrize("answer", [-1, 361, 9999])
+def test_a_number_that_is_none_of_those_asked_for_is_not_judged(answer: int) -> None:
+    page = opened(lesson="turning", step="4")
+    for given in (115, answer):
+        page.number_input(key="answer turning").set_value(given).run()
+        page.button(key="check turning").click().run()
+    assert [each.value for each in page.info] == ["Give an answer first: a number from 0 to 355."]
+    assert not page.warning
+    assert not page.success
 
 
 @pytest.mark.parametrize(("key", "written"), [("turning", "%d"), ("composing", "%.2f")])
@@ -226,8 +238,11 @@ def test_a_lesson_is_followed_answered_and_left(browser: Browser, served: str) -
     box.fill("115")
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("Not yet.")).to_be_visible(timeout=30_000)
+    box.fill("999")
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("a number from 0 to")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Not yet.")).to_have_count(0)
     box.fill("130")
-    box.press("Enter")
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("Right.")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("1 of 6")).to_be_visible()
