@@ -76,6 +76,7 @@ clean:  ## remove caches, build leftovers, what goes into out/; .venv and your r
 
 # The first of PYTHON, python3.11 and python3 that runs and is new enough. Each is run, not only
 # looked up: a version manager may have a python3.11 on the PATH that does nothing but fail.
+# Not compiled here, which would take 45 s: Python compiles what is imported, and keeps it.
 $(STAMP): pyproject.toml constraints.txt
 	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
 	    found=; \
@@ -98,7 +99,7 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo 'setup: installing into $(VENV); on Linux, PyTorch with CUDA is a download of about 2.5 GB'
 	@start=$$(date +%s) && \
-	    $(PIP) install --constraint constraints.txt --editable '.[dev]' && \
+	    $(PIP) install --no-compile --constraint constraints.txt --editable '.[dev]' && \
 	    $(PIP) install --no-deps torch-lucent==0.1.8 && \
 	    echo "setup: installed in $$(( $$(date +%s) - start )) s"
 	@touch $@
