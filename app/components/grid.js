@@ -102,8 +102,7 @@ function scrollerOf(element) {
 function follow(grid) {
   const { shown } = grid;
   const { columns, row } = measure(grid);
-  const box = grid.getBoundingClientRect();
-  if (!box.width || !shown.tiles.length) return; // in a part that is closed
+  if (!grid.offsetWidth || !shown.tiles.length) return; // in a part that is closed
   const resized = columns !== shown.size.columns || row !== shown.size.row;
   shown.size = { columns, row };
   if (resized && shown.place) bringBack(grid);

@@ -204,7 +204,6 @@ def test_steps_back_and_forward_lead_to_where_one_was(page: Page) -> None:
     assert top_of(page, channel) == pytest.approx(before, abs=3)
     scroll_to(page, 0.0)
     page.wait_for_timeout(400)
-    page.locator(".tile[data-id='fire5:0']").focus()
     page.goto("/lessons")
     page.go_back()
     back_at(page, "fire5")

@@ -284,10 +284,15 @@ def test_a_circuit_of_nothing_says_why_and_offers_no_check(monkeypatch: pytest.M
     why = "no inputs from lines to arcs:0: all scores are 0; choose another score"
     empty = CircuitGraph((Node("arcs:0", "arcs", (0,)),), (), {"ended": why})
     monkeypatch.setattr(circuit_graphs, "circuit", lambda *_: empty)
-    for asked in ({}, {"verify": "1"}):
+    said_here = f"The circuit ends here: {why}."
+    further = f"{said_here} This page shows arcs and lines alone; choose another Score above."
+    for asked, words in (
+        ({}, further),
+        ({"verify": "1"}, further),
+        ({"score": "weights"}, said_here),
+    ):
         test = fine(open_page("circuit", **ABOUT, **asked))
-        (info,) = test.info
-        assert plain(info.value).startswith(f"The circuit ends here: {why}. This page shows arcs")
+        assert [plain(info.value) for info in test.info] == [words]
         assert not [button for button in test.button if button.label in ("Verify", "Stop")]
         assert "Is it true?" not in said(test)
 
